@@ -1,0 +1,45 @@
+"""What can go wrong, as types.
+
+::
+
+    RdsIamError                 everything raised by this package; also a SQLAlchemyError
+    ├── ConfigError             refused at create_engine(); also a SQLAlchemy ArgumentError
+    ├── CredentialsError        AWS credentials could not be had; `retryable` says if time may help
+    └── WaitTimeout             rds_iam_timeout ran out; also a built-in TimeoutError
+
+A login that the server refuses is not in this tree: it stays the driver's own error, as SQLAlchemy
+wraps it, with a note (PEP 678) that says what was signed and what to look at.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+
+class RdsIamError(SQLAlchemyError):
+    """Base of every error this package raises.
+
+    Being a ``SQLAlchemyError`` it is caught by the ``except SQLAlchemyError`` that applications
+    already have, although SQLAlchemy passes errors of a ``do_connect`` listener on unwrapped.
+    """
+
+    retryable = False
+    """Whether the same call may succeed later without anybody changing anything."""
+
+
+class ConfigError(RdsIamError, ArgumentError):
+    """An option, URL or connect argument that cannot work; the message says what to do instead."""
+
+
+class CredentialsError(RdsIamError):
+    """AWS credentials are missing, cannot be fetched, or were refused by AWS itself."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class WaitTimeout(RdsIamError, TimeoutError):  # noqa: N818  (named like SQLAlchemy's TimeoutError)
+    """The token did not arrive within ``rds_iam_timeout`` seconds; the fetch itself goes on."""
+
+    retryable = True
