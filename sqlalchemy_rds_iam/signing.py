@@ -1,0 +1,117 @@
+"""Credentials + endpoint + now → token: AWS Signature Version 4 as a presigned query. Pure.
+
+Source: "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)" in the Amazon S3
+API reference, and "Creating and using an IAM policy for IAM database access" in the RDS user guide
+for the action and the service name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from sqlalchemy_rds_iam.endpoint import Endpoint
+
+TOKEN_LIFE = 900.0
+"""Seconds that RDS accepts a token for; more is refused, less is not shortened to."""
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+_EMPTY_BODY = hashlib.sha256(b"").hexdigest()
+_HTTPS_PORT = 443
+
+
+class Password(str):
+    """A password for the driver: the plain text to whoever uses it, masked to whoever prints it.
+
+    Connect arguments end up in tracebacks that show local variables, SQLAlchemy's and the driver's
+    included; only the value itself can keep its text out of all of them.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<masked, {len(self)} characters>"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A snapshot of AWS credentials, all parts from the same moment.
+
+    Attributes:
+        expires_at: epoch seconds, or None when nobody knows (long-term keys, or temporary ones
+            that were handed over without their expiry).
+        provider: botocore's name of the provider they came from, such as ``env`` or ``iam-role``.
+    """
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    expires_at: float | None = None
+    provider: str = "unknown"
+
+
+@dataclass(slots=True)
+class Token:
+    """A database password and the span of time it is good for (epoch seconds).
+
+    Attributes:
+        fresh_until: when something has to be done about it: re-sign it, or renew what signs it.
+        accepted: whether a login with it has succeeded, so that a refusal means a change.
+    """
+
+    password: Password
+    signed_at: float
+    expires_at: float
+    fresh_until: float = 0.0
+    accepted: bool = False
+
+
+def sign(credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
+    """Sign a token that lets `endpoint.user` log in at `endpoint`.
+
+    The text is what botocore's ``generate_db_auth_token`` yields, byte for byte. It is accepted
+    until the earlier of `now` + 900 s and the expiry of the credentials behind it ("IAM database
+    authentication for MariaDB, MySQL, and PostgreSQL" in the RDS user guide).
+
+    Args:
+        credentials: who signs.
+        endpoint: what is signed; the host is used as it is, so it has to be normalised before.
+        now: epoch seconds on the wall clock; the server compares it with its own.
+    """
+    # botocore cuts fractions off, so the life is counted from the whole second.
+    signed_at = float(int(now))
+    stamp = datetime.fromtimestamp(signed_at, UTC).strftime("%Y%m%dT%H%M%SZ")
+    day = stamp[:8]
+    scope = f"{day}/{endpoint.region}/rds-db/aws4_request"
+    parameters = {
+        "Action": "connect",
+        "DBUser": endpoint.user,
+        "X-Amz-Algorithm": _ALGORITHM,
+        "X-Amz-Credential": f"{credentials.access_key}/{scope}",
+        "X-Amz-Date": stamp,
+        "X-Amz-Expires": str(int(TOKEN_LIFE)),
+        "X-Amz-SignedHeaders": "host",
+    }
+    if credentials.session_token:
+        parameters["X-Amz-Security-Token"] = credentials.session_token
+    pairs = [f"{key}={quote(value, safe='-_.~')}" for key, value in parameters.items()]
+
+    host = endpoint.host.lower()
+    if endpoint.port != _HTTPS_PORT:  # the default port of the scheme is no part of a Host header
+        host = f"{host}:{endpoint.port}"
+    request = f"GET\n/\n{'&'.join(sorted(pairs))}\nhost:{host}\n\nhost\n{_EMPTY_BODY}"
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    to_sign = f"{_ALGORITHM}\n{stamp}\n{scope}\n{digest}"
+
+    key = f"AWS4{credentials.secret_key}".encode()
+    for part in (day, endpoint.region, "rds-db", "aws4_request", to_sign):
+        key = hmac.digest(key, part.encode(), "sha256")
+    text = f"{endpoint.host}:{endpoint.port}/?{'&'.join(pairs)}&X-Amz-Signature={key.hex()}"
+
+    end = signed_at + TOKEN_LIFE
+    if credentials.expires_at is not None:
+        end = min(end, credentials.expires_at)
+    return Token(Password(text), signed_at, end)
