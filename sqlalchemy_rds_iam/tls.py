@@ -1,0 +1,197 @@
+"""Whom we trust: the CA file, and SSL contexts that are built once instead of on every connect.
+
+The public roots of an operating system do not include the CAs of Amazon RDS, and the RDS bundle
+does not include the public roots that certify RDS Proxy ("Using SSL/TLS to encrypt a connection
+to a DB instance" and "Using TLS/SSL with RDS Proxy" in the RDS user guide).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy_rds_iam.endpoint import HostName
+from sqlalchemy_rds_iam.errors import ConfigError
+
+BUNDLE_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+SYSTEM = "system"
+"""Stands for the operating system's roots wherever a CA file may be given, as in libpq."""
+
+STRENGTH = {"require": 1, "verify-ca": 2, "verify-full": 3}
+"""The levels of protection an IAM token may travel under; libpq's weaker ones do not count."""
+
+_RDS_BUNDLES = (
+    "/etc/ssl/certs/global-bundle.pem",
+    "/etc/ssl/certs/rds-global-bundle.pem",
+    "/etc/ssl/certs/aws-rds-global-bundle.pem",
+    "/etc/ssl/certs/aws-global-bundle.pem",
+    "/etc/ssl/certs/rds-combined-ca-bundle.pem",
+    "/etc/ssl/rds/global-bundle.pem",
+    "/etc/ssl/rds-global-bundle.pem",
+    "/etc/ssl/rds-ca-bundle.pem",
+    "/etc/pki/tls/certs/global-bundle.pem",
+    "/etc/pki/rds/global-bundle.pem",
+    # The AWS Lambda runtime's own bundle.
+    "/var/runtime/ca-cert.pem",
+)
+_SYSTEM_ROOTS = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_CACHE = "sqlalchemy-rds-iam"
+_PEM = b"-----BEGIN CERTIFICATE-----"
+
+
+def find_ca(
+    explicit: Mapping[str, str | None], host: HostName, environ: Mapping[str, str] = os.environ
+) -> str:
+    """Find the file with the certificate authorities to check `host` against.
+
+    Args:
+        explicit: files the user named, by the option that named them; the first one counts.
+        host: an RDS Proxy is certified by public roots, so for one those come next.
+        environ: where ``PGSSLROOTCERT``, ``HOME`` and ``XDG_CACHE_HOME`` are read.
+
+    Raises:
+        ConfigError: a named file is missing, unreadable, empty or not PEM; or none was found.
+    """
+    for option, path in explicit.items():
+        if path:
+            return _checked(option, path)
+    if host.is_proxy:
+        return system_roots()
+    if path := environ.get("PGSSLROOTCERT"):
+        return _checked("PGSSLROOTCERT", path)
+    places = bundle_places(environ)
+    for place in places:
+        if _is_file(place):
+            return _checked("the well-known place", str(place))
+    best = next((place for place in places if place.parent.name == _CACHE), places[0])
+    raise ConfigError(
+        "no CA bundle found to verify the database's certificate with. Download Amazon's from "
+        f"{BUNDLE_URL} to {best}, or anywhere and name it with rds_iam_ca or PGSSLROOTCERT; "
+        f"looked in {', '.join(map(str, places))}"
+    )
+
+
+def bundle_places(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """Where a CA bundle is looked for when nobody named one, best first."""
+    places = [Path(place) for place in _RDS_BUNDLES]
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  (never raises)
+    if Path(home).is_absolute():
+        cache = Path(environ.get("XDG_CACHE_HOME") or Path(home, ".cache"))
+        places[:0] = [Path(home, ".postgresql", "root.crt"), cache / _CACHE / "global-bundle.pem"]
+    return places
+
+
+def system_roots() -> str:
+    """Find the operating system's file of public roots, else the one that botocore ships.
+
+    A path and not libpq's own ``sslrootcert=system``: the libpq inside psycopg's and psycopg2's
+    binary wheels looks for it in a place that exists on their build machines only.
+    """
+    candidates = [ssl.get_default_verify_paths().cafile, *_SYSTEM_ROOTS]
+    spec = importlib.util.find_spec("botocore")
+    if spec and spec.origin:
+        candidates.append(str(Path(spec.origin).with_name("cacert.pem")))
+    for path in candidates:
+        if path and _is_file(Path(path)):
+            return path
+    raise ConfigError(
+        f"no file of public root certificates found in {', '.join(filter(None, candidates))}: "
+        "install the ca-certificates package, or name a file with rds_iam_ca"
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # below a directory of somebody else
+        return False
+
+
+def _checked(option: str, path: str) -> str:
+    if path == SYSTEM:
+        return system_roots()
+    file = Path(path).expanduser().absolute()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{option}: cannot read the CA file {str(file)!r} ({error.strerror}). Amazon's "
+            f"bundle is at {BUNDLE_URL}"
+        ) from None
+    if _PEM not in content:
+        what = "holds no PEM certificate" if content.strip() else "is empty"
+        raise ConfigError(
+            f"{option}: the CA file {str(file)!r} {what}; expected a file that has lines "
+            f"'{_PEM.decode()}', such as {BUNDLE_URL}"
+        )
+    return str(file)
+
+
+def context(mode: str, ca: str | None, host: HostName, *, check_name: bool) -> ssl.SSLContext:
+    """The SSL context for drivers that take one, shared by all connects with the same trust.
+
+    Args:
+        mode: ``require``, ``verify-ca`` or ``verify-full``.
+        ca: CA file, or None not to verify (``require`` only).
+        host: the signed host; an RDS Proxy may be certified by the system's roots as well.
+        check_name: check the certificate against `host`, whatever name is dialled (a tunnel).
+
+    Raises:
+        ConfigError: the CA file cannot be parsed.
+    """
+    stamp = Path(ca).stat().st_mtime_ns if ca else 0
+    return _context(mode, ca, stamp, host.is_proxy, host.host if check_name else None)
+
+
+def strength(ctx: ssl.SSLContext) -> str:
+    """The level of protection that an SSL context of the user's own gives."""
+    if ctx.verify_mode != ssl.CERT_REQUIRED:
+        return "require"
+    return "verify-full" if ctx.check_hostname else "verify-ca"
+
+
+@functools.lru_cache(maxsize=64)
+def _context(
+    mode: str, ca: str | None, _stamp: int, system: bool, name: str | None
+) -> ssl.SSLContext:
+    ctx = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.name = name
+    ctx.minimum_version = ssl.TLSVersion.TLSv1_2
+    ctx.set_alpn_protocols(["postgresql"])  # direct TLS negotiation insists on it
+    ctx.check_hostname = mode == "verify-full"
+    if ca is None:
+        ctx.verify_mode = ssl.CERT_NONE
+        return ctx
+    try:
+        ctx.load_verify_locations(cafile=ca)
+    except ssl.SSLError as error:
+        raise ConfigError(f"the CA file {ca!r} cannot be parsed ({error.reason})") from None
+    if system:
+        ctx.load_verify_locations(cafile=system_roots())
+    return ctx
+
+
+class _NamedContext(ssl.SSLContext):
+    """Checks the certificate against the signed endpoint even when a tunnel is what is dialled."""
+
+    name: str | None = None
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        return super().wrap_socket(*args, **self._named(kwargs))
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        return super().wrap_bio(*args, **self._named(kwargs))
+
+    def _named(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return kwargs if self.name is None else {**kwargs, "server_hostname": self.name}
