@@ -1,0 +1,178 @@
+"""One row per DBAPI: where it wants to be told about the server and about TLS.
+
+Host, port, user and password have the same names with all of them; TLS has not.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy_rds_iam import tls
+from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.endpoint import (
+    POSTGRESQL_PORT,
+    Endpoint,
+    HostName,
+    parse_host,
+    signed_endpoint,
+)
+from sqlalchemy_rds_iam.errors import ConfigError
+
+Arguments = Mapping[str, Any]
+"""What SQLAlchemy is about to hand to the DBAPI's ``connect()`` (``cparams``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """All that connecting to one host, port and user asks for, settled once.
+
+    Attributes:
+        endpoint: what the token is signed for.
+        host: the signed host's parsed name.
+        arguments: connect arguments to set beside the password.
+        resolve: name to look up for ``hostaddr`` on every connect, for libpq through a tunnel.
+    """
+
+    endpoint: Endpoint
+    host: HostName
+    arguments: dict[str, Any]
+    resolve: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """What is particular about one DBAPI."""
+
+    tls: Callable[[Arguments, Config, HostName, bool], dict[str, Any]]
+    libpq: bool
+
+    def target(
+        self, cparams: Arguments, config: Config, ambient_region: Callable[[], str | None]
+    ) -> Target:
+        """Settle where `cparams` lead: what gets signed, and how the connection is protected.
+
+        Raises:
+            ConfigError: no host or user, several hosts, no region, or TLS weaker than asked for.
+        """
+        dialled = _one_host(cparams)
+        port = _port(cparams)
+        user = cparams.get("user")
+        if not user or not isinstance(user, str):
+            raise ConfigError(
+                "the URL names no database user, and a token is signed for one: "
+                "postgresql+psycopg://USER@host/database?plugin=rds_iam"
+            )
+        host = parse_host(config.host) if config.host else dialled
+        endpoint = signed_endpoint(
+            host,
+            config.port or port,
+            user,
+            region=config.region,
+            ambient_region=ambient_region,
+        )
+        tunnelled = host.host != dialled.host
+        # The normalised name: a certificate never matches one with a trailing dot.
+        arguments = {"host": dialled.host, "port": port}
+        arguments |= self.tls(cparams, config, host, tunnelled)
+        if not (tunnelled and self.libpq):
+            return Target(endpoint, host, arguments)
+        # libpq checks the certificate against `host` and connects to `hostaddr`.
+        arguments["host"] = host.host
+        if dialled.kind == "ip":
+            return Target(endpoint, host, {"hostaddr": dialled.host.strip("[]")} | arguments)
+        return Target(endpoint, host, arguments, None if "hostaddr" in cparams else dialled.host)
+
+
+def driver(name: str) -> Driver:
+    """The row for SQLAlchemy's ``dialect.driver``; a `ConfigError` names the known ones."""
+    if name not in DRIVERS:
+        raise ConfigError(
+            f"the driver {name!r} is not supported by rds_iam; known are {', '.join(DRIVERS)} "
+            "(as in postgresql+psycopg://…)"
+        )
+    return DRIVERS[name]
+
+
+def _one_host(cparams: Arguments) -> HostName:
+    host = cparams.get("host")
+    if not host:
+        raise ConfigError(
+            "the URL names no host, and a token is signed for one: "
+            "postgresql+psycopg://user@HOST/database?plugin=rds_iam"
+        )
+    if not isinstance(host, str):
+        host = ",".join(map(str, host))
+    return parse_host(host)
+
+
+def _port(cparams: Arguments) -> int:
+    port = cparams.get("port") or POSTGRESQL_PORT
+    try:
+        return int(port)
+    except (TypeError, ValueError):
+        raise ConfigError(f"port={port!r}: expected one port number, such as 5432") from None
+
+
+def _libpq_tls(
+    cparams: Arguments, config: Config, host: HostName, _tunnelled: bool
+) -> dict[str, Any]:
+    if cparams.get("gssencmode") == "require":
+        raise ConfigError("gssencmode='require' rules out TLS, which RDS asks for: remove it")
+    mode = _strongest(config, "sslmode", cparams.get("sslmode"))
+    named = {"rds_iam_ca": config.ca, "sslrootcert": cparams.get("sslrootcert")}
+    # With a Kerberos ticket at hand libpq would else prefer GSSAPI encryption to TLS.
+    arguments = {"sslmode": mode, "gssencmode": "disable"}
+    if mode != "require" or any(named.values()):
+        arguments["sslrootcert"] = tls.find_ca(named, host)
+    return arguments
+
+
+def _context_tls(
+    argument: str, true_means: str
+) -> Callable[[Arguments, Config, HostName, bool], dict[str, Any]]:
+    def settle(
+        cparams: Arguments, config: Config, host: HostName, tunnelled: bool
+    ) -> dict[str, Any]:
+        for name in ("sslmode", "sslrootcert"):
+            if name in cparams:
+                raise ConfigError(
+                    f"this driver has no argument {name!r}: say rds_iam_tls and rds_iam_ca"
+                )
+        given = cparams.get(argument)
+        if isinstance(given, ssl.SSLContext):
+            _strongest(config, argument, tls.strength(given))
+            return {argument: given}
+        if isinstance(given, bool):
+            given = true_means if given else "disable"
+        mode = _strongest(config, argument, given)
+        ca = (
+            tls.find_ca({"rds_iam_ca": config.ca}, host) if mode != "require" or config.ca else None
+        )
+        return {argument: tls.context(mode, ca, host, check_name=tunnelled)}
+
+    return settle
+
+
+def _strongest(config: Config, argument: str, given: Any) -> str:
+    """The level to use, given what the user said in the driver's own words."""
+    if given is None:
+        return config.tls
+    level = tls.STRENGTH.get(given, 0)
+    if level >= tls.STRENGTH[config.tls]:
+        return str(given)
+    fix = f"remove it, or allow it with rds_iam_tls={given}" if level else "remove it"
+    raise ConfigError(
+        f"{argument} amounts to {given!r}, which is weaker than rds_iam_tls={config.tls}: {fix}. "
+        "A token sent to the wrong server, or in clear, is a password given away"
+    )
+
+
+DRIVERS = {
+    "psycopg": Driver(_libpq_tls, libpq=True),
+    "asyncpg": Driver(_context_tls("ssl", true_means="verify-full"), libpq=False),
+    "psycopg2": Driver(_libpq_tls, libpq=True),
+    "pg8000": Driver(_context_tls("ssl_context", true_means="require"), libpq=False),
+}
