@@ -1,0 +1,313 @@
+"""Remember and renew: the tokens of one identity, and the credentials they are signed with.
+
+Signing takes microseconds; what takes time and fails is fetching credentials. So there is one
+flight (a fetch under way) per identity, whatever the number of endpoints, threads and event loops,
+and tokens are signed on the spot from the credentials in hand, which are
+
+- FRESH: sign, no waiting;
+- STALE: sign, and one caller has them renewed in the background;
+- EXPIRED: everybody joins the one flight.
+
+A token is re-signed in the last third of its life, so one that is handed out has minutes left.
+Nothing here blocks, sleeps or starts a thread; that is what ``waits`` is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import NamedTuple, Protocol
+
+from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
+from sqlalchemy_rds_iam.lifetimes import (
+    LONGEST_PAUSE,
+    SHORTEST_PAUSE,
+    Holding,
+    Outage,
+    stale_at,
+)
+from sqlalchemy_rds_iam.signing import Credentials, Token
+
+logger = logging.getLogger("sqlalchemy_rds_iam")
+
+FLIGHT_LIMIT = 90.0
+"""Seconds after which a fetch that never came back is given up and another may start."""
+
+
+class Source(Protocol):
+    """Where a password comes from: fetched credentials, and a token made of them."""
+
+    def fetch(self, *, reload: bool) -> Credentials:
+        """Get credentials, blocking; `reload` asks the environment and the files anew."""
+
+    async def fetch_async(self, *, reload: bool) -> Credentials:
+        """Get credentials on the running event loop."""
+
+    def prepare_async(self) -> None:
+        """Do, blocking, what would else hold up the event loop in `fetch_async`."""
+
+    def after_fork(self) -> None:
+        """Replace, in a forked child, what another thread may have held."""
+
+    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
+        """Make the token. Pure."""
+
+
+class Slot:
+    """The place of one endpoint's token. Whoever connects there holds it; then it is gone."""
+
+    __slots__ = ("__weakref__", "endpoint", "signer", "token")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.token: Token | None = None
+        self.signer: Holding | None = None
+
+    def fresh(self, now: float) -> Token | None:
+        """The token if nothing needs to be done about it: the warm path, without a lock."""
+        token = self.token
+        if token is not None and token.signed_at <= now < token.fresh_until:
+            return token
+        return None
+
+
+class Answer(NamedTuple):
+    """What there is for a connect: a token to use, a flight to start or to join, or both."""
+
+    token: Token | None
+    flight: Flight | None = None
+    lead: bool = False
+
+
+class Flight:
+    """One fetch of credentials under way, shared by whoever needs its result.
+
+    Its future ends with None when it has landed, or was cut short so that somebody else has to
+    lead the next one; and with an error when the fetch failed.
+    """
+
+    def __init__(self, tokens: IdentityTokens, started: float, *, reload: bool) -> None:
+        self.future: Future[None] = Future()
+        # Or one waiter's time-out would cancel the future that all of them share.
+        self.future.set_running_or_notify_cancel()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._tokens = tokens
+        self._started = started
+        self._reload = reload
+
+    def run(self) -> None:
+        """Fetch in this thread and tell everybody who waits."""
+        try:
+            self._tokens.land(self, self._tokens.source.fetch(reload=self._reload))
+        except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
+            self._tokens.crash(self, error)
+        except BaseException:
+            self._tokens.cut_short(self)
+            raise
+
+    async def run_async(self, prepare: Callable[[], Awaitable[None]]) -> None:
+        """Fetch on the running event loop and tell everybody who waits, on whichever loop."""
+        try:
+            await prepare()
+            self._tokens.land(self, await self._tokens.source.fetch_async(reload=self._reload))
+        except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
+            self._tokens.crash(self, error)
+        except BaseException:
+            self._tokens.cut_short(self)
+            raise
+
+    def lost(self, now: float) -> bool:
+        """Whether nobody will ever finish this flight."""
+        closed = self.loop is not None and self.loop.is_closed()
+        return closed or not 0 <= now - self._started < FLIGHT_LIMIT
+
+
+class IdentityTokens:
+    """The tokens of one AWS identity, for all of its endpoints. Thread-safe; never blocks.
+
+    Args:
+        source: fetches credentials and makes tokens of them.
+        clock: epoch seconds. Wall clock, because a frozen process's monotonic clock stands still.
+    """
+
+    def __init__(self, source: Source, clock: Callable[[], float] = time.time) -> None:
+        self.source = source
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._slots: weakref.WeakValueDictionary[Endpoint, Slot] = weakref.WeakValueDictionary()
+        self._holding: Holding | None = None
+        self._flight: Flight | None = None
+        self._outage: Outage | None = None
+        self._reload_pause = SHORTEST_PAUSE
+        _everybody.add(self)
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """The credentials that tokens are signed with at the moment."""
+        return self._holding.credentials if self._holding else None
+
+    def slot(self, endpoint: Endpoint) -> Slot:
+        """The one place for this endpoint's token, shared by all engines that connect there."""
+        with self._lock:
+            slot = self._slots.get(endpoint)
+            if slot is None:
+                slot = self._slots[endpoint] = Slot(endpoint)
+            return slot
+
+    def lookup(self, slot: Slot, *, ahead: bool, failure_ttl: float) -> Answer:
+        """Find what a connect can do: use a token, join a flight, or lead one.
+
+        Args:
+            slot: where to connect to.
+            ahead: whether the caller would renew STALE credentials in the background.
+            failure_ttl: seconds that a failed fetch stands for the next one.
+
+        Raises:
+            CredentialsError: a fetch failed less than `failure_ttl` ago.
+        """
+        now = self.clock()
+        with self._lock:
+            holding = self._holding
+            if holding is None or now >= holding.dead_at:
+                self._check_outage(now, failure_ttl)
+                return Answer(None, *self._join(now, reload=False))
+            token = self._sign(slot, holding, now)
+            outage = self._outage
+            if not ahead or now < holding.stale_at or (outage and now < outage.retry_at):
+                return Answer(token)
+            flight, lead = self._join(now, reload=False)
+            return Answer(token, flight if lead else None, lead)
+
+    def forget(self, slot: Slot, token: Token) -> None:
+        """Drop a token that the server refused, unless another one has taken its place."""
+        with self._lock:
+            if slot.token is token:
+                slot.token = None
+
+    def refused(self, slot: Slot, token: Token, *, age: float) -> Answer | None:
+        """Forget a refused token and say how to go on, or None if there is nothing to try.
+
+        Worth another try is a token that was in the cache already, and one that was signed with
+        credentials that may have been replaced since they were loaded. Reloading them is spaced
+        out while refusals go on, so that a missing grant does not become a stream of AWS calls.
+
+        Args:
+            slot: where the token was used.
+            token: the refused one.
+            age: seconds since it was signed, when it was used.
+        """
+        self.forget(slot, token)
+        now = self.clock()
+        with self._lock:
+            holding = self._holding
+            if holding is None or abs(now - holding.fetched_at) >= self._reload_pause:
+                self._reload_pause = min(self._reload_pause * 2, LONGEST_PAUSE)
+                return Answer(None, *self._join(now, reload=True))
+            if token.accepted or age >= SHORTEST_PAUSE:
+                return Answer(self._sign(slot, holding, now))
+            return None
+
+    def accept(self, token: Token) -> None:
+        """Note that a login with `token` has succeeded."""
+        token.accepted = True
+        self._reload_pause = SHORTEST_PAUSE
+
+    def land(self, flight: Flight, credentials: Credentials) -> None:
+        """End a flight with new credentials."""
+        now = self.clock()
+        if credentials.expires_at is not None and credentials.expires_at <= now:
+            raise CredentialsError(
+                f"the credentials from {credentials.provider!r} had expired "
+                f"{now - credentials.expires_at:.0f} s before they arrived; is the clock right?",
+                retryable=True,
+            )
+        with self._lock:
+            if self._flight is not flight:
+                return  # given up for lost; its successor speaks for both
+            self._flight = None
+            self._holding = Holding(credentials, now)
+            ended, self._outage = self._outage, None
+        if ended:
+            logger.info("AWS credentials renewed after %d failed fetches", ended.failures)
+        flight.future.set_result(None)
+
+    def crash(self, flight: Flight, error: Exception) -> None:
+        """End a flight with a failure, and remember it."""
+        if not isinstance(error, RdsIamError):
+            cause = error
+            error = CredentialsError(f"fetching AWS credentials failed: {cause!r}")
+            error.__cause__ = cause
+        with self._lock:
+            if self._flight is not flight:
+                return
+            self._flight = None
+            self._outage = Outage(error, self.clock(), self._outage)
+            first = self._outage.failures == 1
+        if first:
+            logger.warning("AWS credentials cannot be had: %s", error)
+        flight.future.set_exception(error)
+
+    def cut_short(self, flight: Flight) -> None:
+        """End a flight that was cancelled or interrupted: whoever waits leads the next one."""
+        with self._lock:
+            if self._flight is not flight:
+                return
+            self._flight = None
+        flight.future.set_result(None)
+
+    def _sign(self, slot: Slot, holding: Holding, now: float) -> Token:
+        token = slot.token
+        if (
+            token is None
+            or slot.signer is not holding
+            or not token.signed_at <= now < stale_at(token)
+        ):
+            token = self.source.token(holding.credentials, slot.endpoint, now)
+            token.fresh_until = min(stale_at(token), holding.stale_at)
+            slot.token, slot.signer = token, holding
+        return token
+
+    def _join(self, now: float, *, reload: bool) -> tuple[Flight, bool]:
+        if self._flight is not None and not self._flight.lost(now):
+            return self._flight, False
+        abandoned, self._flight = self._flight, Flight(self, now, reload=reload)
+        if abandoned is not None and not abandoned.future.done():
+            abandoned.future.set_result(None)
+        return self._flight, True
+
+    def _check_outage(self, now: float, failure_ttl: float) -> None:
+        outage = self._outage
+        if outage is not None and 0 <= now - outage.failed_at < failure_ttl:
+            raise again(outage.error)
+
+    def _after_fork(self) -> None:
+        # Another thread may have held the lock, or led the flight, and does not exist here.
+        self._lock = threading.Lock()
+        self._flight = None
+        self.source.after_fork()
+
+
+def again(error: BaseException) -> RdsIamError:
+    """A new error to raise for a shared one, which would else gather every waiter's traceback."""
+    copy = CredentialsError(str(error), retryable=getattr(error, "retryable", False))
+    copy.__cause__ = error
+    return copy
+
+
+_everybody: weakref.WeakSet[IdentityTokens] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for tokens in list(_everybody):
+        tokens._after_fork()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
