@@ -1,0 +1,241 @@
+"""Who we are in AWS: credentials from botocore's provider chain, or through aiobotocore.
+
+botocore is imported on the first fetch and never on an event loop: it takes a fifth of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import configparser
+import os
+import threading
+import weakref
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.errors import CredentialsError
+from sqlalchemy_rds_iam.signing import Credentials, sign
+
+# What selects an identity in the environment; the secrets themselves are not looked at.
+_SELECTORS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_STS",
+)
+
+# Three tries of at most 8 s stay within the 30 s that a connect waits by default.
+_NETWORK = {
+    "connect_timeout": 3,
+    "read_timeout": 5,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+}
+
+
+def identity(config: Config, environ: Mapping[str, str] = os.environ) -> Hashable:
+    """What tells this engine's AWS identity from any other; part of every cache key."""
+    if config.session is not None:
+        return ("session", id(config.session))
+    return (config.profile, *map(environ.get, _SELECTORS))
+
+
+def ambient_region(config: Config, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The region of the AWS session, read without importing botocore.
+
+    ``AWS_REGION`` counts and comes first, as in every other AWS SDK; botocore itself ignores it.
+    """
+    if config.session is not None:
+        session = _unwrapped(config.session)
+        return getattr(config.session, "region_name", None) or _text(
+            session.get_config_variable("region")
+        )
+    if region := environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"):
+        return region
+    profile = config.profile or environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE")
+    file = Path(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(file.expanduser().read_text(encoding="utf-8"))
+    except (OSError, RuntimeError, ValueError, configparser.Error):
+        return None  # botocore explains what is wrong with the file once it has to read it
+    section = "default" if profile in {None, "default"} else f"profile {profile}"
+    return parser.get(section, "region", fallback=None)
+
+
+def is_async_session(session: Any) -> bool:
+    """Whether this is an aiobotocore (or aioboto3) session, told without importing aiobotocore."""
+    return any(
+        base.__module__.partition(".")[0] == "aiobotocore"
+        for base in type(_unwrapped(session)).__mro__
+    )
+
+
+class AwsSource:
+    """The tokens' source: credentials from botocore or aiobotocore, tokens by Signature V4.
+
+    Args:
+        profile: profile of the shared config, or None for botocore's whole chain.
+        session: a session of the user's own, in place of both.
+    """
+
+    token = staticmethod(sign)
+
+    def __init__(self, profile: str | None, session: Any = None) -> None:
+        self._profile = profile
+        self._given = None if session is None else _unwrapped(session)
+        self._lock = threading.Lock()
+        self._credentials: Any = None
+        self._loader: Any = None
+        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def fetch(self, *, reload: bool) -> Credentials:
+        """Get credentials through botocore. Blocks on files, processes and the network.
+
+        Raises:
+            CredentialsError: there are none, or their provider failed.
+        """
+        # A fresh botocore session is not safe for threads: 20 of them load every provider 20 times.
+        with self._lock, _explained(self._profile):
+            if reload:
+                self._credentials = None
+            if self._credentials is None:
+                session = self._given or self._session()
+                # A given session keeps what it has found for good; its providers look again.
+                chain = session.get_component("credential_provider")
+                found = chain.load_credentials() if reload else session.get_credentials()
+                self._credentials = _found(found, chain)
+            return _snapshot(self._credentials, self._credentials.get_frozen_credentials)
+
+    async def fetch_async(self, *, reload: bool) -> Credentials:
+        """Get credentials through aiobotocore; one provider per loop, as they are bound to theirs.
+
+        Raises:
+            CredentialsError: there are none, or their provider failed.
+        """
+        with _explained(self._profile):
+            if reload:
+                self._by_loop.clear()
+            loop = asyncio.get_running_loop()
+            provider = self._by_loop.get(loop)
+            if provider is None:
+                session = self._given or self._aio_session()
+                chain = session.get_component("credential_provider")
+                found = await (chain.load_credentials() if reload else session.get_credentials())
+                provider = self._by_loop[loop] = _found(found, chain)
+            frozen = await provider.get_frozen_credentials()
+            return _snapshot(provider, lambda: frozen)
+
+    def prepare_async(self) -> None:
+        """Do what `fetch_async` would else do on the event loop: imports and reading models."""
+        if self._given is None and self._loader is None:
+            session = self._aio_session()
+
+            async def warm_up() -> None:
+                keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+                async with session.create_client("sts", region_name="us-east-1", **keys):
+                    pass
+
+            asyncio.run(warm_up())
+            self._loader = session.get_component("data_loader")
+
+    def after_fork(self) -> None:
+        """Drop what a thread of the parent may have held: locks, and sessions with their own."""
+        self._lock = threading.Lock()
+        self._credentials = None
+        self._by_loop.clear()
+
+    def _session(self) -> Any:
+        import botocore.config
+        import botocore.session
+
+        session = botocore.session.Session(profile=self._profile)
+        session.set_default_client_config(botocore.config.Config(**_NETWORK))
+        return _with_region(session)
+
+    def _aio_session(self) -> Any:
+        import aiobotocore.config
+        import aiobotocore.session
+
+        session = aiobotocore.session.AioSession(profile=self._profile)
+        session.set_default_client_config(aiobotocore.config.AioConfig(**_NETWORK))
+        if self._loader is not None:
+            session.register_component("data_loader", self._loader)
+        return _with_region(session)
+
+
+def _with_region(session: Any) -> Any:
+    if region := os.environ.get("AWS_REGION"):
+        session.set_config_variable("region", region)
+    return session
+
+
+def _unwrapped(session: Any) -> Any:
+    """The botocore session inside a boto3 (or aioboto3) one."""
+    return getattr(session, "_session", session)
+
+
+def _found(credentials: Any, chain: Any) -> Any:
+    if credentials is not None:
+        return credentials
+    asked = ", ".join(provider.METHOD for provider in chain.providers)
+    raise CredentialsError(
+        f"no AWS credentials found; asked were {asked}. Set AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, name a profile with rds_iam_profile, or run where a role is "
+        "attached (ECS, EKS, EC2, Lambda)"
+    )
+
+
+def _snapshot(provider: Any, freeze: Any) -> Credentials:
+    frozen = freeze()
+    # botocore has no public expiry; anything without one counts as unknown.
+    expiry = getattr(provider, "_expiry_time", None)
+    return Credentials(
+        access_key=frozen.access_key,
+        secret_key=frozen.secret_key,
+        session_token=frozen.token,
+        expires_at=None if expiry is None else expiry.timestamp(),
+        provider=str(getattr(provider, "method", "unknown")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value else None
+
+
+@contextmanager
+def _explained(profile: str | None) -> Iterator[None]:
+    """Turn botocore's errors into ours, with what to do about them."""
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.ProfileNotFound as error:
+        where = "rds_iam_profile" if profile else "AWS_PROFILE"
+        raise CredentialsError(
+            f"{error}: {where} names a profile that is in neither the shared AWS config nor the "
+            "credentials file"
+        ) from error
+    except exceptions.ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        raise CredentialsError(
+            f"AWS refused to hand out credentials: {error}",
+            retryable=code not in {"AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch"},
+        ) from error
+    except (exceptions.BotoCoreError, RuntimeError, OSError) as error:
+        raise CredentialsError(
+            f"fetching AWS credentials failed: {error}", retryable=True
+        ) from error
