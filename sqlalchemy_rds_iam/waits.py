@@ -1,0 +1,182 @@
+"""The only place that blocks, awaits or starts threads.
+
+SQLAlchemy runs ``do_connect`` in its own greenlet when the engine is async, so the listener is the
+same code for both worlds and only waiting differs (see "Asynchronous I/O (asyncio)" in SQLAlchemy's
+documentation).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.tokens import Flight, again
+
+try:
+    from sqlalchemy.util import await_
+except ImportError:  # SQLAlchemy 2.0
+    from sqlalchemy.util import await_only as await_
+
+
+class Waits(Protocol):
+    """How an engine waits."""
+
+    def launch(self, flight: Flight) -> None:
+        """Set a flight going, without waiting for its end."""
+
+    def join(self, flight: Flight, timeout: float) -> None:
+        """Wait until a flight has ended, at most `timeout` seconds.
+
+        Raises:
+            CredentialsError: the fetch failed.
+            WaitTimeout: it is still under way.
+        """
+
+    def resolve(self, host: str, timeout: float) -> list[str]:
+        """Look up the IP addresses of `host`.
+
+        Raises:
+            RdsIamError: there are none.
+        """
+
+
+class ThreadWaits:
+    """Waits of a sync engine: they block the calling thread.
+
+    Args:
+        inline: fetch in the calling thread (``rds_iam_refresh=lazy``). Otherwise a daemon thread
+            fetches, which ends with the fetch: only so can the caller keep its deadline when
+            something like a ``credential_process`` hangs.
+    """
+
+    def __init__(self, *, inline: bool) -> None:
+        self._inline = inline
+
+    def launch(self, flight: Flight) -> None:  # noqa: D102
+        if self._inline:
+            flight.run()
+        else:
+            _in_thread(flight.run)
+
+    def join(self, flight: Flight, timeout: float) -> None:  # noqa: D102
+        try:
+            error = flight.future.exception(timeout)
+        except TimeoutError:
+            raise _late() from None
+        if error is not None:
+            raise again(error)
+
+    def resolve(self, host: str, timeout: float) -> list[str]:  # noqa: ARG002, D102
+        try:
+            return _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+        except OSError as error:
+            raise _unresolved(host, error) from error
+
+
+class GreenletWaits:
+    """Waits of an async engine: they suspend the calling task and leave its event loop alone.
+
+    Args:
+        prepare: None to fetch in a daemon thread; else the fetch runs on the caller's event loop,
+            after this function has done in a thread what would hold the loop up, such as imports.
+    """
+
+    def __init__(self, prepare: Callable[[], None] | None) -> None:
+        self._prepare = prepare
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def launch(self, flight: Flight) -> None:  # noqa: D102
+        if self._prepare is None:
+            _in_thread(flight.run)
+            return
+        flight.loop = asyncio.get_running_loop()
+        prepare = self._prepare
+        task = flight.loop.create_task(flight.run_async(lambda: _prepared(prepare)))
+        self._tasks.add(task)  # a loop alone does not keep its tasks alive
+        task.add_done_callback(self._tasks.discard)
+
+    def join(self, flight: Flight, timeout: float) -> None:  # noqa: D102
+        try:
+            error = await_(_outcome(flight.future, timeout))
+        except TimeoutError:
+            raise _late() from None
+        if error is not None:
+            raise again(error)
+
+    def resolve(self, host: str, timeout: float) -> list[str]:  # noqa: D102
+        async def look_up() -> list[Any]:
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(timeout):
+                return await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+
+        try:
+            return _addresses(await_(look_up()))
+        except OSError as error:
+            raise _unresolved(host, error) from error
+
+
+async def _prepared(prepare: Callable[[], None]) -> None:
+    if error := await _outcome(_in_thread(prepare), None):
+        raise error
+
+
+async def _outcome(future: Future[None], limit: float | None) -> BaseException | None:
+    """Await a future of the threading world, from any loop, leaving it untouched on time-out."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def wake() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def tell(_: Future[None]) -> None:
+        with contextlib.suppress(RuntimeError):  # a loop that has been closed waits no more
+            loop.call_soon_threadsafe(wake)
+
+    future.add_done_callback(tell)
+    async with asyncio.timeout(limit):
+        await done
+    return future.exception()
+
+
+def _in_thread(work: Callable[[], None]) -> Future[None]:
+    """Run `work` in a daemon thread of its own.
+
+    Not in the loop's default executor, which the application can fill up and which is joined at
+    exit, so that a hanging metadata service would hold up the end of the process.
+    """
+    ended: Future[None] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            context.run(work)
+        except BaseException as error:  # noqa: BLE001  (it goes to whoever waits)
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    threading.Thread(target=run, name="rds-iam-fetch", daemon=True).start()
+    return ended
+
+
+def _late() -> WaitTimeout:
+    return WaitTimeout(
+        "the AWS credentials did not arrive within rds_iam_timeout; fetching them goes on, so a "
+        "later connect may find them"
+    )
+
+
+def _unresolved(host: str, error: OSError) -> RdsIamError:
+    return RdsIamError(f"cannot look up the address of {host!r}: {error}")
+
+
+def _addresses(found: list[Any]) -> list[str]:
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
