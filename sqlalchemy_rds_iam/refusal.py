@@ -1,0 +1,105 @@
+"""A refused password: how each driver lets on, and what may be behind it.
+
+RDS answers every reason with SQLSTATE 28000 "PAM authentication failed" (`auth_failed` in
+PostgreSQL's ``auth.c``), so the error says nothing; what can help is what only the client knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy.engine import ExceptionContext
+
+from sqlalchemy_rds_iam.endpoint import Endpoint, HostName
+from sqlalchemy_rds_iam.signing import Credentials, Token
+
+_STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
+_TEXT = "authentication failed"
+_TITLE = "rds_iam: the server refused the IAM token"
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether this is the server refusing the password, as far as the driver lets on.
+
+    libpq drivers know no SQLSTATE for a failed connect, only its text. Refusals by pg_hba.conf
+    share the SQLSTATE but have other causes.
+    """
+    for failure in _chain(error):
+        state, text = _state(failure), str(failure)
+        if "pg_hba.conf" in text:
+            return False
+        if state in _STATES or (state is None and _TEXT in text):
+            return True
+    return False
+
+
+def explain(
+    error: BaseException,
+    *,
+    endpoint: Endpoint,
+    host: HostName,
+    token: Token,
+    credentials: Credentials | None,
+    now: float,
+) -> None:
+    """Add a note (PEP 678) to the driver's error: what was signed, by whom, and likely causes."""
+    user, region = endpoint.user, endpoint.region
+    causes = [
+        f'the database user {user!r} lacks the role: GRANT rds_iam TO "{user}"',
+        f"the identity lacks rds-db:connect on dbuser:<resource id>/{user} (case matters)",
+        "IAM database authentication is off for this instance, cluster or proxy",
+        "this machine's clock is off by minutes, or the credentials have been revoked",
+        "more than about 200 new IAM connections a second, which RDS throttles silently",
+    ]
+    if host.region is None:
+        causes.insert(
+            0,
+            f"{host.host!r} is no RDS endpoint name, and RDS accepts only tokens signed for its "
+            "own: set rds_iam_host",
+        )
+    if user != user.lower():
+        causes.insert(0, f"the user name is spelled otherwise in the database than {user!r}")
+    error.add_note(
+        f"{_TITLE}\n"
+        f"  signed for  {endpoint.host}:{endpoint.port}, user {user!r}, region {region}\n"
+        f"  signed by   {_identity(credentials, now)}\n"
+        f"  token       {now - token.signed_at:.0f} s old, good for "
+        f"{max(token.expires_at - now, 0):.0f} s more\n"
+        "  likely causes\n"
+        + "".join(f"    - {cause}\n" for cause in causes)
+        + "  the exact reason "
+        "is in the instance's iam-db-auth-error log and its IamDbAuthConnectionFailure* metrics"
+    )
+
+
+def lift_note(context: ExceptionContext) -> None:
+    """Move the note from the driver's error to the SQLAlchemy error that callers catch."""
+    notes: list[str] = getattr(context.original_exception, "__notes__", [])
+    if context.sqlalchemy_exception is not None:
+        for note in [note for note in notes if note.startswith(_TITLE)]:
+            notes.remove(note)
+            context.sqlalchemy_exception.add_note(note)
+
+
+def _identity(credentials: Credentials | None, now: float) -> str:
+    if credentials is None:
+        return "credentials that are gone by now"
+    left = "without a known expiry"
+    if credentials.expires_at is not None:
+        left = f"which expires in {credentials.expires_at - now:.0f} s"
+    return f"access key …{credentials.access_key[-4:]} from {credentials.provider!r}, {left}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    yield error
+    for inner in (getattr(error, "orig", None), error.__cause__):
+        if isinstance(inner, BaseException):
+            yield inner
+
+
+def _state(error: BaseException) -> str | None:
+    state: Any = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if state is None and error.args and isinstance(error.args[0], dict):
+        state = error.args[0].get("C")  # pg8000
+    return None if state is None else str(state)
