@@ -1,0 +1,75 @@
+"""The AWS endpoints a credential chain talks to, on loopback: STS, instance metadata, containers.
+
+They issue keys from `Identities`, so the emulated database knows the keys they hand out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy_rds_iam.testing.aws_metadata import ContainerCredentials, InstanceMetadata
+from sqlalchemy_rds_iam.testing.aws_sts import Sts
+from sqlalchemy_rds_iam.testing.identities import Identities
+
+_STOP_SECONDS = 5.0
+
+
+class AwsEndpoints:
+    """The emulated services of one account, each on a port of its own.
+
+    Attributes:
+        sts: AssumeRole, AssumeRoleWithWebIdentity and GetCallerIdentity.
+        imds: The EC2 instance metadata service; without a role until one is set.
+        container: The ECS or EKS credentials endpoint; without a role until one is set.
+    """
+
+    def __init__(self, identities: Identities) -> None:
+        self.sts = Sts(identities)
+        self.imds = InstanceMetadata(identities)
+        self.container = ContainerCredentials(identities)
+        self._services = (self.sts, self.imds, self.container)
+
+    @property
+    def sts_url(self) -> str:
+        """For an STS client's ``endpoint_url``."""
+        return self.sts.url
+
+    @property
+    def imds_url(self) -> str:
+        """For ``AWS_EC2_METADATA_SERVICE_ENDPOINT``."""
+        return self.imds.url
+
+    @property
+    def container_url(self) -> str:
+        """For ``AWS_CONTAINER_CREDENTIALS_FULL_URI``, path included."""
+        return self.container.url + self.container.path
+
+    async def start(self) -> None:
+        """Bind every service on 127.0.0.1 and serve on the running event loop.
+
+        Raises:
+            RuntimeError: The endpoints are running already.
+            OSError: A port cannot be bound; nothing stays behind.
+        """
+        try:
+            for service in self._services:
+                await service.start()
+        except (OSError, asyncio.CancelledError):
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop every service, dropping slow answers in flight, within five seconds. Idempotent."""
+        async with asyncio.timeout(_STOP_SECONDS):
+            await asyncio.gather(*(service.stop() for service in self._services))
+
+    def environ(self) -> dict[str, str]:
+        """The variables that lead an SDK here, whichever provider finds its credentials.
+
+        ``AWS_CONTAINER_CREDENTIALS_FULL_URI`` is not among them: it would take precedence over the
+        instance's role.
+        """
+        return {
+            "AWS_ENDPOINT_URL_STS": self.sts_url,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.imds_url,
+        }
