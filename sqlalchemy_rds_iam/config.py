@@ -151,7 +151,7 @@ class Config:
         for key, value in given.items():
             name = key.removeprefix(PREFIX)
             if name not in parsers:
-                raise ConfigError(_unknown(key, [PREFIX + known for known in parsers]))
+                raise ConfigError(_unknown(key, list(parsers)))
             if isinstance(value, tuple):
                 raise ConfigError(f"{key} is given {len(value)} times in the URL; give it once")
             if value is None:
@@ -179,6 +179,7 @@ def _unknown(key: str, known: list[str]) -> str:
             "credentials come from the environment, a profile (rds_iam_profile), a role or a "
             "session object (rds_iam_session)"
         )
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+    close = difflib.get_close_matches(key.removeprefix(PREFIX), known, n=1)
+    others = ", ".join(PREFIX + name for name in known)
+    hint = f"did you mean {PREFIX}{close[0]}?" if close else f"known are {others}"
     return f"unknown option {key}; {hint}"

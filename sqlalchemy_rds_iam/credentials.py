@@ -141,7 +141,9 @@ class AwsSource:
 
     def prepare_async(self) -> None:
         """Do what `fetch_async` would else do on the event loop: imports and reading models."""
-        if self._given is None and self._loader is None:
+        if self._given is not None or self._loader is not None:
+            return
+        with _explained(self._profile):
             session = self._aio_session()
 
             async def warm_up() -> None:

@@ -16,7 +16,7 @@ from sqlalchemy_rds_iam.endpoint import (
     POSTGRESQL_PORT,
     Endpoint,
     HostName,
-    parse_host,
+    parse_database_host,
     signed_endpoint,
 )
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -65,7 +65,7 @@ class Driver:
                 "the URL names no database user, and a token is signed for one: "
                 "postgresql+psycopg://USER@host/database?plugin=rds_iam"
             )
-        host = parse_host(config.host) if config.host else dialled
+        host = parse_database_host(config.host) if config.host else dialled
         endpoint = signed_endpoint(
             host,
             config.port or port,
@@ -105,7 +105,7 @@ def _one_host(cparams: Arguments) -> HostName:
         )
     if not isinstance(host, str):
         host = ",".join(map(str, host))
-    return parse_host(host)
+    return parse_database_host(host)
 
 
 def _port(cparams: Arguments) -> int:
@@ -126,7 +126,9 @@ def _libpq_tls(
     # With a Kerberos ticket at hand libpq would else prefer GSSAPI encryption to TLS.
     arguments = {"sslmode": mode, "gssencmode": "disable"}
     if mode != "require" or any(named.values()):
-        arguments["sslrootcert"] = tls.find_ca(named, host)
+        arguments["sslrootcert"] = ca = tls.find_ca(named, host)
+        # libpq reads it on every connect; what it cannot parse is better known now.
+        tls.context("verify-ca", ca, host, check_name=False)
     return arguments
 
 

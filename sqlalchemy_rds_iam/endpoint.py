@@ -129,6 +129,18 @@ def parse_host(host: str) -> HostName:
     return found or HostName(name, "other")
 
 
+def parse_database_host(host: str) -> HostName:
+    """Like `parse_host`, for a host that is to be connected to or signed for.
+
+    Raises:
+        ConfigError: it cannot be the endpoint of a database with IAM authentication.
+    """
+    found = parse_host(host)
+    if found.kind in _NO_ENDPOINT:
+        raise ConfigError(f"host {host!r} cannot be used: {_NO_ENDPOINT[found.kind]}")
+    return found
+
+
 def signed_endpoint(
     host: HostName,
     port: int,
@@ -147,10 +159,8 @@ def signed_endpoint(
         ambient_region: finds the region of the AWS session, for names that carry none.
 
     Raises:
-        ConfigError: this is no database endpoint, or its region is unknown or contradicted.
+        ConfigError: its region is unknown or contradicted.
     """
-    if host.kind in _NO_ENDPOINT:
-        raise ConfigError(f"cannot sign a token for {host.host!r}: {_NO_ENDPOINT[host.kind]}")
     if region is not None and not _REGION.fullmatch(region):
         raise ConfigError(f"rds_iam_region={region!r}: expected a region such as 'eu-central-1'")
     if region and host.region and region != host.region:

@@ -22,13 +22,15 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy_rds_iam import credentials as aws
 from sqlalchemy_rds_iam.config import Config, option_names
 from sqlalchemy_rds_iam.drivers import Target, driver
-from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError
+from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.refusal import explain, is_refusal, lift_note
 from sqlalchemy_rds_iam.signing import Token
 from sqlalchemy_rds_iam.tokens import Flight, IdentityTokens, Slot
 from sqlalchemy_rds_iam.waits import GreenletWaits, ThreadWaits, Waits
 
 NAME = "rds_iam"
+
+_TURN = 1.0
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
@@ -142,7 +144,17 @@ class Connector:
             if answer.token is not None:
                 return answer.token
             if answer.flight is not None:
-                self._waits.join(answer.flight, deadline - time.monotonic())
+                self._wait(answer.flight, deadline)
+
+    def _wait(self, flight: Flight, deadline: float) -> None:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 and not flight.future.done():
+            raise WaitTimeout(
+                f"no AWS credentials within {self._config.timeout:g} s (rds_iam_timeout); fetching "
+                "them goes on, so a later connect may find them"
+            )
+        # By turns, to notice that the one who leads has been lost.
+        self._waits.join(flight, min(max(remaining, 0), _TURN))
 
     def _replace(self, slot: Slot, refused: Token, used_at: float, deadline: float) -> Token | None:
         """A token worth trying in place of a refused one, if there is any."""
@@ -154,7 +166,7 @@ class Connector:
             if answer.flight is not None:
                 if answer.lead:
                     self._launch(answer.flight, wanted=True)
-                self._waits.join(answer.flight, deadline - time.monotonic())
+                self._wait(answer.flight, deadline)
             return self._obtain(slot, deadline)
         except RdsIamError:
             return None  # the refusal is what the caller has to see; the outage is in the log

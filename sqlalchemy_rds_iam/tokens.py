@@ -124,9 +124,10 @@ class Flight:
             raise
 
     def lost(self, now: float) -> bool:
-        """Whether nobody will ever finish this flight."""
-        closed = self.loop is not None and self.loop.is_closed()
-        return closed or not 0 <= now - self._started < FLIGHT_LIMIT
+        """Whether nobody is going to finish this flight, as far as one can tell."""
+        # A loop that stands still between two run_until_complete() takes its flight with it.
+        stopped = self.loop is not None and not self.loop.is_running()
+        return stopped or not 0 <= now - self._started < FLIGHT_LIMIT
 
 
 class IdentityTokens:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.errors import RdsIamError
 from sqlalchemy_rds_iam.tokens import Flight, again
 
 try:
@@ -32,11 +32,10 @@ class Waits(Protocol):
         """Set a flight going, without waiting for its end."""
 
     def join(self, flight: Flight, timeout: float) -> None:
-        """Wait until a flight has ended, at most `timeout` seconds.
+        """Wait until a flight has ended, or for `timeout` seconds.
 
         Raises:
             CredentialsError: the fetch failed.
-            WaitTimeout: it is still under way.
         """
 
     def resolve(self, host: str, timeout: float) -> list[str]:
@@ -69,7 +68,7 @@ class ThreadWaits:
         try:
             error = flight.future.exception(timeout)
         except TimeoutError:
-            raise _late() from None
+            return
         if error is not None:
             raise again(error)
 
@@ -106,7 +105,7 @@ class GreenletWaits:
         try:
             error = await_(_outcome(flight.future, timeout))
         except TimeoutError:
-            raise _late() from None
+            return
         if error is not None:
             raise again(error)
 
@@ -165,13 +164,6 @@ def _in_thread(work: Callable[[], None]) -> Future[None]:
 
     threading.Thread(target=run, name="rds-iam-fetch", daemon=True).start()
     return ended
-
-
-def _late() -> WaitTimeout:
-    return WaitTimeout(
-        "the AWS credentials did not arrive within rds_iam_timeout; fetching them goes on, so a "
-        "later connect may find them"
-    )
 
 
 def _unresolved(host: str, error: OSError) -> RdsIamError:
