@@ -1,0 +1,113 @@
+"""The shape of the package: public names, one-way imports, and what a start-up may cost."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sqlalchemy_rds_iam
+
+PACKAGE = Path(sqlalchemy_rds_iam.__file__).parent
+# Each room may import those before it.
+ORDER = [
+    "errors",
+    "endpoint",
+    "config",
+    "signing",
+    "lifetimes",
+    "credentials",
+    "tokens",
+    "tls",
+    "drivers",
+    "refusal",
+    "waits",
+    "plugin",
+    "testing",
+    "cli",
+]
+
+
+def test_public_names() -> None:
+    """What users import is decided here, not by accident."""
+    assert sorted(sqlalchemy_rds_iam.__all__) == [
+        "ConfigError",
+        "CredentialsError",
+        "RdsIamError",
+        "WaitTimeout",
+        "__version__",
+    ]
+
+
+@pytest.mark.parametrize("room", [path.stem for path in sorted(PACKAGE.glob("*.py"))])
+def test_imports_point_one_way(room: str) -> None:
+    """A room imports only rooms before it in the order of the design, so there are no cycles."""
+    tree = ast.parse((PACKAGE / f"{room}.py").read_text())
+    imported = {
+        name.removeprefix("sqlalchemy_rds_iam.").split(".")[0]
+        for node in ast.walk(tree)
+        for name in _modules(node)
+        if name.startswith("sqlalchemy_rds_iam.")
+    }
+    if room == "__init__":
+        assert imported == {"errors"}
+    else:
+        assert imported <= set(ORDER[: ORDER.index(room)])
+
+
+def _modules(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module == "sqlalchemy_rds_iam":
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+def test_the_verifier_shares_nothing_with_the_signer() -> None:
+    """The emulator's judgement of a token owes nothing to the code that signs, nor to botocore."""
+    for path in (PACKAGE / "testing").rglob("*.py"):
+        if path.stem in {"verifier", "aws_sigv4"}:
+            source = path.read_text()
+            for foreign in ("botocore", "sqlalchemy_rds_iam.signing", "sqlalchemy_rds_iam.tokens"):
+                assert f"import {foreign}" not in source
+                assert f"from {foreign}" not in source
+
+
+def test_create_engine_imports_no_botocore(ca: str) -> None:
+    """Importing the package and making sync and async engines leaves botocore alone."""
+    url = "app@db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam"
+    _python(
+        "import sys, sqlalchemy_rds_iam\n"
+        "from sqlalchemy import create_engine\n"
+        "from sqlalchemy.ext.asyncio import create_async_engine\n"
+        f"create_engine('postgresql+psycopg://{url}')\n"
+        f"create_async_engine('postgresql+asyncpg://{url}')\n"
+        "found = [m for m in sys.modules if m.partition('.')[0] in ('botocore', 'aiobotocore')]\n"
+        "assert not found, found"
+    )
+
+
+def test_greenlet_missing(ca: str) -> None:
+    """An async engine without greenlet is refused with what to install; a sync one works."""
+    url = "app@db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam"
+    _python(
+        "import sys; sys.modules['greenlet'] = None\n"
+        "from sqlalchemy import create_engine\n"
+        f"create_engine('postgresql+psycopg://{url}')\n"
+        "try:\n"
+        "    from sqlalchemy.ext.asyncio import create_async_engine\n"
+        f"    create_async_engine('postgresql+asyncpg://{url}')\n"
+        "except Exception as error:\n"
+        "    assert 'greenlet' in str(error), error\n"
+        "else:\n"
+        "    raise SystemExit('no error')"
+    )
+
+
+def _python(code: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

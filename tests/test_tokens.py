@@ -1,0 +1,380 @@
+"""The cache: states, the one flight, failures remembered, refusals; with a clock of its own."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sqlalchemy_rds_iam import CredentialsError
+from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam.signing import Credentials, Token, sign
+from sqlalchemy_rds_iam.tokens import FLIGHT_LIMIT, IdentityTokens
+
+ENDPOINT = Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
+START = 1_000_000.0
+
+
+class Account:
+    """A source of credentials that live `life` seconds, and the clock of the test."""
+
+    def __init__(self, life: float | None = 3600.0) -> None:
+        self.now = START
+        self.life = life
+        self.fetches: list[bool] = []
+        self.signatures = 0
+        self.fault: Exception | None = None
+        self.tokens = IdentityTokens(self, clock=lambda: self.now)
+        self.slot = self.tokens.slot(ENDPOINT)
+
+    def fetch(self, *, reload: bool) -> Credentials:
+        self.fetches.append(reload)
+        if self.fault is not None:
+            raise self.fault
+        expires = None if self.life is None else self.now + self.life
+        return Credentials(f"KEY{len(self.fetches)}", "secret", "session", expires, "test")
+
+    async def fetch_async(self, *, reload: bool) -> Credentials:
+        return self.fetch(reload=reload)
+
+    def prepare_async(self) -> None: ...
+
+    def after_fork(self) -> None: ...
+
+    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
+        self.signatures += 1
+        return sign(credentials, endpoint, now)
+
+    def connect(self, *, ahead: bool = True, failure_ttl: float = 1.0) -> Token:
+        """Get a token as a connect does, with flights that land at once."""
+        while True:
+            token = self.slot.fresh(self.now)
+            if token is not None:
+                return token
+            answer = self.tokens.lookup(self.slot, ahead=ahead, failure_ttl=failure_ttl)
+            if answer.flight is not None:
+                answer.flight.run()
+            if answer.token is not None:
+                return answer.token
+            assert answer.flight is not None
+            answer.flight.future.result()
+
+
+@pytest.fixture
+def account() -> Account:
+    """An account whose credentials live an hour."""
+    return Account()
+
+
+def test_fresh_is_reused(account: Account) -> None:
+    """A token is signed once and used until the last third of its life."""
+    first = account.connect()
+    account.now += 599
+    assert account.connect() is first
+    account.now += 2
+    assert account.connect() is not first
+    assert (len(account.fetches), account.signatures) == (1, 2)
+
+
+def test_stale_credentials_are_renewed_by_one(account: Account) -> None:
+    """With STALE credentials everybody is served at once, and one caller renews them."""
+    account.connect()
+    account.now += 3600 - 539
+    first, second = (
+        account.tokens.lookup(account.slot, ahead=True, failure_ttl=1.0) for _ in range(2)
+    )
+    assert first.token is not None
+    assert second.token is not None
+    assert (first.lead, second.lead, second.flight) == (True, False, None)
+    assert first.flight is not None
+    first.flight.run()
+    assert account.connect().expires_at == account.now + 900
+    assert len(account.fetches) == 2
+
+
+def test_lazy_waits_for_the_end(account: Account) -> None:
+    """A lazy engine leaves STALE credentials alone and renews them when they are EXPIRED."""
+    account.connect(ahead=False)
+    account.now += 3600 - 31
+    account.connect(ahead=False)
+    assert len(account.fetches) == 1
+    account.now += 2
+    account.connect(ahead=False)
+    assert len(account.fetches) == 2
+
+
+def test_expired_joins_the_flight(account: Account) -> None:
+    """Without credentials there is one flight: the first caller leads, the others join."""
+    answers = [account.tokens.lookup(account.slot, ahead=True, failure_ttl=1.0) for _ in range(5)]
+    assert len({id(answer.flight) for answer in answers}) == 1
+    assert [answer.lead for answer in answers] == [True, False, False, False, False]
+
+
+@given(
+    life=st.floats(1, 7 * 3600),
+    steps=st.lists(st.floats(0, 4000), min_size=1, max_size=20),
+    ahead=st.booleans(),
+)
+def test_never_a_dead_token(life: float, steps: list[float], ahead: bool) -> None:
+    """Whatever the life of the credentials and the gaps between connects, tokens live on.
+
+    Not only past now: past a margin of a tenth of their credentials' life, or 30 s.
+    """
+    account = Account(life)
+    for step in steps:
+        account.now += step
+        token = account.connect(ahead=ahead)
+        assert token.signed_at <= account.now
+        assert token.expires_at - account.now > 0
+        assert token.expires_at <= token.signed_at + 900
+        credentials = account.tokens.credentials
+        assert credentials is not None
+        assert credentials.expires_at is not None
+        assert account.now <= credentials.expires_at - min(30.0, life / 10)
+
+
+def test_900_second_sessions_are_not_fetched_on_every_connect() -> None:
+    """A role session of 15 minutes is renewed once in its last third, not on every connect."""
+    account = Account(life=900.0)
+    for _ in range(90):
+        account.connect()
+        account.now += 10
+    assert len(account.fetches) == 2
+
+
+def test_short_credentials_bound_the_token() -> None:
+    """Credentials with 90 s left never yield a token that is believed for longer."""
+    account = Account(life=90.0)
+    assert account.connect().expires_at == START + 90
+    account.now += 61
+    account.connect()
+    assert len(account.fetches) == 2
+
+
+def test_failures_are_remembered(account: Account) -> None:
+    """A failed fetch stands for the next ones during failure_ttl, then one caller tries again."""
+    account.fault = OSError("no route")
+    with pytest.raises(CredentialsError, match="no route"):
+        account.connect()
+    account.now += 0.9
+    with pytest.raises(CredentialsError, match="no route") as caught:
+        account.connect()
+    assert isinstance(caught.value.__cause__, CredentialsError)
+    assert len(account.fetches) == 1
+    account.now += 0.2
+    account.fault = None
+    assert account.connect()
+    assert len(account.fetches) == 2
+
+
+def test_shared_errors_do_not_grow(account: Account) -> None:
+    """Each waiter raises an error of its own, so that tracebacks do not pile up on a shared one."""
+    account.fault = OSError("no route")
+    caught = []
+    for _ in range(3):
+        with pytest.raises(CredentialsError) as info:
+            account.connect(failure_ttl=10)
+        caught.append(info.value)
+    assert len({id(error) for error in caught}) == 3
+
+
+def test_outage_while_the_token_lives(account: Account, caplog: pytest.LogCaptureFixture) -> None:
+    """A failed renewal is one warning, is spaced out, and connects go on until the very end."""
+    caplog.set_level("INFO", "sqlalchemy_rds_iam")
+    account.connect()
+    account.now += 3600 - 539
+    account.fault = OSError("no route")
+    for _ in range(500):
+        account.connect()
+        account.now += 1
+    assert 5 <= len(account.fetches) < 20
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+    account.fault = None
+    account.now += 9
+    account.connect()
+    assert "after" in caplog.records[-1].message
+
+
+def test_frozen_process(account: Account) -> None:
+    """After a sleep longer than any life, the first connect gets a new token."""
+    first = account.connect()
+    account.now += 86400
+    token = account.connect()
+    assert token is not first
+    assert token.signed_at == account.now
+
+
+def test_clock_set_back(account: Account) -> None:
+    """When the clock is set back by an hour, a token from the future is not used."""
+    account.now += 3600
+    account.connect()
+    account.now -= 3600
+    assert account.connect().signed_at == account.now
+
+
+def test_expired_on_arrival(account: Account) -> None:
+    """Credentials that have expired before they arrive are an error; the clock is a suspect."""
+    account.life = -5
+    with pytest.raises(CredentialsError, match="clock"):
+        account.connect()
+
+
+def test_refused_new_token_is_final(account: Account) -> None:
+    """A token that was refused when it was new is forgotten, and there is nothing else to try."""
+    token = account.connect()
+    assert account.tokens.refused(account.slot, token, age=0) is None
+    assert account.slot.token is None
+
+
+def test_refused_accepted_token_is_replaced(account: Account) -> None:
+    """A token that was good is signed anew, once the credentials are known to be new as well."""
+    token = account.connect()
+    account.tokens.accept(token)
+    answer = account.tokens.refused(account.slot, token, age=0)
+    assert answer is not None
+    assert answer.token is not None
+    assert answer.token is not token
+
+
+def test_refusal_reloads_old_credentials(account: Account) -> None:
+    """Credentials that were loaded a while ago may have been replaced, so they are loaded anew."""
+    token = account.connect()
+    account.now += 300
+    answer = account.tokens.refused(account.slot, token, age=300)
+    assert answer is not None
+    assert answer.flight is not None
+    answer.flight.run()
+    assert account.fetches == [False, True]
+    assert account.connect().password.count("KEY2") == 1
+
+
+def test_reload_replaces_what_others_signed_meanwhile(account: Account) -> None:
+    """A token signed during the reload, with the old credentials, does not outlive it."""
+    token = account.connect()
+    account.now += 300
+    answer = account.tokens.refused(account.slot, token, age=300)
+    meanwhile = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).token
+    assert meanwhile is not None
+    assert answer is not None
+    assert answer.flight is not None
+    answer.flight.run()
+    found = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).token
+    assert found is not None
+    assert "KEY2" in found.password
+
+
+def test_failed_reload_keeps_the_old_credentials(account: Account) -> None:
+    """An outage during a reload takes nothing away from connects that still work."""
+    token = account.connect()
+    account.now += 300
+    answer = account.tokens.refused(account.slot, token, age=300)
+    account.fault = OSError("no route")
+    assert answer is not None
+    assert answer.flight is not None
+    answer.flight.run()
+    assert account.connect().password.count("KEY1") == 1
+
+
+def test_a_missing_grant_is_no_stream_of_calls(account: Account) -> None:
+    """While every login is refused, reloads are spaced out, up to a minute apart."""
+    for _ in range(600):
+        token = account.connect()
+        answer = account.tokens.refused(account.slot, token, age=0)
+        if answer is not None and answer.flight is not None:
+            answer.flight.run()
+        account.now += 1
+    assert len(account.fetches) < 20
+
+
+def test_cut_short_is_handed_on(account: Account) -> None:
+    """A flight whose leader is interrupted ends for those who wait, and the next one leads."""
+    answer = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+    account.fault = KeyboardInterrupt()  # type: ignore[assignment]
+    assert answer.flight is not None
+    with pytest.raises(KeyboardInterrupt):
+        answer.flight.run()
+    assert answer.flight.future.result(0) is None
+    account.fault = None
+    assert account.connect()
+
+
+def test_lost_flight_is_given_up(account: Account) -> None:
+    """A flight that never comes back keeps nobody from starting another."""
+    lost = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+    account.now += FLIGHT_LIMIT
+    answer = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+    assert answer.lead
+    assert answer.flight is not lost.flight
+    assert lost.flight is not None
+    assert lost.flight.future.result(0) is None
+    assert account.connect()
+    lost.flight.run()  # comes back after all: too late to matter
+    assert account.connect().password.count("KEY1") == 1
+
+
+def test_one_slot_for_each_endpoint(account: Account) -> None:
+    """Engines of one endpoint share a slot; when the last is gone, nothing of it stays."""
+    other = account.tokens.slot(ENDPOINT._replace(user="other"))
+    assert account.tokens.slot(ENDPOINT) is account.slot
+    assert other is not account.slot
+    del other
+    gc.collect()
+    assert len(account.tokens._slots) == 1
+
+
+def test_threads(account: Account) -> None:
+    """However many threads start cold, there is one fetch and one signature."""
+    slow = threading.Event()
+    fetch = account.fetch
+
+    def fetch_slowly(*, reload: bool) -> Credentials:
+        slow.wait(5)
+        return fetch(reload=reload)
+
+    account.fetch = fetch_slowly  # type: ignore[method-assign]
+    barrier = threading.Barrier(50)
+    seen: list[Any] = []
+
+    def connect() -> None:
+        barrier.wait(5)
+        answer = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+        if answer.flight is not None and answer.lead:
+            slow.set()
+            answer.flight.run()
+        if answer.flight is not None:
+            answer.flight.future.result(5)
+        seen.append(account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).token)
+
+    _in_threads(connect, 50)
+    assert len({id(token) for token in seen}) == 1
+    assert (len(account.fetches), account.signatures) == (1, 1)
+
+
+def _in_threads(work: Callable[[], None], count: int) -> None:
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_fork_with_the_lock_held_and_a_flight_under_way(account: Account) -> None:
+    """A forked child neither hangs on the parent's lock nor waits for the parent's flight."""
+    account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)  # a flight nobody will finish
+    with account.tokens._lock:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = 0 if account.connect() else 1
+            finally:
+                os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
