@@ -85,6 +85,9 @@ def is_async_session(session: Any) -> bool:
 class AwsSource:
     """The tokens' source: credentials from botocore or aiobotocore, tokens by Signature V4.
 
+    Reloading means a new session. One of the user's own is asked again instead and renews what it
+    can: looking past the credentials that were put into it could find somebody else's.
+
     Args:
         profile: profile of the shared config, or None for botocore's whole chain.
         session: a session of the user's own, in place of both.
@@ -114,10 +117,7 @@ class AwsSource:
                 self._credentials = None
             if self._credentials is None:
                 session = self._given or self._session()
-                # A given session keeps what it has found for good; its providers look again.
-                chain = session.get_component("credential_provider")
-                found = chain.load_credentials() if reload else session.get_credentials()
-                self._credentials = _found(found, chain)
+                self._credentials = _found(session.get_credentials(), session)
             return _snapshot(self._credentials, self._credentials.get_frozen_credentials)
 
     async def fetch_async(self, *, reload: bool) -> Credentials:
@@ -133,9 +133,8 @@ class AwsSource:
             provider = self._by_loop.get(loop)
             if provider is None:
                 session = self._given or self._aio_session()
-                chain = session.get_component("credential_provider")
-                found = await (chain.load_credentials() if reload else session.get_credentials())
-                provider = self._by_loop[loop] = _found(found, chain)
+                provider = _found(await session.get_credentials(), session)
+                self._by_loop[loop] = provider
             frozen = await provider.get_frozen_credentials()
             return _snapshot(provider, lambda: frozen)
 
@@ -190,9 +189,10 @@ def _unwrapped(session: Any) -> Any:
     return getattr(session, "_session", session)
 
 
-def _found(credentials: Any, chain: Any) -> Any:
+def _found(credentials: Any, session: Any) -> Any:
     if credentials is not None:
         return credentials
+    chain = session.get_component("credential_provider")
     asked = ", ".join(provider.METHOD for provider in chain.providers)
     raise CredentialsError(
         f"no AWS credentials found; asked were {asked}. Set AWS_ACCESS_KEY_ID and "

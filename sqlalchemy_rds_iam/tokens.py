@@ -95,8 +95,6 @@ class Flight:
 
     def __init__(self, tokens: IdentityTokens, started: float, *, reload: bool) -> None:
         self.future: Future[None] = Future()
-        # Or one waiter's time-out would cancel the future that all of them share.
-        self.future.set_running_or_notify_cancel()
         self.loop: asyncio.AbstractEventLoop | None = None
         self._tokens = tokens
         self._started = started

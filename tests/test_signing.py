@@ -48,7 +48,7 @@ text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), mi
     secret_key=text,
     session_token=st.none() | st.from_regex(r"[A-Za-z0-9+/=]{1,200}", fullmatch=True),
     host=st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9.-]{0,60}", fullmatch=True),
-    port=st.integers(1, 65535),
+    port=st.sampled_from([443, 80]) | st.integers(1, 65535),
     user=text,
 )
 def test_equal_to_botocore(

@@ -148,6 +148,18 @@ def test_900_second_sessions_are_not_fetched_on_every_connect() -> None:
     assert len(account.fetches) == 2
 
 
+def test_long_credentials_are_renewed_late() -> None:
+    """Credentials of six hours are renewed in their last nine minutes, when botocore has to."""
+    account = Account(life=6 * 3600.0)
+    account.connect()
+    account.now += 6 * 3600 - 541
+    account.connect()
+    assert len(account.fetches) == 1
+    account.now += 2
+    account.connect()
+    assert len(account.fetches) == 2
+
+
 def test_short_credentials_bound_the_token() -> None:
     """Credentials with 90 s left never yield a token that is believed for longer."""
     account = Account(life=90.0)
@@ -315,6 +327,8 @@ def test_lost_flight_is_given_up(account: Account) -> None:
     assert lost.flight.future.result(0) is None
     assert account.connect()
     lost.flight.run()  # comes back after all: too late to matter
+    assert account.tokens.credentials is not None
+    assert account.tokens.credentials.access_key == "KEY1"
     assert account.connect().password.count("KEY1") == 1
 
 

@@ -1,0 +1,64 @@
+"""Waiting: threads and any number of event loops share one flight without harming one another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from concurrent.futures import Future
+
+import pytest
+
+from sqlalchemy_rds_iam.waits import _in_thread, _outcome
+
+
+def test_wakes_a_sleeping_loop() -> None:
+    """A loop with nothing else to do is woken from the thread in which the flight ends."""
+    future: Future[None] = Future()
+
+    async def wait() -> BaseException | None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(lambda: threading.Thread(target=future.set_result, args=[None]).start())
+        return await _outcome(future, 10)
+
+    # In debug mode a loop complains about being touched from another thread.
+    assert asyncio.run(wait(), debug=True) is None
+
+
+async def test_one_waiter_leaves_the_others_alone() -> None:
+    """Neither a time-out nor a cancelled task touches what others wait for."""
+    future: Future[None] = Future()
+    patient = asyncio.create_task(_outcome(future, 10))
+    cancelled = asyncio.create_task(_outcome(future, 10))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(TimeoutError):
+        await _outcome(future, 0.001)
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    error = OSError("no route")
+    future.set_exception(error)
+    assert await patient is error
+
+
+def test_a_closed_loop_waits_no_more() -> None:
+    """A flight may end after a loop that waited for it has been closed."""
+    future: Future[None] = Future()
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            await _outcome(future, 0.001)
+
+    asyncio.run(give_up())
+    future.set_result(None)
+
+
+def test_work_in_a_thread_keeps_its_context() -> None:
+    """Context variables, which tracing hangs on to, reach the thread; so do errors the waiter."""
+    trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace")
+    trace.set("abc")
+    seen: list[object] = []
+    _in_thread(lambda: seen.extend([trace.get(), threading.current_thread().daemon])).result(5)
+    assert seen == ["abc", True]
+    with pytest.raises(IndexError):
+        _in_thread(lambda: [].pop()).result(5)
