@@ -1,0 +1,44 @@
+"""An RDS PostgreSQL with IAM authentication on loopback, for tests, demos and CI without AWS.
+
+    from sqlalchemy_rds_iam.testing import RdsEmulator
+
+    with RdsEmulator(users=("app",)) as rds:
+        engine = create_engine(rds.url("postgresql+psycopg"))
+
+It needs the extra ``testing`` and a POSIX system.
+"""
+
+from __future__ import annotations
+
+# In one sentence, and before a module of ours fails on it in the middle.
+try:
+    import aiohttp as _aiohttp  # noqa: F401
+    import trustme as _trustme  # noqa: F401
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        f"sqlalchemy_rds_iam.testing needs {missing.name}: "
+        'pip install "sqlalchemy-rds-iam[testing]"',
+        name=missing.name,
+    ) from None
+
+from sqlalchemy_rds_iam.testing.certificates import Certificates
+from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
+from sqlalchemy_rds_iam.testing.foreground import run_foreground
+from sqlalchemy_rds_iam.testing.gateway import Gateway
+from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities, Principal
+from sqlalchemy_rds_iam.testing.login import ServerError
+from sqlalchemy_rds_iam.testing.verifier import Decision, SignedEndpoint, verify
+
+__all__ = [
+    "AccessKey",
+    "Certificates",
+    "Decision",
+    "Gateway",
+    "Identities",
+    "Principal",
+    "RdsEmulator",
+    "ServerError",
+    "SignedEndpoint",
+    "run_foreground",
+    "verify",
+]

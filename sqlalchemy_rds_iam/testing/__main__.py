@@ -1,0 +1,46 @@
+"""``python -m sqlalchemy_rds_iam.testing``: the emulator in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+
+from sqlalchemy_rds_iam.testing.emulator import HOST
+from sqlalchemy_rds_iam.testing.foreground import DEFAULT_CEILING, run_foreground
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sqlalchemy_rds_iam.testing",
+        description="An RDS PostgreSQL with IAM authentication on this machine, without AWS.",
+    )
+    parser.add_argument("--host", default=HOST, help="endpoint that tokens must be signed for")
+    parser.add_argument("--port", type=int, default=5432, help="port that tokens are signed for")
+    parser.add_argument("--region", help="region, when the host name does not say it")
+    parser.add_argument("--listen-port", type=int, default=0, help="port to listen on; 0: any")
+    parser.add_argument("--user", action="append", dest="users", help="database user; repeatable")
+    parser.add_argument(
+        "--ceiling",
+        type=float,
+        default=DEFAULT_CEILING,
+        help="authentications per second; 0: no limit (default: %(default)g)",
+    )
+    parser.add_argument("--server", help="front this postgresql:// URL instead of starting one")
+    parser.add_argument("--postgres", help="auto, wheel, or the directory of postgres and initdb")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    given = parser.parse_args()
+    run_foreground(
+        given.host,
+        given.port,
+        region=given.region,
+        users=given.users or ("app",),
+        ceiling=given.ceiling or None,
+        server=given.server,
+        postgres=given.postgres,
+        listen_port=given.listen_port,
+        as_json=given.json,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""A throw-away certificate authority and the server certificates it issues, good ones and bad."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trustme
+
+ALPN = "postgresql"
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Certificates:
+    """Issues the emulated database's certificates. Every context is built once and kept."""
+
+    def __init__(self, host: str) -> None:
+        """Create the authority for the database `host`."""
+        self.host = host
+        self._authority = trustme.CA()
+        self._unrelated = trustme.CA()
+
+    def write_ca(self, path: Path) -> Path:
+        """Write the authority's certificate to `path` as PEM: what clients should trust."""
+        self._authority.cert_pem.write_to_path(str(path))
+        return path
+
+    def valid(self) -> ssl.SSLContext:
+        """A context for the database's own name and for loopback addresses."""
+        return _context(self._authority.issue_cert(self.host, *_LOOPBACK))
+
+    def other_host(self, host: str = "other.example.com") -> ssl.SSLContext:
+        """A context of the trusted authority that names another `host` only."""
+        return _context(self._authority.issue_cert(host))
+
+    def expired(self) -> ssl.SSLContext:
+        """A context for the right names whose certificate ran out yesterday."""
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        return _context(
+            self._authority.issue_cert(
+                self.host,
+                *_LOOPBACK,
+                not_before=yesterday - timedelta(days=30),
+                not_after=yesterday,
+            )
+        )
+
+    def unrelated(self) -> ssl.SSLContext:
+        """A context for the right names by an authority that nobody trusts."""
+        return _context(self._unrelated.issue_cert(self.host, *_LOOPBACK))
+
+
+def _context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Direct TLS (PostgreSQL 17) insists on ALPN: "SSL Session Encryption" in "Message Flow".
+    context.set_alpn_protocols([ALPN])
+    # PostgreSQL hands out no session tickets either.
+    context.num_tickets = 0
+    certificate.configure_cert(context)
+    return context

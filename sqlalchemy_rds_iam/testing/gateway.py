@@ -1,0 +1,268 @@
+"""The IAM-verifying gateway: TLS on one side, a real PostgreSQL on the other.
+
+It speaks the part of the PostgreSQL protocol that comes before a session ("Start-up" in the chapter
+"Message Flow"), judges the token, and from then on only passes bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+
+from sqlalchemy_rds_iam.testing import opening, wire
+from sqlalchemy_rds_iam.testing.backend import Backend
+from sqlalchemy_rds_iam.testing.ceiling import Ceiling
+from sqlalchemy_rds_iam.testing.identities import Identities
+from sqlalchemy_rds_iam.testing.login import ServerError, read_message
+from sqlalchemy_rds_iam.testing.opening import FAILURES, Client
+from sqlalchemy_rds_iam.testing.records import Records
+from sqlalchemy_rds_iam.testing.relay import relay
+from sqlalchemy_rds_iam.testing.roles import Roles
+from sqlalchemy_rds_iam.testing.verifier import Decision, SignedEndpoint, verify
+
+logger = logging.getLogger("sqlalchemy_rds_iam.testing")
+
+# Tokens with the longest session tokens stay well below; what is longer is none.
+MAX_TOKEN = 16 * 1024
+
+_BACKLOG = 1024
+# The longest password message the real server reads (PG_MAX_AUTH_TOKEN_LENGTH).
+_MAX_PASSWORD = 65_535
+_ACCEPT_PAUSE = 0.05
+_NOT_ACCEPTING = ("57P03", "the database system is not accepting connections")
+
+Stream = tuple[StreamReader, StreamWriter]
+
+
+class _RefusedError(Exception):
+    """The connection ends with this ErrorResponse."""
+
+    def __init__(self, sqlstate: str, text: str) -> None:
+        super().__init__(text)
+        self.response = wire.error(sqlstate, text)
+
+
+class Gateway:
+    """Listens like an RDS instance with IAM database authentication.
+
+    The attributes are knobs for fault tests; each may be changed while connections come in and
+    counts for those that follow.
+
+    Attributes:
+        decline_tls: Answer every request for TLS with "N", as a server without TLS does.
+        refuse_next: Refuse this many more logins whatever their token says.
+        auth_delay: Seconds that each authentication takes longer.
+        clock_offset: Seconds by which the database's clock is ahead of everybody else's.
+        certificate: The TLS context that is served; see `Certificates` for bad ones.
+        login_timeout: Seconds a client may take from connecting to its token.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        roles: Roles,
+        endpoint: SignedEndpoint,
+        identities: Identities,
+        certificate: ssl.SSLContext,
+        *,
+        clock: Callable[[], float] = time.time,
+        ceiling: float | None = None,
+        login_timeout: float = 60.0,
+    ) -> None:
+        self.records = Records()
+        self.certificate = certificate
+        self.ceiling = ceiling
+        self.login_timeout = login_timeout
+        self._valid_certificate = certificate
+        self._backend = backend
+        self._roles = roles
+        self._endpoint = endpoint
+        self._identities = identities
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Put every fault knob back to no fault."""
+        self.decline_tls = False
+        self.refuse_next = 0
+        self.auth_delay = 0.0
+        self.clock_offset = 0.0
+        self.certificate = self._valid_certificate
+
+    @property
+    def ceiling(self) -> float | None:
+        """Authentications a second before IAM throttles, None for no limit."""
+        return self._ceiling.rate
+
+    @ceiling.setter
+    def ceiling(self, rate: float | None) -> None:
+        self._ceiling = Ceiling(rate)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The IP address and port the gateway listens on."""
+        assert self._listener is not None
+        host, port = self._listener.getsockname()[:2]
+        return str(host), int(port)
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen on `host` and `port` (0: any free one) and serve from the running loop.
+
+        Raises:
+            OSError: The port cannot be bound.
+        """
+        self._listener = socket.create_server((host, port), backlog=_BACKLOG)
+        self._listener.setblocking(False)
+        self._spawn(self._accept(self._listener))
+
+    async def stop(self) -> None:
+        """Stop listening and end every session."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError:
+                # Out of file descriptors, most likely: some session will give one back.
+                await asyncio.sleep(_ACCEPT_PAUSE)
+                continue
+            self._spawn(self._serve(sock))
+
+    async def _serve(self, sock: socket.socket) -> None:
+        client: Client | None = None
+        server: Stream | None = None
+        try:
+            async with asyncio.timeout(self.login_timeout):
+                client = await opening.receive(sock, None if self.decline_tls else self.certificate)
+                server = await self._admit(client)
+            if server is not None:
+                await relay((client.reader, client.writer), server)
+        except _RefusedError as refused:
+            assert client is not None
+            client.writer.write(refused.response)
+        except TimeoutError:
+            if client is not None:
+                client.writer.write(wire.error("57014", "canceling authentication due to timeout"))
+        except FAILURES as failure:
+            logger.debug("a connection ended before it was a session: %r", failure)
+        finally:
+            writers = [client.writer] if client is not None else []
+            writers += [server[1]] if server is not None else []
+            await asyncio.gather(*(opening.close(writer) for writer in writers))
+
+    async def _admit(self, client: Client) -> Stream | None:
+        """Take `client` to a session on the real server; None if it only wanted to cancel."""
+        if wire.code(client.packet) == wire.CANCEL_REQUEST:
+            await self._cancel(client.packet)
+            return None
+        startup = self._negotiate(client)
+        if not startup.user:
+            raise _RefusedError("28000", "no PostgreSQL user name specified in startup packet")
+        if not client.encrypted:
+            raise _RefusedError(
+                "28000",
+                f'no pg_hba.conf entry for host "{client.address}", user "{startup.user}", '
+                f'database "{startup.database}", no encryption',
+            )
+        client.writer.write(wire.authentication(wire.AUTHENTICATION_CLEARTEXT))
+        kind, body = await read_message(client.reader, _MAX_PASSWORD)
+        if kind != b"p":
+            raise _RefusedError("08P01", f"expected password response, got message type {kind[0]}")
+        if self.auth_delay:
+            await asyncio.sleep(self.auth_delay)
+        await self._authenticate(startup.user, body)
+        return await self._open_session(client, startup)
+
+    def _negotiate(self, client: Client) -> wire.Startup:
+        """Settle on what the real server speaks, as it would ("NegotiateProtocolVersion")."""
+        newest, asked = self._backend.protocol, wire.code(client.packet)
+        # First, because a packet of another version may be laid out in another way.
+        if asked >> 16 != newest >> 16:
+            raise _RefusedError(
+                "0A000",
+                f"unsupported frontend protocol {asked >> 16}.{asked & 0xFFFF}: server supports "
+                f"3.0 to {newest >> 16}.{newest & 0xFFFF}",
+            )
+        startup = wire.parse_startup(client.packet)
+        unknown = [name for name in startup.parameters if name.startswith("_pq_.")]
+        if startup.version > newest or unknown:
+            client.writer.write(wire.negotiate_version(newest, unknown))
+        known = {k: v for k, v in startup.parameters.items() if k not in unknown}
+        return wire.Startup(min(startup.version, newest), known)
+
+    async def _authenticate(self, user: str, password: bytes) -> None:
+        decision = await self._decide(user, password)
+        self.records.add(decision)
+        if decision.reason == "PasswordAuthentication":
+            raise _RefusedError("28P01", f'password authentication failed for user "{user}"')
+        if not decision.granted:
+            raise _RefusedError("28000", f'PAM authentication failed for user "{user}"')
+
+    async def _decide(self, user: str, password: bytes) -> Decision:
+        now = self._clock() + self.clock_offset
+        refused = Decision(now, user, granted=False)
+        try:
+            uses_iam = await self._roles.uses_iam(user)
+        except (*FAILURES, ServerError):
+            raise _RefusedError(*_NOT_ACCEPTING) from None
+        if not uses_iam:
+            detail = f"user {user!r} is not a member of rds_iam, so IAM was not asked"
+            return replace(refused, reason="PasswordAuthentication", detail=detail)
+        if self.refuse_next > 0:
+            self.refuse_next -= 1
+            detail = "refused because refuse_next said so"
+            return replace(refused, reason="InternalError", detail=detail)
+        if not self._ceiling.admit(time.monotonic()):
+            detail = f"more than {self.ceiling} authentications in a second"
+            return replace(refused, reason="ThrottlingException", detail=detail)
+        if len(password) > MAX_TOKEN:
+            detail = f"the password has {len(password)} bytes, no token is longer than {MAX_TOKEN}"
+            return replace(refused, reason="InvalidToken", detail=detail)
+        token = password.removesuffix(b"\0").decode(errors="replace")
+        return verify(token, user, self._endpoint, self._identities, now)
+
+    async def _open_session(self, client: Client, startup: wire.Startup) -> Stream:
+        try:
+            server = await self._backend.connect()
+        except OSError:
+            raise _RefusedError(*_NOT_ACCEPTING) from None
+        try:
+            client.writer.write(await self._backend.log_in_as(*server, startup))
+        except FAILURES:
+            server[1].transport.abort()
+            raise _RefusedError(*_NOT_ACCEPTING) from None
+        except BaseException:
+            server[1].transport.abort()
+            raise
+        return server
+
+    async def _cancel(self, packet: bytes) -> None:
+        """Pass on a CancelRequest: the client holds the key the real server gave it."""
+        reader, writer = await self._backend.connect()
+        try:
+            writer.write(wire.packet(packet))
+            # The server answers by closing; only then may the client take it as done.
+            await reader.read()
+        finally:
+            await opening.close(writer)

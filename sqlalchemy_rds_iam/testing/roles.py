@@ -1,0 +1,96 @@
+"""The database users of the real server, and which of them authenticate through IAM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from sqlalchemy_rds_iam.testing.backend import APPLICATION_NAME, Backend, Connection, Row
+from sqlalchemy_rds_iam.testing.wire import quote_identifier, quote_literal
+
+# As "+rds_iam" in pg_hba.conf decides: through any number of grants, no exception for superusers.
+_IS_MEMBER = """
+WITH RECURSIVE member (id) AS (
+  SELECT oid FROM pg_roles WHERE rolname = {user}
+  UNION SELECT roleid FROM pg_auth_members JOIN member ON pg_auth_members.member = member.id
+) SELECT 1 FROM member JOIN pg_roles ON oid = id WHERE rolname = 'rds_iam'
+"""
+
+_KILL_SESSIONS = f"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND application_name <> '{APPLICATION_NAME}'
+"""  # noqa: S608 - a constant of ours
+
+
+class Roles:
+    """Manages users by SQL, as the emulator's own user. For one event loop."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+
+    async def execute(self, sql: str, database: str | None = None) -> list[Row]:
+        """Run `sql` in a session of its own.
+
+        Raises:
+            ServerError: The server refused.
+        """
+        connection = await Connection.open(self._backend, database)
+        try:
+            async with asyncio.timeout(self._backend.deadline):
+                return await connection.query(sql)
+        finally:
+            await connection.close()
+
+    async def prepare(self) -> None:
+        """Create the role ``rds_iam``, unless it exists."""
+        if not await self.execute("SELECT 1 FROM pg_roles WHERE rolname = 'rds_iam'"):
+            await self.execute("CREATE ROLE rds_iam")
+
+    async def create_user(self, name: str, *, iam: bool = True) -> None:
+        """Create the user `name`, unless it exists, and make it log in through IAM or not."""
+        user = quote_identifier(name)
+        found = f"SELECT 1 FROM pg_roles WHERE rolname = {quote_literal(name)}"  # noqa: S608
+        if not await self.execute(found):
+            await self.execute(f"CREATE ROLE {user} LOGIN")
+        if self._backend.shared_login:
+            await self.execute(f"GRANT {user} TO CURRENT_USER")
+        await self.execute(f"GRANT rds_iam TO {user}" if iam else f"REVOKE rds_iam FROM {user}")
+
+    async def create_database(self, name: str, owner: str) -> None:
+        """Create the database `name` for `owner`, unless it exists. Everybody may connect to it."""
+        found = f"SELECT 1 FROM pg_database WHERE datname = {quote_literal(name)}"  # noqa: S608
+        if not await self.execute(found):
+            database, user = quote_identifier(name), quote_identifier(owner)
+            await self.execute(f"CREATE DATABASE {database} OWNER {user}")
+
+    async def uses_iam(self, name: str) -> bool:
+        """Whether user `name` exists and is a member of ``rds_iam``, directly or not.
+
+        Raises:
+            ConnectionError: The real server is gone.
+        """
+        sql = _IS_MEMBER.format(user=quote_literal(name))
+        async with self._turn, asyncio.timeout(self._backend.deadline):
+            if self._connection is not None:
+                # The server may have been restarted, or the session ended, since the last login.
+                with contextlib.suppress(OSError):
+                    return bool(await self._connection.query(sql))
+                await self._close()
+            self._connection = await Connection.open(self._backend)
+            return bool(await self._connection.query(sql))
+
+    async def kill_sessions(self) -> int:
+        """End every client's session, and say how many there were."""
+        return len(await self.execute(_KILL_SESSIONS))
+
+    async def close(self) -> None:
+        """Close the connection that answers `uses_iam`."""
+        async with self._turn:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None

@@ -1,0 +1,119 @@
+"""In front of an existing server, IAM users get sessions of their own through one login."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from emulator_support import libpq
+
+from sqlalchemy_rds_iam.testing import RdsEmulator, ServerError, postgres
+from sqlalchemy_rds_iam.testing.backend import Backend
+from sqlalchemy_rds_iam.testing.postgres import Postgres
+from sqlalchemy_rds_iam.testing.roles import Roles
+
+PASSWORD = "p@ss w/ord"
+QUOTED = "p%40ss%20w%2Ford"
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """The port of a server that knows login users by four methods."""
+    with socket.socket() as probe, pytest.MonkeyPatch.context() as patch:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+        probe.close()
+        listening = {"listen_addresses": "127.0.0.1", "port": str(port)}
+        patch.setattr(postgres, "_SETTINGS", postgres._SETTINGS | listening)
+        patch.setattr(postgres, "_SOCKET", f".s.PGSQL.{port}")
+        server = Postgres()
+        server.start()
+        try:
+            asyncio.run(create_logins(server.socket))
+            assert server._directory is not None
+            assert server._server is not None
+            rules = ["local all postgres trust"]
+            rules += ["host all lesser 127.0.0.1/32 trust"]
+            rules += [f"host all by_{each} 127.0.0.1/32 {each}" for each in METHODS.values()]
+            (server._directory / "data" / "pg_hba.conf").write_text("\n".join(rules) + "\n")
+            os.kill(server._server.pid, signal.SIGHUP)
+            yield port
+        finally:
+            server.stop()
+
+
+METHODS = {"trust": "trust", "cleartext": "password", "md5": "md5", "scram": "scram-sha-256"}
+
+
+async def create_logins(path: str) -> None:
+    """A superuser for each method, and one login that may only create roles and databases."""
+    roles = Roles(Backend("postgres", socket=path))
+    await roles.prepare()
+    await roles.execute("CREATE ROLE lesser LOGIN CREATEROLE CREATEDB")
+    await roles.execute("GRANT rds_iam TO lesser WITH ADMIN OPTION")
+    for method in METHODS.values():
+        kind = "md5" if method == "md5" else "scram-sha-256"
+        await roles.execute(
+            f"SET password_encryption = '{kind}'; "
+            f"CREATE ROLE \"by_{method}\" SUPERUSER LOGIN PASSWORD '{PASSWORD}'"
+        )
+    await roles.close()
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_every_login_method(port: int, method: str) -> None:
+    """Trust, cleartext, MD5 and SCRAM log in, and the session has the IAM user's rights.
+
+    RESET ALL and DISCARD ALL, which connection pools send, do not give it the login's rights.
+    """
+    server = f"postgresql://by_{method}:{QUOTED}@127.0.0.1:{port}/postgres"
+    with (
+        RdsEmulator(server=server) as rds,
+        psycopg.connect(**libpq(rds), autocommit=True) as connection,
+    ):
+        for reset in ("SELECT 1", "RESET ALL", "RESET ROLE", "DISCARD ALL"):
+            connection.execute(reset)
+            assert connection.execute("SELECT current_user").fetchone() == ("app",), reset
+            assert connection.execute("SHOW is_superuser").fetchone() == ("off",), reset
+
+
+@pytest.mark.parametrize("settings", [{"options": "-c role=by_trust"}, {"options": "-crole=none"}])
+def test_a_client_cannot_choose_another_role(port: int, settings: dict[str, str]) -> None:
+    """Startup options that name another role do not win over the token's user."""
+    server = f"postgresql://by_trust@127.0.0.1:{port}/postgres"
+    with (
+        RdsEmulator(server=server) as rds,
+        psycopg.connect(**libpq(rds, **settings)) as connection,
+    ):
+        assert connection.execute("SELECT current_user").fetchone() == ("app",)
+
+
+def test_a_login_without_superuser(port: int) -> None:
+    """A login that may create roles and databases is enough."""
+    with (
+        RdsEmulator(
+            server=f"postgresql://lesser@127.0.0.1:{port}/postgres", users=("fresh",)
+        ) as rds,
+        psycopg.connect(**libpq(rds, user="fresh", dbname="fresh")) as connection,
+    ):
+        assert connection.execute("SELECT current_user").fetchone() == ("fresh",)
+        connection.execute("CREATE TABLE mine (n int)")
+
+
+def test_a_wrong_password_is_told(port: int) -> None:
+    """The existing server's own words reach whoever starts the emulator."""
+    server = f"postgresql://by_scram-sha-256:wrong@127.0.0.1:{port}/postgres"
+    with pytest.raises(ServerError, match="password authentication failed"):
+        RdsEmulator(server=server).start()
+
+
+def test_a_url_that_is_none_is_told_without_its_password() -> None:
+    """The error shows what a URL must look like and not the secret in the one that was given."""
+    with pytest.raises(ValueError, match="server must look like postgresql://") as caught:
+        RdsEmulator(server="mysql://root:hunter2@db/x").start()
+    assert "hunter2" not in str(caught.value)
