@@ -1,0 +1,89 @@
+"""Fixtures of the whole suite: an environment of its own for each test, engines in both worlds."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import trustme
+from sqlalchemy import URL, make_url
+from worlds import WORLDS, Database
+
+from sqlalchemy_rds_iam import plugin
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
+    """Nothing of the machine's AWS or PostgreSQL settings, and no identity of another test."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "PG", "XDG_")):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    plugin._identities.clear()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs aiobotocore where only botocore is installed, as on the lowest versions."""
+    if importlib.util.find_spec("aiobotocore") is None:
+        for item in items:
+            if item.get_closest_marker("aiobotocore"):
+                item.add_marker(pytest.mark.skip(reason="aiobotocore is not installed"))
+
+
+@pytest.fixture
+def rds(rds_iam_environment: RdsEmulator) -> RdsEmulator:
+    """The emulator, and an environment in which it is all of AWS."""
+    return rds_iam_environment
+
+
+@pytest.fixture(params=WORLDS)
+def world(request: pytest.FixtureRequest) -> tuple[str, bool]:
+    """Each driver in each of its worlds."""
+    return WORLDS[request.param]
+
+
+@pytest.fixture
+def databases() -> Iterator[Callable[..., Database]]:
+    """Make databases that are closed after the test."""
+    made: list[Database] = []
+
+    def make(url: URL | str, *, is_async: bool = False, **kwargs: Any) -> Database:
+        made.append(Database(make_url(url), is_async=is_async, **kwargs))
+        return made[-1]
+
+    yield make
+    for database in made:
+        database.close()
+
+
+@pytest.fixture
+def connect(
+    rds: RdsEmulator, world: tuple[str, bool], databases: Callable[..., Database]
+) -> Callable[..., Database]:
+    """Make a database of this test's driver and world on the emulator, with more URL options."""
+    drivername, is_async = world
+
+    def make(
+        user: str = "app", *, options: dict[str, str] | None = None, **kwargs: Any
+    ) -> Database:
+        url = rds.url(drivername, user=user, **(options or {}))
+        return databases(url, is_async=is_async, **kwargs)
+
+    return make
+
+
+@pytest.fixture
+def ca(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> str:
+    """A CA file where every engine of the test finds it."""
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    monkeypatch.setenv("PGSSLROOTCERT", str(file))
+    return str(file)

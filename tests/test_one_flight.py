@@ -1,0 +1,127 @@
+"""A cold start of everything at once asks AWS once, and signs once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from sqlalchemy_rds_iam.credentials import AwsSource
+from sqlalchemy_rds_iam.signing import sign
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
+
+
+@pytest.fixture
+def role_profile(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RdsEmulator:
+    """A profile that assumes a role, so that credentials have to come from STS."""
+    role = rds.identities.role("app")
+    config = tmp_path / "config"
+    config.write_text(
+        "[profile app]\n"
+        f"role_arn = {role.arn}\n"
+        "source_profile = base\n"
+        "[profile base]\n"
+        f"aws_access_key_id = {rds.key.access_key}\n"
+        f"aws_secret_access_key = {rds.key.secret_key}\n"
+    )
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "app")
+    return rds
+
+
+@pytest.fixture
+def signatures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The endpoint of every token that is signed."""
+    signed: list[Any] = []
+
+    def spy(credentials: Any, endpoint: Any, now: float) -> Any:
+        signed.append(endpoint)
+        return sign(credentials, endpoint, now)
+
+    monkeypatch.setattr(AwsSource, "token", staticmethod(spy))
+    return signed
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_threads_and_tasks_on_three_loops(
+    role_profile: RdsEmulator, signatures: list[Any], way: str
+) -> None:
+    """200 threads and 200 tasks on three event loops: one AssumeRole call and one signature."""
+    rds = role_profile
+    calls = rds.aws.sts.calls["AssumeRole"]
+    start = threading.Barrier(200 + 3)
+    failures: list[BaseException] = []
+
+    def in_thread() -> None:
+        try:
+            start.wait(30)
+            with engine.connect() as connection:
+                connection.execute(text("select 1"))
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    async def in_loop(tasks: int) -> None:
+        url = rds.url("postgresql+asyncpg", rds_iam_credentials=way)
+        async_engine = create_async_engine(url, poolclass=NullPool)
+
+        async def connect() -> None:
+            async with async_engine.connect() as connection:
+                await connection.execute(text("select 1"))
+
+        start.wait(30)
+        results = await asyncio.gather(*(connect() for _ in range(tasks)), return_exceptions=True)
+        failures.extend(error for error in results if error is not None)
+        await async_engine.dispose()
+
+    engine = create_engine(rds.url("postgresql+psycopg"), poolclass=NullPool)
+    threads = [threading.Thread(target=in_thread) for _ in range(200)]
+    threads += [
+        threading.Thread(target=lambda count=count: asyncio.run(in_loop(count)))  # type: ignore[misc]
+        for count in (66, 67, 67)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert rds.metrics["IamDbAuthConnectionSuccess"] == 400
+    assert rds.aws.sts.calls["AssumeRole"] - calls == 1
+    assert len(signatures) == 1
+
+
+def test_identities_and_endpoints_do_not_share(
+    rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, signatures: list[Any]
+) -> None:
+    """Another key in the environment, or another user, has its own token."""
+    rds.create_user("second")
+    engines = [
+        create_engine(rds.url("postgresql+psycopg", user=user)) for user in ("app", "second")
+    ]
+    other = rds.identities.issue(rds.identities.user("other"))
+    for name, value in other.environ().items():
+        monkeypatch.setenv(name, value)
+    engines.append(create_engine(rds.url("postgresql+psycopg")))
+    for engine, key in zip(engines, (rds.key, rds.key, other), strict=True):
+        for name, value in key.environ().items():
+            monkeypatch.setenv(name, value)
+        for _ in range(2):
+            with engine.connect() as connection:
+                connection.execute(text("select 1"))
+        engine.dispose()
+    used = [(decision.db_user, decision.access_key) for decision in rds.decisions]
+    assert used == [
+        ("app", rds.key.access_key),
+        ("second", rds.key.access_key),
+        ("app", other.access_key),
+    ]
+    assert len(signatures) == 3

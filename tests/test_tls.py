@@ -1,0 +1,193 @@
+"""Whom we trust, and what each driver is told about it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from sqlalchemy_rds_iam import ConfigError, tls
+from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.drivers import DRIVERS
+from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+INSTANCE = parse_host("db.abc123.us-east-1.rds.amazonaws.com")
+PROXY = parse_host("p.proxy-abc123.us-east-1.rds.amazonaws.com")
+ARGUMENT = {"psycopg": "sslmode", "psycopg2": "sslmode", "asyncpg": "ssl", "pg8000": "ssl_context"}
+
+
+def _settle(driver: str, tls_level: str = "verify-full", **cparams: Any) -> dict[str, Any]:
+    where = {"host": INSTANCE.host, "port": 5432, "user": "app"}
+    config = Config(tls=tls_level)
+    return DRIVERS[driver].target(where | cparams, config, lambda: None).arguments
+
+
+def _pem(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def test_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is named by option comes first, then PGSSLROOTCERT, then the well-known places."""
+    monkeypatch.setattr(tls, "_RDS_BUNDLES", (str(tmp_path / "etc.pem"),))
+    environ = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with pytest.raises(ConfigError, match="no CA bundle found"):
+        tls.find_ca({"rds_iam_ca": None}, INSTANCE, environ)
+    etc = _pem(tmp_path / "etc.pem")
+    assert tls.find_ca({}, INSTANCE, environ) == etc
+    cached = _pem(tmp_path / "cache" / "sqlalchemy-rds-iam" / "global-bundle.pem")
+    assert tls.find_ca({}, INSTANCE, environ) == cached
+    own = _pem(tmp_path / "home" / ".postgresql" / "root.crt")
+    assert tls.find_ca({}, INSTANCE, environ) == own
+    named = _pem(tmp_path / "named.pem")
+    environ["PGSSLROOTCERT"] = named
+    assert tls.find_ca({}, INSTANCE, environ) == named
+    first, second = _pem(tmp_path / "first.pem"), _pem(tmp_path / "second.pem")
+    both = {"rds_iam_ca": first, "sslrootcert": second}
+    assert tls.find_ca(both, INSTANCE, environ) == first
+    assert tls.find_ca({**both, "rds_iam_ca": None}, INSTANCE, environ) == second
+
+
+def test_proxy_is_certified_by_public_roots(ca: str) -> None:
+    """An RDS Proxy is checked against the system's roots, unless a file is named by option."""
+    assert tls.find_ca({}, PROXY) == tls.system_roots()
+    assert tls.find_ca({"rds_iam_ca": ca}, PROXY) == ca
+    both = tls.context("verify-full", ca, PROXY, check_name=False)
+    alone = tls.context("verify-full", ca, INSTANCE, check_name=False)
+    assert len(both.get_ca_certs()) > len(alone.get_ca_certs()) == 1
+
+
+def test_system_means_the_systems_roots() -> None:
+    """The word "system" stands for the operating system's roots, as in libpq."""
+    assert tls.find_ca({"sslrootcert": "system"}, INSTANCE) == tls.system_roots()
+
+
+def test_unreadable_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home directory that does not exist, or is no absolute path, is passed over."""
+    for home in ("/nonexistent", "relative"):
+        with pytest.raises(ConfigError, match="no CA bundle found"):
+            tls.find_ca({}, INSTANCE, {"HOME": home, "XDG_CACHE_HOME": ""})
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_verify_full_by_default(driver: str, ca: str) -> None:
+    """Without a word from the user, certificate and name are checked."""
+    arguments = _settle(driver)
+    value = arguments[ARGUMENT[driver]]
+    if isinstance(value, ssl.SSLContext):
+        assert tls.strength(value) == "verify-full"
+        assert value.minimum_version == ssl.TLSVersion.TLSv1_2
+    else:
+        assert (value, arguments["sslrootcert"]) == ("verify-full", ca)
+        assert arguments["gssencmode"] == "disable"
+
+
+@pytest.mark.parametrize("level", tls.STRENGTH)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_levels(driver: str, level: str, ca: str) -> None:
+    """Each level of rds_iam_tls is what the driver is told."""
+    value = _settle(driver, level)[ARGUMENT[driver]]
+    assert (tls.strength(value) if isinstance(value, ssl.SSLContext) else value) == level
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+def test_strong_words_of_the_driver_are_honoured(driver: str, ca: str) -> None:
+    """A driver's own argument may ask for more than rds_iam_tls, and then gets it."""
+    value = _settle(driver, "require", **{ARGUMENT[driver]: "verify-full"})[ARGUMENT[driver]]
+    assert (tls.strength(value) if isinstance(value, ssl.SSLContext) else value) == "verify-full"
+
+
+@pytest.mark.parametrize("given", ["disable", "allow", "prefer", "require", "verify-ca", "what"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+def test_weak_words_of_the_driver_are_refused(driver: str, given: str, ca: str) -> None:
+    """Anything weaker than rds_iam_tls is refused, with what to change."""
+    with pytest.raises(ConfigError, match="weaker") as caught:
+        _settle(driver, **{ARGUMENT[driver]: given})
+    fix = f"rds_iam_tls={given}" in str(caught.value)
+    assert fix == (given in tls.STRENGTH)
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
+def test_own_contexts(driver: str, ca: str) -> None:
+    """A context of the user's own is used as it is if it is strong enough."""
+    strong = ssl.create_default_context(cafile=ca)
+    assert _settle(driver, **{ARGUMENT[driver]: strong})[ARGUMENT[driver]] is strong
+    weak = ssl.create_default_context(cafile=ca)
+    weak.check_hostname = False
+    with pytest.raises(ConfigError, match="verify-ca"):
+        _settle(driver, **{ARGUMENT[driver]: weak})
+    with pytest.raises(ConfigError, match="disable"):
+        _settle(driver, **{ARGUMENT[driver]: False})
+    with pytest.raises(ConfigError, match="sslmode"):
+        _settle(driver, sslmode="verify-full")
+
+
+def test_true_means_what_the_driver_means(ca: str) -> None:
+    """ssl=True is verify-full to asyncpg, and no verification to pg8000."""
+    assert tls.strength(_settle("asyncpg", ssl=True)["ssl"]) == "verify-full"
+    with pytest.raises(ConfigError, match="'require'"):
+        _settle("pg8000", ssl_context=True)
+
+
+def test_contexts_are_built_once(ca: str) -> None:
+    """All engines with the same trust share one context, until the file changes."""
+    first = _settle("asyncpg")["ssl"]
+    assert _settle("pg8000")["ssl_context"] is first
+    Path(ca).touch()
+    _pem(Path(ca))
+    assert _settle("asyncpg")["ssl"] is not first
+
+
+def test_root_dot(ca: str) -> None:
+    """A trailing dot, which no certificate carries, is not passed on."""
+    target = DRIVERS["psycopg"].target(
+        {"host": INSTANCE.host.upper() + ".", "user": "app"}, Config(), lambda: None
+    )
+    assert (target.endpoint.host, target.arguments["host"]) == (INSTANCE.host, INSTANCE.host)
+    assert target.arguments["port"] == target.endpoint.port == 5432
+
+
+@pytest.mark.parametrize("dialled", ["127.0.0.1", "localhost"])
+def test_tunnel_checks_the_signed_name(
+    rds: RdsEmulator, world: tuple[str, bool], databases: Callable[..., Any], dialled: str
+) -> None:
+    """Through a tunnel the certificate has to name the RDS endpoint, not the tunnel."""
+    drivername, is_async = world
+    url = rds.url(drivername).set(host=dialled)
+    rds.gateway.certificate = rds.certificates.other_host(rds.endpoint.host)
+    assert databases(url, is_async=is_async).scalar("select 1") == 1
+    rds.gateway.certificate = rds.certificates.other_host(dialled)
+    assert "ertificate" in str(databases(url, is_async=is_async).raises(Exception))
+
+
+def test_hostaddr(rds: RdsEmulator, databases: Callable[..., Any]) -> None:
+    """With libpq the URL may be the bare endpoint, and hostaddr say where it is reached."""
+    url = rds.url("postgresql+psycopg").set(host=rds.endpoint.host, port=rds.address[1])
+    url = url.difference_update_query(["rds_iam_host"])
+    assert databases(url, connect_args={"hostaddr": "127.0.0.1"}).scalar("select 1") == 1
+
+
+def test_unknown_tunnel(rds: RdsEmulator, databases: Callable[..., Any]) -> None:
+    """A tunnel whose name cannot be looked up is an error that says so."""
+    url = rds.url("postgresql+psycopg").set(host="tunnel.invalid")
+    for is_async in (False, True):
+        error = databases(url, is_async=is_async).raises(Exception)
+        assert "tunnel.invalid" in str(error)
+
+
+def test_signing_for_a_name_of_ones_own_is_warned_of(
+    ca: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RDS accepts no token that was signed for a custom domain, so it is said in time."""
+    url = "app@db.example.com/app?plugin=rds_iam&rds_iam_region=us-east-1"
+    create_engine(f"postgresql+psycopg://{url}")
+    create_async_engine(f"postgresql+asyncpg://{url}")
+    assert [r.levelname for r in caplog.records if "rds_iam_host" in r.message] == ["WARNING"] * 2

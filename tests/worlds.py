@@ -1,0 +1,82 @@
+"""Each driver in each of its worlds, and one face for the engines of both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import QueuePool
+
+T = TypeVar("T")
+
+WORLDS = {
+    "psycopg": ("postgresql+psycopg", False),
+    "psycopg-async": ("postgresql+psycopg", True),
+    "asyncpg": ("postgresql+asyncpg", True),
+    "psycopg2": ("postgresql+psycopg2", False),
+    "pg8000": ("postgresql+pg8000", False),
+}
+"""Every driver in every world it knows: the driver part of the URL, and whether it is async."""
+
+
+class Database:
+    """One engine, sync or async, behind one face, so that a test has one body for both."""
+
+    def __init__(self, url: URL, *, is_async: bool, **kwargs: Any) -> None:
+        self.is_async = is_async
+        self._runner = asyncio.Runner() if is_async else None
+        if is_async:
+            self._async_engine = create_async_engine(url, **kwargs)
+            self.engine = self._async_engine.sync_engine
+        else:
+            self.engine = create_engine(url, **kwargs)
+
+    @property
+    def connector(self) -> Any:
+        """Our part of this engine."""
+        return next(iter(self.engine.dialect.dispatch.do_connect)).__self__
+
+    def run(self, body: Callable[[Connection], T]) -> T:
+        """Run `body` with a connection of the pool, in a transaction that is committed."""
+        if self._runner is None:
+            with self.engine.begin() as connection:
+                return body(connection)
+
+        async def in_greenlet() -> T:
+            async with self._async_engine.begin() as connection:
+                return await connection.run_sync(body)
+
+        return self._runner.run(in_greenlet())
+
+    def scalar(self, sql: str) -> Any:
+        """Run one statement and return its one value."""
+        return self.run(lambda connection: connection.exec_driver_sql(sql).scalar())
+
+    def raises(self, kind: type[BaseException] | tuple[type[BaseException], ...]) -> BaseException:
+        """The error that connecting now fails with; it has to be of this `kind`."""
+        with pytest.raises(kind) as caught:
+            self.scalar("select 1")
+        if isinstance(self.engine.pool, QueuePool):
+            assert self.engine.pool.checkedout() == 0
+        return caught.value
+
+    def close(self) -> None:
+        """Close the pool, and the event loop of an async engine."""
+        if self._runner is None:
+            self.engine.dispose()
+            return
+
+        async def close() -> None:
+            await self._async_engine.dispose()
+            # asyncpg leaves a refused connection's transport to close on its own.
+            loop: Any = asyncio.get_running_loop()
+            async with asyncio.timeout(5):
+                while any(transport._sock for transport in loop._transports.values()):
+                    await asyncio.sleep(0.001)
+
+        self._runner.run(close())
+        self._runner.close()
