@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import logging
 import time
 import weakref
@@ -109,15 +110,21 @@ class Connector:
         deadline = time.monotonic() + self._config.timeout
         now = self._clock()
         token = slot.fresh(now) or self._obtain(slot, deadline)
-        arguments = {**cparams, **target.arguments}
+        arguments = target.arguments
         if target.resolve is not None:
             # libpq tries the addresses in turn and wants a host for each.
             addresses = self._waits.resolve(target.resolve, deadline - time.monotonic())
-            arguments["host"] = ",".join([target.host.host] * len(addresses))
-            arguments["hostaddr"] = ",".join(addresses)
+            hosts = ",".join([target.host.host] * len(addresses))
+            arguments = {**arguments, "host": hosts, "hostaddr": ",".join(addresses)}
         for last in (False, True):
             try:
-                connection = self._connect(dialect, record, cargs, arguments, token)
+                connection = self._connect(
+                    # Copies, as a second attempt starts from what the first one was given.
+                    dialect,
+                    record,
+                    list(cargs),
+                    {**cparams, **arguments, "password": token.password},
+                )
             except Exception as error:
                 if not is_refusal(error):
                     raise
@@ -176,24 +183,19 @@ class Connector:
         dialect: Dialect,
         record: ConnectionPoolEntry | None,
         cargs: list[Any],
-        arguments: dict[str, Any],
-        token: Token,
+        cparams: dict[str, Any],
     ) -> DBAPIConnection:
         """Connect as SQLAlchemy would have done, the listeners after this one included.
 
         SQLAlchemy offers no way to try a failed connect again, so it has to happen in here.
         """
-        # Copies, as a second attempt starts from what the first one was given.
-        cargs = list(cargs)
-        cparams = {**arguments, "password": token.password}
-        passed = False
-        for listener in dialect.dispatch.do_connect:
-            if passed:
+        listeners = dialect.dispatch.do_connect
+        if len(listeners) > 1:
+            later = itertools.dropwhile(lambda listener: listener is not self.listener, listeners)
+            for listener in itertools.islice(later, 1, None):
                 connection: DBAPIConnection | None = listener(dialect, record, cargs, cparams)
                 if connection is not None:
                     return connection
-            else:
-                passed = listener is self.listener
         return dialect.connect(*cargs, **cparams)
 
     def _launch(self, flight: Flight, *, wanted: bool) -> None:
@@ -232,7 +234,7 @@ def _means(config: Config, *, is_async: bool) -> tuple[IdentityTokens, Waits]:
         raise ConfigError(
             "async engines need the greenlet package: pip install 'sqlalchemy[asyncio]'"
         ) from None
-    return tokens, GreenletWaits(tokens.source.prepare_async if through_aiobotocore else None)
+    return tokens, GreenletWaits(on_loop=through_aiobotocore)
 
 
 def _fetches_through_aiobotocore(config: Config, *, is_async: bool) -> bool:

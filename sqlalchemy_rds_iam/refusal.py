@@ -50,7 +50,7 @@ def explain(
         f"the identity lacks rds-db:connect on dbuser:<resource id>/{user} (case matters)",
         "IAM database authentication is off for this instance, cluster or proxy",
         "this machine's clock is off by minutes, or the credentials have been revoked",
-        "more than about 200 new IAM connections a second, which RDS throttles silently",
+        "too many new IAM connections a second, which RDS throttles in the same words",
     ]
     if host.region is None:
         causes.insert(

@@ -47,11 +47,11 @@ class Source(Protocol):
     def fetch(self, *, reload: bool) -> Credentials:
         """Get credentials, blocking; `reload` asks the environment and the files anew."""
 
-    async def fetch_async(self, *, reload: bool) -> Credentials:
-        """Get credentials on the running event loop."""
+    def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
+        """Do in a thread what would else hold up the event loop in `fetch_async`."""
 
-    def prepare_async(self) -> None:
-        """Do, blocking, what would else hold up the event loop in `fetch_async`."""
+    async def fetch_async(self) -> Credentials:
+        """Get credentials on the running event loop, after `prepare_async`."""
 
     def after_fork(self) -> None:
         """Replace, in a forked child, what another thread may have held."""
@@ -110,11 +110,16 @@ class Flight:
             self._tokens.cut_short(self)
             raise
 
-    async def run_async(self, prepare: Callable[[], Awaitable[None]]) -> None:
-        """Fetch on the running event loop and tell everybody who waits, on whichever loop."""
+    async def run_async(self, off_loop: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+        """Fetch on the running event loop and tell everybody who waits, on whichever loop.
+
+        Args:
+            off_loop: runs a function in a thread.
+        """
+        source, loop = self._tokens.source, asyncio.get_running_loop()
         try:
-            await prepare()
-            self._tokens.land(self, await self._tokens.source.fetch_async(reload=self._reload))
+            await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
+            self._tokens.land(self, await source.fetch_async())
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
             self._tokens.crash(self, error)
         except BaseException:

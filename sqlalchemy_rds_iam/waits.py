@@ -83,21 +83,19 @@ class GreenletWaits:
     """Waits of an async engine: they suspend the calling task and leave its event loop alone.
 
     Args:
-        prepare: None to fetch in a daemon thread; else the fetch runs on the caller's event loop,
-            after this function has done in a thread what would hold the loop up, such as imports.
+        on_loop: fetch on the caller's event loop. Otherwise a daemon thread fetches.
     """
 
-    def __init__(self, prepare: Callable[[], None] | None) -> None:
-        self._prepare = prepare
+    def __init__(self, *, on_loop: bool) -> None:
+        self._on_loop = on_loop
         self._tasks: set[asyncio.Task[None]] = set()
 
     def launch(self, flight: Flight) -> None:  # noqa: D102
-        if self._prepare is None:
+        if not self._on_loop:
             _in_thread(flight.run)
             return
         flight.loop = asyncio.get_running_loop()
-        prepare = self._prepare
-        task = flight.loop.create_task(flight.run_async(lambda: _prepared(prepare)))
+        task = flight.loop.create_task(flight.run_async(_off_loop))
         self._tasks.add(task)  # a loop alone does not keep its tasks alive
         task.add_done_callback(self._tasks.discard)
 
@@ -121,8 +119,8 @@ class GreenletWaits:
             raise _unresolved(host, error) from error
 
 
-async def _prepared(prepare: Callable[[], None]) -> None:
-    if error := await _outcome(_in_thread(prepare), None):
+async def _off_loop(work: Callable[[], None]) -> None:
+    if error := await _outcome(_in_thread(work), None):
         raise error
 
 

@@ -40,10 +40,10 @@ class Account:
         expires = None if self.life is None else self.now + self.life
         return Credentials(f"KEY{len(self.fetches)}", "secret", "session", expires, "test")
 
-    async def fetch_async(self, *, reload: bool) -> Credentials:
-        return self.fetch(reload=reload)
+    async def fetch_async(self) -> Credentials:
+        return self.fetch(reload=False)
 
-    def prepare_async(self) -> None: ...
+    def prepare_async(self, loop: Any, *, reload: bool) -> None: ...
 
     def after_fork(self) -> None: ...
 

@@ -61,4 +61,4 @@ def test_work_in_a_thread_keeps_its_context() -> None:
     _in_thread(lambda: seen.extend([trace.get(), threading.current_thread().daemon])).result(5)
     assert seen == ["abc", True]
     with pytest.raises(IndexError):
-        _in_thread(lambda: [].pop()).result(5)
+        _in_thread([].pop).result(5)
