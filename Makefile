@@ -1,0 +1,49 @@
+# Everything from a fresh checkout: Python 3.11 or newer, make, and a package index that pip finds.
+
+PYTHON ?= python3
+
+# What pip has to say about itself is no news here.
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.PHONY: help demo test check bench floor clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
+
+demo: .venv/installed  ## the whole story on this machine, without AWS, in ten seconds
+	@.venv/bin/rds-iam demo
+
+test: .venv/installed .venv-floor/installed  ## the suite on current and on floor versions
+	.venv/bin/python -m pytest --quiet
+	.venv-floor/bin/python -m pytest --quiet
+
+floor: .venv-floor/installed  ## the suite on the oldest supported versions, without aiobotocore
+	.venv-floor/bin/python -m pytest --quiet
+
+check: .venv/installed  ## formatting, lint and types
+	.venv/bin/python -m ruff format --check --quiet .
+	.venv/bin/python -m ruff check --quiet .
+	.venv/bin/python -m mypy --strict
+
+bench: .venv/installed  ## what a connect costs, and that no event loop stalls
+	.venv/bin/python benchmarks/listener.py
+	.venv/bin/python benchmarks/loop_stall.py
+
+clean:  ## remove what the other targets have made
+	rm -rf .venv .venv-floor .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find sqlalchemy_rds_iam tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/installed: EXTRAS := dev,aiobotocore
+.venv-floor/installed: EXTRAS := dev
+.venv-floor/installed: FLOOR := "SQLAlchemy==2.0.48" "botocore==1.34.0" greenlet
+
+# Written last, so that an installation that was cut short is done again.
+%/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + \
+	  ": make PYTHON=python3.12 ...")'
+	@echo "installing into $* ..."
+	@$(PYTHON) -m venv $*
+	@$*/bin/python -m pip install $(PIP_FLAGS) --editable ".[$(EXTRAS)]" $(FLOOR)
+	@touch $@
