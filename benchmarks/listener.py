@@ -1,0 +1,218 @@
+"""What a connect costs on top of SQLAlchemy's own creator, once the token is there.
+
+Four ways to give each new connection a password, on engines whose DBAPI does nothing:
+
+plain         SQLAlchemy alone, no listener. Everything else is counted from here.
+plugin        ?plugin=rds_iam, its token signed and fresh.
+simplest      the least a do_connect listener with a cache can do: look up a dict, compare a time,
+              set the password. It stands for the simplest of the published plugins. It has no
+              lock, no TLS settings, no renewal and no second try.
+boto3-recipe  AWS's documented recipe: generate_db_auth_token() of a ready client on every connect.
+              The client is botocore's, which is also what runs inside of boto3's.
+
+Nothing listens anywhere: dialect.connect is replaced, credentials and CA are invented.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import measure
+import trustme
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import greenlet_spawn
+
+BUDGET = 2e-6
+"""Seconds that the plugin may add to a connect."""
+
+HOST, PORT, USER, REGION = (
+    "app-db.c0ffee123456.us-east-1.rds.amazonaws.com",
+    5432,
+    "app",
+    "us-east-1",
+)
+ASYNC = {"psycopg": False, "asyncpg": True, "psycopg2": False, "pg8000": False}
+"""The drivers, and whether their engine is an async one."""
+
+CALLS = 50
+CONNECTION = object()
+
+
+def plain(driver: str, _ca: str) -> Engine:
+    """SQLAlchemy alone."""
+    return _engine(driver, {})
+
+
+def plugin(driver: str, ca: str) -> Engine:
+    """This project."""
+    return _engine(driver, {"plugin": "rds_iam", "rds_iam_ca": ca})
+
+
+def simplest(driver: str, _ca: str) -> Engine:
+    """A cache in its smallest form."""
+    engine = _engine(driver, {})
+    client = _rds_client()
+    cache: dict[tuple[str, int, str], tuple[str, float]] = {}
+
+    @event.listens_for(engine, "do_connect")
+    def _provide(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
+        key = cparams["host"], cparams["port"], cparams["user"]
+        found = cache.get(key)
+        if found is None or time.monotonic() >= found[1]:
+            token = client.generate_db_auth_token(*key)
+            found = cache[key] = (token, time.monotonic() + 600)
+        cparams["password"] = found[0]
+
+    return engine
+
+
+def boto3_recipe(driver: str, _ca: str) -> Engine:
+    """A token signed by botocore on every connect."""
+    engine = _engine(driver, {})
+    client = _rds_client()
+
+    @event.listens_for(engine, "do_connect")
+    def _provide(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
+        cparams["password"] = client.generate_db_auth_token(
+            cparams["host"], cparams["port"], cparams["user"]
+        )
+
+    return engine
+
+
+WAYS: dict[str, Callable[[str, str], Engine]] = {
+    "plain": plain,
+    "plugin": plugin,
+    "simplest": simplest,
+    "boto3-recipe": boto3_recipe,
+}
+
+
+def main() -> int:
+    """Measure, print, and say whether the plugin keeps its budget."""
+    command = measure.parser(str(__doc__), rounds=400)
+    command.add_argument("--driver", action="append", choices=ASYNC, help="repeatable; default all")
+    given = command.parse_args()
+    _own_environment()
+    with tempfile.TemporaryDirectory() as directory:
+        ca = Path(directory, "ca.pem")
+        trustme.CA().cert_pem.write_to_path(str(ca))
+        rows = [
+            row
+            for driver in given.driver or ASYNC
+            for row in _measured(driver, str(ca), given.rounds)
+        ]
+    within = all(row["added_us"] <= BUDGET * 1e6 for row in rows if row["way"] == "plugin")
+    measure.report(
+        as_json=given.json,
+        results={
+            "benchmark": "listener",
+            "rounds": given.rounds,
+            "calls_per_round": CALLS,
+            "budget_us": BUDGET * 1e6,
+            "within_budget": within,
+            "results": rows,
+        },
+        text=_text(rows, within=within),
+    )
+    return measure.TARGETS_MET if within else measure.TARGET_MISSED
+
+
+def _measured(driver: str, ca: str, rounds: int) -> list[dict[str, Any]]:
+    cases = {}
+    for way, build in WAYS.items():
+        create = _creator(build(driver, ca), is_async=ASYNC[driver])
+        cases[way] = lambda create=create: measure.seconds_per_call(create, CALLS)
+    seconds = measure.interleave(cases, rounds, label=driver)
+    base = seconds["plain"]
+    rows = []
+    for way, own in seconds.items():
+        # Round by round, so that a slow spell of the machine is in both sides of the difference.
+        added = [mine - plain for mine, plain in zip(own, base, strict=True)]
+        ratios = [mine / plain for mine, plain in zip(own, base, strict=True)]
+        rows.append(
+            {
+                "driver": driver,
+                "way": way,
+                "connect_us": statistics.median(own) * 1e6,
+                "added_us": statistics.median(added) * 1e6,
+                "ratio": statistics.median(ratios),
+            }
+        )
+    return rows
+
+
+def _creator(engine: Engine, *, is_async: bool) -> Callable[[], object]:
+    """What the pool calls for a new connection, warmed up and with the DBAPI taken out."""
+    engine.dialect.connect = lambda *_, **__: CONNECTION  # type: ignore[method-assign,assignment]
+    invoke = engine.pool._invoke_creator  # noqa: SLF001  (what Pool itself calls)
+
+    def create() -> object:
+        return invoke(None)  # type: ignore[arg-type]  # SQLAlchemy passes None here as well
+
+    # The first connect waits for credentials, which in an async engine takes a greenlet.
+    made = asyncio.run(greenlet_spawn(create)) if is_async else create()
+    if made is not CONNECTION:
+        raise measure.NoResult(f"the stub of {engine.dialect.driver}'s connect was not called")
+    return create
+
+
+def _engine(driver: str, query: dict[str, str]) -> Engine:
+    url = URL.create(
+        f"postgresql+{driver}", USER, host=HOST, port=PORT, database="app", query=query
+    )
+    return create_async_engine(url).sync_engine if ASYNC[driver] else create_engine(url)
+
+
+def _rds_client() -> Any:
+    return botocore.session.Session().create_client("rds", region_name=REGION)
+
+
+def _own_environment() -> None:
+    """Nothing of the machine's AWS settings; keys that open nothing."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "PG"))]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _text(rows: list[dict[str, Any]], *, within: bool) -> str:
+    return "\n".join(
+        (
+            "Microseconds for each warm connect, DBAPI excluded; medians of interleaved rounds.",
+            "",
+            measure.table(
+                ("driver", "way", "connect µs", "added µs", "times plain"),
+                [
+                    (
+                        row["driver"],
+                        row["way"],
+                        f"{row['connect_us']:.2f}",
+                        f"{row['added_us']:.2f}",
+                        f"{row['ratio']:.1f}",
+                    )
+                    for row in rows
+                ],
+            ),
+            "",
+            f"The plugin may add {BUDGET * 1e6:g} µs: {'kept' if within else 'MISSED'}.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    measure.run(main)

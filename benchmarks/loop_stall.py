@@ -1,0 +1,251 @@
+"""How long the event loop stands still while AWS is slow: the longest gap between two ticks.
+
+STS answers an AssumeRole after 1.5 s. In each round every way gets fresh processes, in which a
+ticker runs every millisecond through
+
+first    the first connect of the process, importing botocore or aiobotocore included
+warm     ten connects with the token in hand: what the driver and its TLS take by themselves
+renewal  connects that go on while credentials become stale and are renewed
+expired  a connect that finds the credentials expired and has to wait for new ones
+
+for
+
+no-aws              a token that is there already: the driver's own gap on a first connect
+plugin-aiobotocore  ?plugin=rds_iam&rds_iam_credentials=aiobotocore
+plugin-botocore     ?plugin=rds_iam&rds_iam_credentials=botocore
+boto3-recipe        generate_db_auth_token() in a do_connect listener, its client made beforehand
+                    (botocore's, which is what runs inside of boto3's). With credentials that live
+                    as short as they do here it calls STS on every connect, so it has no "warm".
+
+"idle gap" is the longest gap of a loop that has nothing to do: the noise of this machine.
+"of it busy" is the CPU time this process had in its longest gap, in any thread; the rest was
+waiting, for a blocking call or for a machine that did something else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import measure
+
+from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam.signing import Credentials, sign
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+TARGET = 0.020
+"""Seconds that the loop may stand still in a first connect and in a renewal, in the median."""
+
+DRIVERS = ("asyncpg", "psycopg")
+PLUGIN = ("plugin-aiobotocore", "plugin-botocore")
+WAYS = ("no-aws", *PLUGIN, "boto3-recipe")
+PROFILE = "role"
+SHORT_LIFE = 2.0
+LONGEST_RUN = 120.0
+
+Windows = dict[str, dict[str, float]]
+
+
+def main() -> int:
+    """Measure, print, and say whether the plugin keeps its target."""
+    command = measure.parser(str(__doc__), rounds=3)
+    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
+    command.add_argument("--way", action="append", choices=WAYS, help="repeatable; default all")
+    command.add_argument(
+        "--latency", type=float, default=1.5, metavar="SECONDS", help="of STS; default 1.5"
+    )
+    given = command.parse_args()
+    if given.latency < 0:
+        command.error(f"--latency {given.latency}: expected seconds from 0 on")
+    with _account(given.latency) as (rds, environ):
+        cases = {
+            f"{driver} {way}": _case(rds, environ, driver, way)
+            for driver in given.driver or DRIVERS
+            for way in given.way or WAYS
+        }
+        found = measure.interleave(cases, given.rounds)
+    rows = [row for case, runs in found.items() for row in _summary(case, runs)]
+    missed = [
+        row
+        for row in rows
+        if row["way"] in PLUGIN
+        and row["window"] in {"first", "renewal"}
+        and row["gap_ms"] >= TARGET * 1e3
+    ]
+    measure.report(
+        as_json=given.json,
+        results={
+            "benchmark": "loop_stall",
+            "rounds": given.rounds,
+            "sts_latency_s": given.latency,
+            "target_ms": TARGET * 1e3,
+            "within_target": not missed,
+            "results": rows,
+        },
+        text=_text(rows, missed, given.latency),
+    )
+    return measure.TARGET_MISSED if missed else measure.TARGETS_MET
+
+
+@contextmanager
+def _account(latency: float) -> Iterator[tuple[RdsEmulator, dict[str, str]]]:
+    """The emulator with a slow STS, and the environment of a process that must ask it."""
+    with RdsEmulator() as rds, tempfile.TemporaryDirectory() as directory:
+        rds.aws.sts.latency = latency
+        role = rds.identities.role("app")
+        config = Path(directory, "config")
+        config.write_text(
+            f"[profile {PROFILE}]\nrole_arn = {role.arn}\nsource_profile = source\n"
+            f"[profile source]\naws_access_key_id = {rds.key.access_key}\n"
+            f"aws_secret_access_key = {rds.key.secret_key}\n",
+            encoding="utf-8",
+        )
+        foreign = ("AWS_", "PG")
+        environ = {name: v for name, v in os.environ.items() if not name.startswith(foreign)}
+        environ |= rds.environ() | {"AWS_CONFIG_FILE": str(config)}
+        del environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"]
+        yield rds, environ
+
+
+def _case(
+    rds: RdsEmulator, environ: dict[str, str], driver: str, way: str
+) -> Callable[[], list[Windows]]:
+    def run() -> list[Windows]:
+        # Renewed at 2/3 of their life, used to 9/10 of it: the answer has to come in between.
+        renewal = max(6 * rds.aws.sts.latency, 3.0)
+        if way == "no-aws":
+            return [_process(rds, environ, driver, way, windows=["warm"], lifetime=renewal)]
+        warm = ["warm"] if way in PLUGIN else []
+        return [
+            _process(rds, environ, driver, way, windows=[*warm, "renewal"], lifetime=renewal),
+            _process(rds, environ, driver, way, windows=[*warm, "expired"], lifetime=SHORT_LIFE),
+        ]
+
+    return run
+
+
+def _process(
+    rds: RdsEmulator,
+    environ: dict[str, str],
+    driver: str,
+    way: str,
+    *,
+    windows: list[str],
+    lifetime: float,
+) -> Windows:
+    rds.aws.sts.lifetime = lifetime
+    calls = len(rds.aws.sts.records)
+    task = {
+        "url": rds.url(f"postgresql+{driver}").render_as_string(),
+        "way": way,
+        "profile": PROFILE,
+        "endpoint": {"host": rds.endpoint.host, "port": rds.endpoint.port},
+        "token": _token(rds),
+        "latency": rds.aws.sts.latency,
+        "lifetime": lifetime,
+        "windows": windows,
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("stall_probe.py"))],
+            input=json.dumps(task),
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_RUN,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise measure.NoResult(f"{driver} {way}: no end after {LONGEST_RUN:g} s") from None
+    if done.returncode:
+        raise measure.NoResult(f"{driver} {way}: the process failed\n{done.stderr}")
+    calls = len(rds.aws.sts.records) - calls
+    if way in PLUGIN and calls != len({"renewal", "expired"} & set(windows)) + 1:
+        raise measure.NoResult(
+            f"{driver} {way}: {calls} calls to STS in the windows first and {windows}, so this "
+            "was not what it is called; is the machine overloaded?"
+        )
+    found: Windows = json.loads(done.stdout)
+    return found
+
+
+def _token(rds: RdsEmulator) -> str:
+    signed = rds.endpoint
+    endpoint = Endpoint(signed.host, signed.port, "app", signed.region)
+    key = Credentials(rds.key.access_key, rds.key.secret_key)
+    return sign(key, endpoint, time.time()).password
+
+
+def _summary(case: str, rounds: list[list[Windows]]) -> list[dict[str, Any]]:
+    driver, way = case.split()
+    processes = [process for processes in rounds for process in processes]
+    rows = []
+    for window in ("first", "warm", "renewal", "expired"):
+        found = [process[window] for process in processes if window in process]
+        if not found:
+            continue
+        rows.append(
+            {
+                "driver": driver,
+                "way": way,
+                "window": window,
+                "samples": len(found),
+                "gap_ms": statistics.median(each["gap_ms"] for each in found),
+                "worst_gap_ms": max(each["gap_ms"] for each in found),
+                "busy_ms": statistics.median(each["busy_ms"] for each in found),
+                "longest_connect_ms": statistics.median(
+                    each["longest_connect_ms"] for each in found
+                ),
+                "idle_gap_ms": max(each["idle"]["gap_ms"] for each in processes),
+                "create_engine_ms": statistics.median(
+                    each["create"]["wall_ms"] for each in processes
+                ),
+            }
+        )
+    return rows
+
+
+def _text(rows: list[dict[str, Any]], missed: list[dict[str, Any]], latency: float) -> str:
+    names = {
+        "gap_ms": "median gap",
+        "worst_gap_ms": "worst gap",
+        "busy_ms": "of it busy",
+        "longest_connect_ms": "longest connect",
+        "idle_gap_ms": "idle gap",
+        "create_engine_ms": "create_engine",
+    }
+    verdict = "kept by the median in every one"
+    if missed:
+        verdict = "MISSED by the median in " + ", ".join(
+            f"{row['driver']} {row['way']} {row['window']} ({row['gap_ms']:.1f} ms)"
+            for row in missed
+        )
+    rule = f"The loop may stand still for {TARGET * 1e3:g} ms in a first connect and in a renewal"
+    return "\n".join(
+        (
+            f"Milliseconds, against the emulator, STS answering after {latency:g} s.",
+            "",
+            measure.table(
+                ("driver", "way", "window", *names.values()),
+                [
+                    (row["driver"], row["way"], row["window"], *(f"{row[n]:.1f}" for n in names))
+                    for row in rows
+                ],
+            ),
+            "",
+            f"{rule}: {verdict}.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    measure.run(main)

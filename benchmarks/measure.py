@@ -1,0 +1,156 @@
+"""What the benchmarks share: interleaved runs, facts about the machine, and the command line.
+
+Things that are to be compared are run in turns, A B C A B C …, so that whatever else the machine
+does meets all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T")
+
+EXIT_CODES = "Exit codes: 0 all targets met, 1 a target missed, 2 wrong usage or no result."
+TARGETS_MET, TARGET_MISSED, NO_RESULT = 0, 1, 2
+
+
+class NoResult(Exception):  # noqa: N818  (what became of a benchmark, not an error of the code)
+    """There is nothing to report; the text says why."""
+
+
+_PACKAGES = (
+    "sqlalchemy-rds-iam",
+    "SQLAlchemy",
+    "greenlet",
+    "botocore",
+    "aiobotocore",
+    "psycopg",
+    "psycopg2-binary",
+    "asyncpg",
+    "pg8000",
+)
+_PROGRESS_SECONDS = 1.0
+
+
+def facts() -> dict[str, Any]:
+    """What the numbers depend on: processors, Python, versions. No names and no paths."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": versions,
+    }
+
+
+def interleave(
+    cases: Mapping[str, Callable[[], T]], rounds: int, *, label: str = ""
+) -> dict[str, list[T]]:
+    """Run every case once a round, and say on standard error how far that has come.
+
+    Returns:
+        What each case returned, in the order of the rounds.
+    """
+    results: dict[str, list[T]] = {name: [] for name in cases}
+    told = float("-inf")
+    for done in range(rounds):
+        for name, run in cases.items():
+            if time.monotonic() - told >= _PROGRESS_SECONDS:
+                progress(f"{label} round {done + 1} of {rounds}: {name}".strip())
+                told = time.monotonic()
+            results[name].append(run())
+    return results
+
+
+def seconds_per_call(call: Callable[[], object], calls: int) -> float:
+    """The mean time of one call in a row of them, in seconds."""
+    repeat = range(calls)
+    start = time.perf_counter()
+    for _ in repeat:
+        call()
+    return (time.perf_counter() - start) / calls
+
+
+def progress(message: str) -> None:
+    """Say something on standard error, where it is in nobody's way."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose columns line up as plain text too; numbers to the right."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    numeric = [
+        all(line[i].lstrip("-").replace(".", "", 1).isdigit() for line in lines[1:])
+        for i in range(len(head))
+    ]
+    lines.insert(
+        1, ["-" * (w - right) + ":" * right for w, right in zip(widths, numeric, strict=True)]
+    )
+    return "\n".join(
+        "| "
+        + " | ".join(
+            cell.rjust(w) if right else cell.ljust(w)
+            for cell, w, right in zip(line, widths, numeric, strict=True)
+        )
+        + " |"
+        for line in lines
+    )
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run a benchmark and exit, so that no failure of it looks like a missed target."""
+    try:
+        sys.exit(main())
+    except NoResult as error:
+        progress(str(error))
+    except Exception:  # noqa: BLE001  (whatever it was, it is printed and exits 2)
+        traceback.print_exc()
+    sys.exit(NO_RESULT)
+
+
+def parser(description: str, *, rounds: int) -> argparse.ArgumentParser:
+    """A command line with what every benchmark has: ``--rounds`` and ``--json``."""
+    command = argparse.ArgumentParser(
+        description=description,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--rounds", type=positive_integer, default=rounds, help="default: %(default)s"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON on standard output")
+    return command
+
+
+def positive_integer(text: str) -> int:
+    """An argument that counts something; argparse turns the error into a sentence."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 on")
+    return number
+
+
+def report(*, as_json: bool, results: Mapping[str, Any], text: str) -> None:
+    """Print the results on standard output, with the facts that they depend on."""
+    found = facts()
+    if as_json:
+        print(json.dumps({**results, "facts": found}, indent=2))
+        return
+    packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
+    print(f"{found['cpus']} CPUs ({found['machine']}, {found['system']}), Python {found['python']}")
+    print(f"{packages}\n\n{text}")
