@@ -24,9 +24,10 @@ from sqlalchemy_rds_iam import credentials as aws
 from sqlalchemy_rds_iam.config import Config, option_names
 from sqlalchemy_rds_iam.drivers import Target, driver
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.flights import Flight
 from sqlalchemy_rds_iam.refusal import explain, is_refusal, lift_note
 from sqlalchemy_rds_iam.signing import Token
-from sqlalchemy_rds_iam.tokens import Flight, IdentityTokens, Slot
+from sqlalchemy_rds_iam.tokens import IdentityTokens, Slot
 from sqlalchemy_rds_iam.waits import GreenletWaits, ThreadWaits, Waits
 
 NAME = "rds_iam"

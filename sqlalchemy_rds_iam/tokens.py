@@ -14,18 +14,17 @@ Nothing here blocks, sleeps or starts a thread; that is what ``waits`` is for.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
+from sqlalchemy_rds_iam.flights import Flight, Source
 from sqlalchemy_rds_iam.lifetimes import (
     LONGEST_PAUSE,
     SHORTEST_PAUSE,
@@ -36,28 +35,6 @@ from sqlalchemy_rds_iam.lifetimes import (
 from sqlalchemy_rds_iam.signing import Credentials, Token
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
-
-FLIGHT_LIMIT = 90.0
-"""Seconds after which a fetch that never came back is given up and another may start."""
-
-
-class Source(Protocol):
-    """Where a password comes from: fetched credentials, and a token made of them."""
-
-    def fetch(self, *, reload: bool) -> Credentials:
-        """Get credentials, blocking; `reload` asks the environment and the files anew."""
-
-    def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
-        """Do in a thread what would else hold up the event loop in `fetch_async`."""
-
-    async def fetch_async(self) -> Credentials:
-        """Get credentials on the running event loop, after `prepare_async`."""
-
-    def after_fork(self) -> None:
-        """Replace, in a forked child, what another thread may have held."""
-
-    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
-        """Make the token. Pure."""
 
 
 class Slot:
@@ -84,53 +61,6 @@ class Answer(NamedTuple):
     token: Token | None
     flight: Flight | None = None
     lead: bool = False
-
-
-class Flight:
-    """One fetch of credentials under way, shared by whoever needs its result.
-
-    Its future ends with None when it has landed, or was cut short so that somebody else has to
-    lead the next one; and with an error when the fetch failed.
-    """
-
-    def __init__(self, tokens: IdentityTokens, started: float, *, reload: bool) -> None:
-        self.future: Future[None] = Future()
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self._tokens = tokens
-        self._started = started
-        self._reload = reload
-
-    def run(self) -> None:
-        """Fetch in this thread and tell everybody who waits."""
-        try:
-            self._tokens.land(self, self._tokens.source.fetch(reload=self._reload))
-        except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
-            self._tokens.crash(self, error)
-        except BaseException:
-            self._tokens.cut_short(self)
-            raise
-
-    async def run_async(self, off_loop: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
-        """Fetch on the running event loop and tell everybody who waits, on whichever loop.
-
-        Args:
-            off_loop: runs a function in a thread.
-        """
-        source, loop = self._tokens.source, asyncio.get_running_loop()
-        try:
-            await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
-            self._tokens.land(self, await source.fetch_async())
-        except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
-            self._tokens.crash(self, error)
-        except BaseException:
-            self._tokens.cut_short(self)
-            raise
-
-    def lost(self, now: float) -> bool:
-        """Whether nobody is going to finish this flight, as far as one can tell."""
-        # A loop that stands still between two run_until_complete() takes its flight with it.
-        stopped = self.loop is not None and not self.loop.is_running()
-        return stopped or not 0 <= now - self._started < FLIGHT_LIMIT
 
 
 class IdentityTokens:
@@ -281,7 +211,7 @@ class IdentityTokens:
     def _join(self, now: float, *, reload: bool) -> tuple[Flight, bool]:
         if self._flight is not None and not self._flight.lost(now):
             return self._flight, False
-        abandoned, self._flight = self._flight, Flight(self, now, reload=reload)
+        abandoned, self._flight = self._flight, Flight(self.source, self, now, reload=reload)
         if abandoned is not None and not abandoned.future.done():
             abandoned.future.set_result(None)
         return self._flight, True

@@ -17,7 +17,8 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from sqlalchemy_rds_iam.errors import RdsIamError
-from sqlalchemy_rds_iam.tokens import Flight, again
+from sqlalchemy_rds_iam.flights import Flight
+from sqlalchemy_rds_iam.tokens import again
 
 try:
     from sqlalchemy.util import await_

@@ -18,6 +18,7 @@ ORDER = [
     "endpoint",
     "config",
     "signing",
+    "flights",
     "lifetimes",
     "credentials",
     "tokens",

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam.flights import FLIGHT_LIMIT
 from sqlalchemy_rds_iam.signing import Credentials, Token, sign
-from sqlalchemy_rds_iam.tokens import FLIGHT_LIMIT, IdentityTokens
+from sqlalchemy_rds_iam.tokens import IdentityTokens
 
 ENDPOINT = Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
 START = 1_000_000.0
