@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
@@ -16,6 +17,30 @@ from sqlalchemy_rds_iam import plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loops_close_their_transports() -> Iterator[None]:
+    """Let every event loop of the suite see its transports off before it closes.
+
+    asyncpg leaves those of a refused login to close on their own, which is a ResourceWarning of
+    whichever test happens to run when the garbage is collected.
+    """
+    close = asyncio.SelectorEventLoop.close
+
+    async def see_off(loop: Any) -> None:
+        async with asyncio.timeout(5):
+            while any(transport._sock for transport in loop._transports.values()):
+                await asyncio.sleep(0.001)
+
+    def close_politely(loop: Any) -> None:
+        if not (loop.is_closed() or loop.is_running()):
+            loop.run_until_complete(see_off(loop))
+        close(loop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio.SelectorEventLoop, "close", close_politely)
+        yield
 
 
 @pytest.fixture(autouse=True)

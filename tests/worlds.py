@@ -70,13 +70,5 @@ class Database:
             self.engine.dispose()
             return
 
-        async def close() -> None:
-            await self._async_engine.dispose()
-            # asyncpg leaves a refused connection's transport to close on its own.
-            loop: Any = asyncio.get_running_loop()
-            async with asyncio.timeout(5):
-                while any(transport._sock for transport in loop._transports.values()):
-                    await asyncio.sleep(0.001)
-
-        self._runner.run(close())
+        self._runner.run(self._async_engine.dispose())
         self._runner.close()

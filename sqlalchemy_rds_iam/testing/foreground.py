@@ -8,7 +8,8 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
@@ -47,7 +48,6 @@ def run_foreground(
         output: Where to print, by default standard output; decisions go to standard error.
     """
     output = output or sys.stdout
-    _log_to_stderr()
     # Before the start, so that a signal in the middle of it ends in good order too.
     stopped = threading.Event()
 
@@ -56,16 +56,19 @@ def run_foreground(
 
     before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with RdsEmulator(
-            host,
-            port,
-            region=region,
-            users=users,
-            ceiling=ceiling,
-            server=server,
-            postgres=postgres,
-            listen_port=listen_port,
-        ) as emulator:
+        with (
+            _decisions_on_stderr(),
+            RdsEmulator(
+                host,
+                port,
+                region=region,
+                users=users,
+                ceiling=ceiling,
+                server=server,
+                postgres=postgres,
+                listen_port=listen_port,
+            ) as emulator,
+        ):
             print(_as_json(emulator) if as_json else _as_prose(emulator), file=output, flush=True)
             # Forever, but awake often enough for the signal handlers to run on every platform.
             while not stopped.wait(1.0):
@@ -105,10 +108,16 @@ def _as_prose(emulator: RdsEmulator) -> str:
     )
 
 
-def _log_to_stderr() -> None:
+@contextmanager
+def _decisions_on_stderr() -> Iterator[None]:
     logger = logging.getLogger("sqlalchemy_rds_iam.testing")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        logger.addHandler(handler)
+    level = logger.level
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,192 @@
+"""The cache as a state machine: time, failures, refusals, waiters and forks in any order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from sqlalchemy_rds_iam import CredentialsError
+from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam.flights import FLIGHT_LIMIT, Flight
+from sqlalchemy_rds_iam.signing import Credentials, Token, sign
+from sqlalchemy_rds_iam.tokens import IdentityTokens
+
+ENDPOINTS = [
+    Endpoint(f"db{number}.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
+    for number in range(3)
+]
+
+
+class CacheMachine(RuleBasedStateMachine):
+    """Connects, waits, refusals and outages against a model of what is promised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000_000.0
+        self.serial = 0
+        self.tokens = IdentityTokens(self, clock=lambda: self.now)
+        self.slots = [self.tokens.slot(endpoint) for endpoint in ENDPOINTS]
+        self.flying: dict[Flight, float] = {}
+        self.waiting: list[Flight] = []
+        self.handed_out: list[tuple[Any, Token]] = []
+        self.failed_at: float | None = None
+        self.result: Credentials | Exception | None = None
+
+    # The source of the cache under test; a flight's result is decided when it lands.
+
+    def fetch(self, *, reload: bool) -> Credentials:
+        assert self.result is not None
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+    def prepare_async(self, loop: Any, *, reload: bool) -> None: ...
+
+    async def fetch_async(self) -> Credentials:
+        raise NotImplementedError
+
+    def after_fork(self) -> None: ...
+
+    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
+        return sign(credentials, endpoint, now)
+
+    # What may happen.
+
+    @rule(seconds=st.floats(0, 20) | st.floats(0, 4000))
+    def time_passes(self, seconds: float) -> None:
+        """The clock goes on."""
+        self.now += seconds
+
+    @rule(
+        number=st.integers(0, 2), ahead=st.booleans(), failure_ttl=st.sampled_from([0.0, 1.0, 30.0])
+    )
+    def connect(self, number: int, ahead: bool, failure_ttl: float) -> None:
+        """A connect asks for a token and uses it, leads, waits, or fails at once."""
+        slot = self.slots[number]
+        token = slot.fresh(self.now)
+        if token is None:
+            remembered = self._remembered(failure_ttl)
+            try:
+                answer = self.tokens.lookup(slot, ahead=ahead, failure_ttl=failure_ttl)
+            except CredentialsError:
+                assert remembered, "failed although nothing failed within failure_ttl"
+                assert self._dead()
+                return
+            token = answer.token
+            self._take_off(answer.flight, lead=answer.lead)
+            if token is None:
+                assert self._dead()
+                assert not remembered
+                assert answer.flight is not None
+                self.waiting.append(answer.flight)
+                return
+            assert ahead or answer.flight is None
+        self._check_alive(token)
+        self.handed_out.append((slot, token))
+
+    @precondition(lambda self: self.handed_out)
+    @rule(data=st.data(), slow=st.floats(0, 30))
+    def refuse(self, data: Any, slow: float) -> None:
+        """The server refuses a token; whoever used it goes on as told."""
+        slot, token = data.draw(st.sampled_from(self.handed_out))
+        answer = self.tokens.refused(slot, token, age=slow)
+        assert slot.token is not token or answer is not None
+        if answer is not None:
+            self._take_off(answer.flight, lead=answer.lead)
+            if answer.token is not None:
+                self._check_alive(answer.token)
+
+    @precondition(lambda self: self.handed_out)
+    @rule(data=st.data())
+    def accept(self, data: Any) -> None:
+        """The server accepts a token."""
+        self.tokens.accept(data.draw(st.sampled_from(self.handed_out))[1])
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data(), life=st.none() | st.floats(-5, 7200))
+    def land(self, data: Any, life: float | None) -> None:
+        """A fetch comes back with credentials, some of which have expired on the way."""
+        flight = self._pick(data)
+        self.serial += 1
+        expires = None if life is None else self.now + life
+        self.result = Credentials(f"KEY{self.serial}", "s", "t", expires, "test")
+        current = self.tokens._flight is flight
+        flight.run()
+        if current:
+            self.failed_at = self.now if expires is not None and expires <= self.now else None
+            assert flight.future.done()
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data())
+    def crash(self, data: Any) -> None:
+        """A fetch fails."""
+        flight = self._pick(data)
+        self.result = OSError("no route")
+        current = self.tokens._flight is flight
+        flight.run()
+        if current:
+            self.failed_at = self.now
+            assert isinstance(flight.future.exception(0), CredentialsError)
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data())
+    def cut_short(self, data: Any) -> None:
+        """A leader is cancelled."""
+        flight = self._pick(data)
+        self.tokens.cut_short(flight)
+
+    @rule()
+    def fork(self) -> None:
+        """The process goes on as its own forked child, without the threads that were fetching."""
+        self.tokens._after_fork()
+        self.flying.clear()
+        self.waiting.clear()
+
+    # What is promised, whatever has happened.
+
+    @invariant()
+    def one_flight(self) -> None:
+        """Never two fetches of one identity at a time, but for one that was given up for lost."""
+        alive = [f for f, begun in self.flying.items() if self.now - begun < FLIGHT_LIMIT]
+        assert sum(f is self.tokens._flight for f in alive) == len(alive) <= 1
+
+    @invariant()
+    def waiters_are_answered(self) -> None:
+        """Whoever waits, waits for a flight that is still under way, or has been answered."""
+        for flight in self.waiting:
+            assert flight.future.done() or flight is self.tokens._flight
+            assert flight.future.done() or flight in self.flying
+
+    def _pick(self, data: Any) -> Flight:
+        flight = data.draw(st.sampled_from(list(self.flying)))
+        del self.flying[flight]
+        return flight
+
+    def _take_off(self, flight: Flight | None, *, lead: bool) -> None:
+        if flight is not None and lead:
+            assert flight not in self.flying
+            self.flying[flight] = self.now
+
+    def _dead(self) -> bool:
+        holding = self.tokens._holding
+        return holding is None or self.now >= holding.dead_at
+
+    def _remembered(self, failure_ttl: float) -> bool:
+        failed = self.failed_at
+        return self._dead() and failed is not None and 0 <= self.now - failed < failure_ttl
+
+    def _check_alive(self, token: Token) -> None:
+        credentials = self.tokens.credentials
+        assert credentials is not None
+        assert not self._dead()
+        assert token.signed_at <= self.now < token.expires_at <= token.signed_at + 900
+        # At least a third of what a token lives, unless its credentials are near their end.
+        left = token.expires_at - self.now
+        assert left >= 300 or credentials.expires_at is not None or token.fresh_until > self.now
+
+
+CacheMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+test_cache = CacheMachine.TestCase
