@@ -154,8 +154,8 @@ class AwsSource:
             frozen = await provider.get_frozen_credentials()
             return _snapshot(provider, lambda: frozen)
 
-    def after_fork(self) -> None:
-        """Drop what a thread of the parent may have held: locks, and sessions with their own."""
+    def reset(self) -> None:
+        """Drop what a thread may hold that hangs, or is gone after a fork: sessions and locks."""
         self._lock = threading.Lock()
         self._credentials = self._prepared = None
         self._by_loop.clear()

@@ -30,8 +30,8 @@ class Source(Protocol):
     async def fetch_async(self) -> Credentials:
         """Get credentials on the running event loop, after `prepare_async`."""
 
-    def after_fork(self) -> None:
-        """Replace, in a forked child, what another thread may have held."""
+    def reset(self) -> None:
+        """Start afresh, without what a thread may hold that hangs, or is gone after a fork."""
 
     def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
         """Make the token. Pure."""

@@ -212,8 +212,10 @@ class IdentityTokens:
         if self._flight is not None and not self._flight.lost(now):
             return self._flight, False
         abandoned, self._flight = self._flight, Flight(self.source, self, now, reload=reload)
-        if abandoned is not None and not abandoned.future.done():
-            abandoned.future.set_result(None)
+        if abandoned is not None:
+            self.source.reset()
+            if not abandoned.future.done():
+                abandoned.future.set_result(None)
         return self._flight, True
 
     def _check_outage(self, now: float, failure_ttl: float) -> None:
@@ -225,7 +227,7 @@ class IdentityTokens:
         # Another thread may have held the lock, or led the flight, and does not exist here.
         self._lock = threading.Lock()
         self._flight = None
-        self.source.after_fork()
+        self.source.reset()
 
 
 def again(error: BaseException) -> RdsIamError:

@@ -15,7 +15,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError, WaitTimeout, plugin
 from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.credentials import _uncollected, ambient_region
+from sqlalchemy_rds_iam.credentials import AwsSource, _uncollected, ambient_region
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
 WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
@@ -152,6 +152,14 @@ def test_revoked_and_replaced(
     database.connector._tokens._holding.fetched_at -= 2
     assert database.scalar("select 1") == 1
     assert [d.access_key for d in rds.decisions if d.granted] == [old.access_key, new.access_key]
+
+
+def test_reset_passes_by_a_thread_that_hangs(rds: RdsEmulator) -> None:
+    """After a reset, nobody waits for a fetch that never comes back."""
+    source = AwsSource(None)
+    source._lock.acquire()  # as the thread would that hangs in its credential_process
+    source.reset()
+    assert source.fetch(reload=False).access_key == rds.key.access_key
 
 
 def test_the_collector_is_left_as_it_was() -> None:

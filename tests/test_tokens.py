@@ -30,6 +30,7 @@ class Account:
         self.life = life
         self.fetches: list[bool] = []
         self.signatures = 0
+        self.resets = 0
         self.fault: Exception | None = None
         self.tokens = IdentityTokens(self, clock=lambda: self.now)
         self.slot = self.tokens.slot(ENDPOINT)
@@ -46,7 +47,8 @@ class Account:
 
     def prepare_async(self, loop: Any, *, reload: bool) -> None: ...
 
-    def after_fork(self) -> None: ...
+    def reset(self) -> None:
+        self.resets += 1
 
     def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
         self.signatures += 1
@@ -326,6 +328,7 @@ def test_lost_flight_is_given_up(account: Account) -> None:
     assert answer.flight is not lost.flight
     assert lost.flight is not None
     assert lost.flight.future.result(0) is None
+    assert account.resets == 1  # or the next would wait for the lock that the lost one holds
     assert account.connect()
     lost.flight.run()  # comes back after all: too late to matter
     assert account.tokens.credentials is not None

@@ -48,7 +48,7 @@ class CacheMachine(RuleBasedStateMachine):
     async def fetch_async(self) -> Credentials:
         raise NotImplementedError
 
-    def after_fork(self) -> None: ...
+    def reset(self) -> None: ...
 
     def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
         return sign(credentials, endpoint, now)
