@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -390,6 +391,7 @@ def test_fork_with_the_lock_held_and_a_flight_under_way(account: Account) -> Non
     with account.tokens._lock:
         child = os.fork()
         if child == 0:
+            signal.alarm(10)  # rather than hang
             status = 1
             try:
                 status = 0 if account.connect() else 1
