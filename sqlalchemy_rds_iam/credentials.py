@@ -1,23 +1,19 @@
-"""Who we are in AWS: credentials from botocore's provider chain, or through aiobotocore.
-
-botocore is imported on the first fetch and never on an event loop: it takes a fifth of a second.
-"""
+"""Who we are in AWS: credentials from botocore's provider chain, or through aiobotocore."""
 
 from __future__ import annotations
 
 import asyncio
 import configparser
-import gc
 import os
 import threading
 import weakref
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.errors import CredentialsError
+from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session
 from sqlalchemy_rds_iam.signing import Credentials, sign
 
 # What selects an identity in the environment; the secrets themselves are not looked at.
@@ -37,16 +33,8 @@ _SELECTORS = (
     "AWS_ENDPOINT_URL_STS",
 )
 
-# Three tries of at most 8 s stay within the 30 s that a connect waits by default.
-_NETWORK = {
-    "connect_timeout": 3,
-    "read_timeout": 5,
-    "retries": {"mode": "standard", "total_max_attempts": 3},
-}
-
-
-# For clients that are made to have their models read, and never make a call.
-_NOBODY = {"region_name": "us-east-1", "aws_access_key_id": "-", "aws_secret_access_key": "-"}
+# What STS says that time does not heal.
+_FINAL = {"AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch"}
 
 
 def identity(config: Config, environ: Mapping[str, str] = os.environ) -> Hashable:
@@ -117,13 +105,17 @@ class AwsSource:
             CredentialsError: there are none, or their provider failed.
         """
         # A fresh botocore session is not safe for threads: 20 of them load every provider 20 times.
-        with self._lock, _explained(self._profile):
+        with self._lock:
             if reload:
                 self._credentials = None
-            if self._credentials is None:
-                session = self._given or _session(self._profile)
-                self._credentials = _found(session.get_credentials(), session)
-            return _snapshot(self._credentials, self._credentials.get_frozen_credentials)
+            try:
+                if self._credentials is None:
+                    session = self._given or botocore_session(self._profile)
+                    self._credentials = _found(session.get_credentials(), session)
+                return _snapshot(self._credentials, self._credentials.get_frozen_credentials())
+            except Exception as error:  # noqa: BLE001  (each is explained)
+                explained = self._explained(error, self._credentials)
+            raise explained
 
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
         """Do what would hold `loop` up in `fetch_async`: imports, making a session, its models.
@@ -133,9 +125,14 @@ class AwsSource:
         """
         if reload:
             self._by_loop.clear()
-        if self._given is None and self._prepared is None and loop not in self._by_loop:
-            with _explained(self._profile):
-                self._prepared = _aio_session(self._profile)
+        if self._given is not None or self._prepared is not None or loop in self._by_loop:
+            return
+        try:
+            self._prepared = aiobotocore_session(self._profile)
+            return  # noqa: TRY300
+        except Exception as error:  # noqa: BLE001  (each is explained)
+            explained = self._explained(error, None)
+        raise explained
 
     async def fetch_async(self) -> Credentials:
         """Get credentials through aiobotocore; one provider per loop, as they are bound to theirs.
@@ -143,16 +140,18 @@ class AwsSource:
         Raises:
             CredentialsError: there are none, or their provider failed.
         """
-        with _explained(self._profile):
-            loop = asyncio.get_running_loop()
-            provider = self._by_loop.get(loop)
+        loop = asyncio.get_running_loop()
+        provider = self._by_loop.get(loop)
+        try:
             if provider is None:
-                session = self._given or self._prepared or _aio_session(self._profile)
+                session = self._given or self._prepared or aiobotocore_session(self._profile)
                 self._prepared = None
                 provider = _found(await session.get_credentials(), session)
                 self._by_loop[loop] = provider
-            frozen = await provider.get_frozen_credentials()
-            return _snapshot(provider, lambda: frozen)
+            return _snapshot(provider, await provider.get_frozen_credentials())
+        except Exception as error:  # noqa: BLE001  (each is explained)
+            explained = self._explained(error, provider)
+        raise explained
 
     def reset(self) -> None:
         """Drop what a thread may hold that hangs, or is gone after a fork: sessions and locks."""
@@ -160,72 +159,33 @@ class AwsSource:
         self._credentials = self._prepared = None
         self._by_loop.clear()
 
+    def _explained(self, error: Exception, provider: Any) -> CredentialsError:
+        """Our error for one of botocore's, with who failed and what to do about it.
 
-def _session(profile: str | None) -> Any:
-    with _uncollected():
-        import botocore.config
-        import botocore.session
+        botocore quotes answers that it cannot parse, and there are keys in them. Such an error is
+        cut short and, raised outside of the handler, drags no quotation along as its context.
+        """
+        from botocore import exceptions
 
-        session = botocore.session.Session(profile=profile)
-        session.set_default_client_config(botocore.config.Config(**_NETWORK))
-        if _asks_sts(_with_region(session)):
-            session.create_client("sts", **_NOBODY)
-    return session
-
-
-def _aio_session(profile: str | None) -> Any:
-    with _uncollected():
-        import aiobotocore.config
-        import aiobotocore.session
-
-        session = aiobotocore.session.AioSession(profile=profile)
-        session.set_default_client_config(aiobotocore.config.AioConfig(**_NETWORK))
-
-        async def read_models() -> None:
-            async with session.create_client("sts", **_NOBODY):
-                pass
-
-        if _asks_sts(_with_region(session)):
-            asyncio.run(read_models())
-    return session
-
-
-def _asks_sts(session: Any) -> bool:
-    """Whether credentials will come through a client, whose models take long to read.
-
-    Reading them ahead, into the session's cache, keeps that work off the event loop, and apart
-    from waiting for the network.
-    """
-    profile = session.get_scoped_config()
-    return "AWS_WEB_IDENTITY_TOKEN_FILE" in os.environ or not profile.keys().isdisjoint(
-        {"role_arn", "web_identity_token_file", "sso_session", "sso_start_url"}
-    )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Hold off the garbage collector while botocore is imported and its models are read.
-
-    Those are tens of thousands of objects that stay. A full collection would find nothing among
-    them, and stop every thread for it, the event loop's too: up to 170 ms were measured.
-    """
-    if not gc.isenabled() or gc.get_freeze_count():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        # Together they make old objects of what there is, without looking at it.
-        gc.freeze()
-        gc.unfreeze()
-        gc.enable()
-
-
-def _with_region(session: Any) -> Any:
-    if region := os.environ.get("AWS_REGION"):
-        session.set_config_variable("region", region)
-    return session
+        if isinstance(error, CredentialsError):
+            return error
+        said = str(error).strip() or type(error).__name__
+        text = said.splitlines()[0].partition("{")[0].partition("<")[0].strip()
+        harmless = text == said
+        who = getattr(provider, "method", None)
+        retryable = True
+        if isinstance(error, exceptions.ProfileNotFound):
+            where = "rds_iam_profile" if self._profile else "AWS_PROFILE"
+            text = f"{text}: {where} names what is in neither the AWS config nor credentials file"
+            retryable = False
+        elif isinstance(error, exceptions.ClientError):
+            retryable = error.response.get("Error", {}).get("Code") not in _FINAL
+        told = CredentialsError(
+            f"no AWS credentials{f' from {who!r}' if who else ''}: {text}", retryable=retryable
+        )
+        if harmless:
+            told.__cause__ = error
+        return told
 
 
 def _unwrapped(session: Any) -> Any:
@@ -245,8 +205,7 @@ def _found(credentials: Any, session: Any) -> Any:
     )
 
 
-def _snapshot(provider: Any, freeze: Any) -> Credentials:
-    frozen = freeze()
+def _snapshot(provider: Any, frozen: Any) -> Credentials:
     # botocore has no public expiry; anything without one counts as unknown.
     expiry = getattr(provider, "_expiry_time", None)
     return Credentials(
@@ -260,28 +219,3 @@ def _snapshot(provider: Any, freeze: Any) -> Credentials:
 
 def _text(value: Any) -> str | None:
     return str(value) if value else None
-
-
-@contextmanager
-def _explained(profile: str | None) -> Iterator[None]:
-    """Turn botocore's errors into ours, with what to do about them."""
-    from botocore import exceptions
-
-    try:
-        yield
-    except exceptions.ProfileNotFound as error:
-        where = "rds_iam_profile" if profile else "AWS_PROFILE"
-        raise CredentialsError(
-            f"{error}: {where} names a profile that is in neither the shared AWS config nor the "
-            "credentials file"
-        ) from error
-    except exceptions.ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        raise CredentialsError(
-            f"AWS refused to hand out credentials: {error}",
-            retryable=code not in {"AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch"},
-        ) from error
-    except (exceptions.BotoCoreError, RuntimeError, OSError) as error:
-        raise CredentialsError(
-            f"fetching AWS credentials failed: {error}", retryable=True
-        ) from error

@@ -148,7 +148,7 @@ class Connector:
                 slot, ahead=self._ahead, failure_ttl=self._config.failure_ttl
             )
             if answer.flight is not None and answer.lead:
-                self._launch(answer.flight, wanted=answer.token is None)
+                self._launch(answer.flight)
             if answer.token is not None:
                 return answer.token
             if answer.flight is not None:
@@ -173,7 +173,7 @@ class Connector:
         try:
             if answer.flight is not None:
                 if answer.lead:
-                    self._launch(answer.flight, wanted=True)
+                    self._launch(answer.flight)
                 self._wait(answer.flight, deadline)
             return self._obtain(slot, deadline)
         except RdsIamError:
@@ -199,14 +199,14 @@ class Connector:
                     return connection
         return dialect.connect(*cargs, **cparams)
 
-    def _launch(self, flight: Flight, *, wanted: bool) -> None:
+    def _launch(self, flight: Flight) -> None:
         try:
             self._waits.launch(flight)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  (no thread to be had; whoever waits is told)
+            self._tokens.crash(flight, error)
+        except BaseException:
             self._tokens.cut_short(flight)
-            if wanted or not isinstance(error, RuntimeError):
-                raise
-            logger.warning("AWS credentials not renewed, no thread can be started: %s", error)
+            raise
 
     def _explain(self, error: Exception, target: Target, token: Token) -> None:
         explain(

@@ -74,7 +74,8 @@ class IdentityTokens:
     def __init__(self, source: Source, clock: Callable[[], float] = time.time) -> None:
         self.source = source
         self.clock = clock
-        self._lock = threading.Lock()
+        # A thread may take it twice: the collector may end an abandoned flight at any allocation.
+        self._lock = threading.RLock()
         self._slots: weakref.WeakValueDictionary[Endpoint, Slot] = weakref.WeakValueDictionary()
         self._holding: Holding | None = None
         self._flight: Flight | None = None
@@ -225,7 +226,7 @@ class IdentityTokens:
 
     def _after_fork(self) -> None:
         # Another thread may have held the lock, or led the flight, and does not exist here.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._flight = None
         self.source.reset()
 

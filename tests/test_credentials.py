@@ -15,7 +15,8 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError, WaitTimeout, plugin
 from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.credentials import AwsSource, _uncollected, ambient_region
+from sqlalchemy_rds_iam.credentials import AwsSource, ambient_region
+from sqlalchemy_rds_iam.sessions import uncollected
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
 WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
@@ -171,14 +172,14 @@ def test_the_collector_is_left_as_it_was() -> None:
     for enabled in (True, False):
         (gc.enable if enabled else gc.disable)()
         try:
-            with _uncollected():
+            with uncollected():
                 assert not gc.isenabled()
             assert gc.isenabled() is enabled
         finally:
             gc.enable()
     gc.freeze()
     try:
-        with _uncollected():
+        with uncollected():
             assert gc.isenabled()
         assert gc.get_freeze_count()
     finally:

@@ -20,6 +20,7 @@ ORDER = [
     "signing",
     "flights",
     "lifetimes",
+    "sessions",
     "credentials",
     "tokens",
     "tls",
