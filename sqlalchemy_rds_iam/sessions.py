@@ -67,6 +67,23 @@ def _asks_sts(session: Any) -> bool:
     )
 
 
+class _Collector:
+    """Python's garbage collector, and whether it is us who have switched it off."""
+
+    held_off = False
+
+    @classmethod
+    def let_go(cls) -> None:
+        if cls.held_off:
+            cls.held_off = False
+            gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    # The thread that would have done so does not exist in the child.
+    os.register_at_fork(after_in_child=_Collector.let_go)
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """Hold off the garbage collector while botocore is imported and its models are read.
@@ -78,13 +95,14 @@ def uncollected() -> Iterator[None]:
         yield
         return
     gc.disable()
+    _Collector.held_off = True
     try:
         yield
     finally:
         # Together they make old objects of what there is, without looking at it.
         gc.freeze()
         gc.unfreeze()
-        gc.enable()
+        _Collector.let_go()
 
 
 def _with_region(session: Any) -> Any:
