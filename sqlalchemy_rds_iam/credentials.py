@@ -125,6 +125,7 @@ class AwsSource:
         """
         if reload:
             self._by_loop.clear()
+            self._prepared = None
         if self._given is not None or self._prepared is not None or loop in self._by_loop:
             return
         try:
@@ -197,11 +198,13 @@ def _found(credentials: Any, session: Any) -> Any:
     if credentials is not None:
         return credentials
     chain = session.get_component("credential_provider")
-    asked = ", ".join(provider.METHOD for provider in chain.providers)
+    asked = [provider.METHOD for provider in chain.providers]
     raise CredentialsError(
-        f"no AWS credentials found; asked were {asked}. Set AWS_ACCESS_KEY_ID and "
+        f"no AWS credentials found; asked were {', '.join(asked)}. Set AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY, name a profile with rds_iam_profile, or run where a role is "
-        "attached (ECS, EKS, EC2, Lambda)"
+        "attached (ECS, EKS, EC2, Lambda)",
+        # botocore takes an instance metadata service that is down for one that is not there.
+        retryable="iam-role" in asked,
     )
 
 
