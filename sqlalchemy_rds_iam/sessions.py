@@ -32,7 +32,7 @@ def botocore_session(profile: str | None) -> Any:
 
         session = botocore.session.Session(profile=profile)
         session.set_default_client_config(botocore.config.Config(**_NETWORK))
-        if _asks_sts(_with_region(session)):
+        if _asks_sts(_furnished(session)):
             session.create_client("sts", **_NOBODY)
     return session
 
@@ -50,7 +50,7 @@ def aiobotocore_session(profile: str | None) -> Any:
             async with session.create_client("sts", **_NOBODY):
                 pass
 
-        if _asks_sts(_with_region(session)):
+        if _asks_sts(_furnished(session)):
             asyncio.run(read_models())
     return session
 
@@ -105,7 +105,14 @@ def uncollected() -> Iterator[None]:
         _Collector.let_go()
 
 
-def _with_region(session: Any) -> Any:
+# One for the process: the models it has read are megabytes, and the same for every session.
+_loaders: list[Any] = []
+
+
+def _furnished(session: Any) -> Any:
     if region := os.environ.get("AWS_REGION"):
         session.set_config_variable("region", region)
+    if not _loaders:
+        _loaders.append(session.get_component("data_loader"))
+    session.register_component("data_loader", _loaders[0])
     return session
