@@ -5,7 +5,7 @@ PYTHON ?= python3
 # What pip has to say about itself is no news here.
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: help demo test check bench floor clean
+.PHONY: help demo test check bench soak floor clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -30,11 +30,18 @@ bench: .venv/installed  ## what a connect costs, and that no event loop stalls
 	.venv/bin/python benchmarks/listener.py
 	.venv/bin/python benchmarks/loop_stall.py
 
+# Seconds, each of which brings some 60 connects; what has to grow to be seen takes minutes.
+SOAK_SECONDS ?= 1200
+
+soak: .venv/installed  ## twenty minutes of load and faults, every failed connect judged
+	.venv/bin/python -m pytest --quiet -m soak
+	PYTHONPATH=tests:benchmarks .venv/bin/python -m soak --seconds $(SOAK_SECONDS)
+
 clean:  ## remove what the other targets have made
 	rm -rf .venv .venv-floor .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find sqlalchemy_rds_iam tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/installed: EXTRAS := dev,aiobotocore
+.venv/installed: EXTRAS := dev,aiobotocore,soak
 .venv-floor/installed: EXTRAS := dev
 .venv-floor/installed: FLOOR := "SQLAlchemy==2.0.48" "botocore==1.34.0" greenlet
 

@@ -6,10 +6,11 @@ botocore is imported here, on the first fetch, and takes a fifth of a second.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 # Three tries of at most 8 s stay within the 30 s that a connect waits by default.
@@ -26,7 +27,7 @@ _NOBODY = {"region_name": "us-east-1", "aws_access_key_id": "-", "aws_secret_acc
 
 def botocore_session(profile: str | None) -> Any:
     """A botocore session with our deadlines, and with ``AWS_REGION``, which botocore ignores."""
-    with uncollected():
+    with _Making.lock, uncollected():
         import botocore.config
         import botocore.session
 
@@ -39,7 +40,7 @@ def botocore_session(profile: str | None) -> Any:
 
 def aiobotocore_session(profile: str | None) -> Any:
     """The same of aiobotocore. Takes long, and is to be called in a thread."""
-    with uncollected():
+    with _Making.lock, uncollected():
         import aiobotocore.config
         import aiobotocore.session
 
@@ -79,12 +80,38 @@ class _Collector:
             gc.enable()
 
 
+# A fork waits for it: a module that another thread has half imported stays so in the child, and
+# locked. Making a session asks nobody on the network, so it does not take long.
+class _Making:
+    lock = threading.RLock()
+
+    @classmethod
+    def before_fork(cls) -> None:
+        cls.lock.acquire(timeout=_LONGEST_MAKING)
+
+    @classmethod
+    def after_fork(cls) -> None:
+        with contextlib.suppress(RuntimeError):  # it was not to be had in time
+            cls.lock.release()
+
+    @classmethod
+    def in_child(cls) -> None:
+        cls.lock = threading.RLock()
+        # The thread that would have done so does not exist here.
+        _Collector.let_go()
+
+
+_LONGEST_MAKING = 10.0
+
 if hasattr(os, "register_at_fork"):
-    # The thread that would have done so does not exist in the child.
-    os.register_at_fork(after_in_child=_Collector.let_go)
+    os.register_at_fork(
+        before=_Making.before_fork,
+        after_in_parent=_Making.after_fork,
+        after_in_child=_Making.in_child,
+    )
 
 
-@contextmanager
+@contextlib.contextmanager
 def uncollected() -> Iterator[None]:
     """Hold off the garbage collector while botocore is imported and its models are read.
 
