@@ -18,6 +18,10 @@ FLIGHT_LIMIT = 90.0
 """Seconds after which a fetch that never came back is given up and another may start."""
 
 
+LAUNCH_LIMIT = 5.0
+"""Seconds after which a fetch that has not begun is given up: an interrupt has come between."""
+
+
 class Source(Protocol):
     """Where a password comes from: fetched credentials, and a token made of them."""
 
@@ -60,6 +64,7 @@ class Flight:
     def __init__(self, source: Source, landing: Landing, started: float, *, reload: bool) -> None:
         self.future: Future[None] = Future()
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.begun = False
         self._source = source
         self._landing = landing
         self._started = started
@@ -67,6 +72,7 @@ class Flight:
 
     def run(self) -> None:
         """Fetch in this thread and tell everybody who waits."""
+        self.begun = True
         try:
             self._landing.land(self, self._source.fetch(reload=self._reload))
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
@@ -82,6 +88,7 @@ class Flight:
             off_loop: runs a function in a thread.
         """
         source, loop = self._source, asyncio.get_running_loop()
+        self.begun = True
         try:
             await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
             self._landing.land(self, await source.fetch_async())
@@ -95,4 +102,5 @@ class Flight:
         """Whether nobody is going to finish this flight, as far as one can tell."""
         # A loop that stands still between two run_until_complete() takes its flight with it.
         stopped = self.loop is not None and not self.loop.is_running()
-        return stopped or not 0 <= now - self._started < FLIGHT_LIMIT
+        limit = FLIGHT_LIMIT if self.begun else LAUNCH_LIMIT
+        return stopped or abs(now - self._started) >= limit

@@ -107,8 +107,9 @@ class IdentityTokens:
         Raises:
             CredentialsError: a fetch failed less than `failure_ttl` ago.
         """
-        now = self.clock()
         with self._lock:
+            # In here, or else a thread that had to wait takes what is young for from the future.
+            now = self.clock()
             holding = self._holding
             if holding is None or now >= holding.dead_at:
                 self._check_outage(now, failure_ttl)
@@ -139,8 +140,8 @@ class IdentityTokens:
             age: seconds since it was signed, when it was used.
         """
         self.forget(slot, token)
-        now = self.clock()
         with self._lock:
+            now = self.clock()
             holding = self._holding
             if holding is None or abs(now - holding.fetched_at) >= self._reload_pause:
                 self._reload_pause = min(self._reload_pause * 2, LONGEST_PAUSE)

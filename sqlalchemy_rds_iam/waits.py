@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -24,6 +25,9 @@ try:
     from sqlalchemy.util import await_
 except ImportError:  # SQLAlchemy 2.0
     from sqlalchemy.util import await_only as await_
+
+
+_HEAD_START = 0.001
 
 
 class Waits(Protocol):
@@ -154,6 +158,9 @@ def _in_thread(work: Callable[[], None]) -> Future[None]:
     context = contextvars.copy_context()
 
     def run() -> None:
+        # Whoever starts a thread waits for its first sign of life, and then for Python's global
+        # lock: a connect, or an event loop, would stand still for 5 ms of what `work` begins with.
+        time.sleep(_HEAD_START)
         try:
             context.run(work)
         except BaseException as error:  # noqa: BLE001  (it goes to whoever waits)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.flights import FLIGHT_LIMIT
+from sqlalchemy_rds_iam.flights import FLIGHT_LIMIT, LAUNCH_LIMIT
 from sqlalchemy_rds_iam.signing import Credentials, Token, sign
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 
@@ -335,6 +335,41 @@ def test_lost_flight_is_given_up(account: Account) -> None:
     assert account.tokens.credentials is not None
     assert account.tokens.credentials.access_key == "KEY1"
     assert account.connect().password.count("KEY1") == 1
+
+
+def test_a_flight_that_nobody_launches(account: Account) -> None:
+    """Ctrl-C in the wrong moment leaves a flight that never begins; seconds later it is lost."""
+    lost = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+    account.now += LAUNCH_LIMIT - 0.1
+    assert not account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).lead
+    account.now += 0.1
+    assert account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).lead
+    assert lost.flight is not None
+    assert lost.flight.future.done()
+
+
+def test_a_clock_that_is_set_back_a_little(account: Account) -> None:
+    """A flight from the near future is not lost: there is never a second fetch because of it."""
+    account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+    account.now -= 1
+    assert not account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).lead
+
+
+def test_time_is_told_to_whoever_has_its_turn(account: Account) -> None:
+    """Who had to wait for the lock does not judge by the time at which waiting began."""
+    account.tokens.clock = lambda: pytest.fail("told too early")
+    told = threading.Event()
+
+    def connect() -> None:
+        account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+        told.set()
+
+    with account.tokens._lock:
+        thread = threading.Thread(target=connect)
+        thread.start()
+        thread.join(0.02)
+        account.tokens.clock = lambda: account.now
+    assert told.wait(5)
 
 
 def test_one_slot_for_each_endpoint(account: Account) -> None:

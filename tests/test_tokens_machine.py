@@ -55,10 +55,15 @@ class CacheMachine(RuleBasedStateMachine):
 
     # What may happen.
 
-    @rule(seconds=st.floats(0, 20) | st.floats(0, 4000))
+    @rule(seconds=st.floats(0, 20) | st.sampled_from([1.0, 10.0, 60.0]) | st.floats(0, 4000))
     def time_passes(self, seconds: float) -> None:
         """The clock goes on."""
         self.now += seconds
+
+    @rule(seconds=st.floats(0, 1))
+    def clock_is_set_back(self, seconds: float) -> None:
+        """The clock is corrected by a little."""
+        self.now -= seconds
 
     @rule(
         number=st.integers(0, 2), ahead=st.booleans(), failure_ttl=st.sampled_from([0.0, 1.0, 30.0])
@@ -169,6 +174,7 @@ class CacheMachine(RuleBasedStateMachine):
         if flight is not None and lead:
             assert flight not in self.flying
             self.flying[flight] = self.now
+            flight.begun = True
 
     def _dead(self) -> bool:
         holding = self.tokens._holding

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from concurrent.futures import Future
 
@@ -62,3 +63,18 @@ def test_work_in_a_thread_keeps_its_context() -> None:
     assert seen == ["abc", True]
     with pytest.raises(IndexError):
         _in_thread([].pop).result(5)
+
+
+def test_a_launch_does_not_wait_for_the_work() -> None:
+    """Whoever starts a fetch goes on at once, although Python's global lock is wanted by both."""
+    launched = threading.Event()
+    order: list[bool] = []
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(5)  # nobody is made to give up the lock
+    try:
+        ended = _in_thread(lambda: order.append(launched.is_set()))
+        launched.set()
+        ended.result(5)
+    finally:
+        sys.setswitchinterval(usual)
+    assert order == [True]
