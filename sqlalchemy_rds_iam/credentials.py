@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.errors import CredentialsError
-from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session
+from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session, hang_up
 from sqlalchemy_rds_iam.signing import Credentials, sign
 
 # What selects an identity in the environment; the secrets themselves are not looked at.
@@ -92,6 +92,7 @@ class AwsSource:
         self._profile = profile
         self._given = None if session is None else _unwrapped(session)
         self._lock = threading.Lock()
+        self._session: Any = None
         self._credentials: Any = None
         self._prepared: Any = None
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = (
@@ -107,14 +108,16 @@ class AwsSource:
         # A fresh botocore session is not safe for threads: 20 of them load every provider 20 times.
         with self._lock:
             if reload:
-                self._credentials = None
+                self._drop()
             try:
                 if self._credentials is None:
-                    session = self._given or botocore_session(self._profile)
-                    self._credentials = _found(session.get_credentials(), session)
+                    self._session = self._given or botocore_session(self._profile)
+                    self._credentials = _found(self._session.get_credentials(), self._session)
                 return _snapshot(self._credentials, self._credentials.get_frozen_credentials())
             except Exception as error:  # noqa: BLE001  (each is explained)
                 explained = self._explained(error, self._credentials)
+                if self._credentials is None:
+                    self._drop()
             raise explained
 
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
@@ -157,8 +160,14 @@ class AwsSource:
     def reset(self) -> None:
         """Drop what a thread may hold that hangs, or is gone after a fork: sessions and locks."""
         self._lock = threading.Lock()
-        self._credentials = self._prepared = None
+        # Not closed: whoever hangs may hold the locks of its connections.
+        self._session = self._credentials = self._prepared = None
         self._by_loop.clear()
+
+    def _drop(self) -> None:
+        if self._session is not None and self._given is None:
+            hang_up(self._session)
+        self._session = self._credentials = None
 
     def _explained(self, error: Exception, provider: Any) -> CredentialsError:
         """Our error for one of botocore's, with who failed and what to do about it.

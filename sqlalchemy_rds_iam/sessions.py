@@ -56,6 +56,18 @@ def aiobotocore_session(profile: str | None) -> Any:
     return session
 
 
+def hang_up(session: Any) -> None:
+    """Close the connections to metadata services that a session keeps alive.
+
+    They would else stay open until the collector finds the session, which may take hours.
+    """
+    for provider in session.get_component("credential_provider").providers:
+        for name in ("_fetcher", "_role_fetcher"):
+            http = getattr(getattr(provider, name, None), "_session", None)
+            if close := getattr(http, "close", None):
+                close()
+
+
 def _asks_sts(session: Any) -> bool:
     """Whether credentials will come through a client, whose models take long to read.
 

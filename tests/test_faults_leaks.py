@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import plugin
+from sqlalchemy_rds_iam import CredentialsError, plugin
+from sqlalchemy_rds_iam.credentials import AwsSource
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.signing import Credentials, Password, Token
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -228,3 +229,28 @@ def test_garbage_with_a_flight_in_it() -> None:
     thread.join(5)
     assert not thread.is_alive()
     assert answer.flight.future.done()
+
+
+@pytest.mark.parametrize("which", ["container", "imds"])
+@pytest.mark.usefixtures("impatient")
+def test_reloads_leave_no_connections(
+    which: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A metadata service sees few connections, however often credentials are read anew."""
+    provider: Provider = request.getfixturevalue(which)
+    source = AwsSource(None)
+    gc.disable()  # which would find them sooner or later
+    try:
+        for _ in range(5):
+            assert source.fetch(reload=True).provider == provider.name
+        provider.fail("503", monkeypatch)
+        source.reset()
+        for _ in range(5):
+            with pytest.raises(CredentialsError):
+                source.fetch(reload=False)
+        server, deadline = provider.service._runner.server, time.monotonic() + 10
+        while len(server.connections) > 2:
+            assert time.monotonic() < deadline, server.connections
+            time.sleep(0.005)
+    finally:
+        gc.enable()
