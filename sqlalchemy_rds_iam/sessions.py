@@ -27,32 +27,36 @@ _NOBODY = {"region_name": "us-east-1", "aws_access_key_id": "-", "aws_secret_acc
 
 def botocore_session(profile: str | None) -> Any:
     """A botocore session with our deadlines, and with ``AWS_REGION``, which botocore ignores."""
-    with _Making.lock, uncollected():
-        import botocore.config
-        import botocore.session
+    with _Making.lock:
+        with _once("botocore"):
+            import botocore.config
+            import botocore.session
 
-        session = botocore.session.Session(profile=profile)
-        session.set_default_client_config(botocore.config.Config(**_NETWORK))
-        if _asks_sts(_furnished(session)):
-            session.create_client("sts", **_NOBODY)
+            session = botocore.session.Session(profile=profile)
+            session.set_default_client_config(botocore.config.Config(**_NETWORK))
+        if _asks_sts(_furnished(session)) and "models" not in _read:
+            with _once("models"):
+                session.create_client("sts", **_NOBODY)
     return session
 
 
 def aiobotocore_session(profile: str | None) -> Any:
     """The same of aiobotocore. Takes long, and is to be called in a thread."""
-    with _Making.lock, uncollected():
-        import aiobotocore.config
-        import aiobotocore.session
+    with _Making.lock:
+        with _once("aiobotocore"):
+            import aiobotocore.config
+            import aiobotocore.session
 
-        session = aiobotocore.session.AioSession(profile=profile)
-        session.set_default_client_config(aiobotocore.config.AioConfig(**_NETWORK))
+            session = aiobotocore.session.AioSession(profile=profile)
+            session.set_default_client_config(aiobotocore.config.AioConfig(**_NETWORK))
 
         async def read_models() -> None:
             async with session.create_client("sts", **_NOBODY):
                 pass
 
-        if _asks_sts(_furnished(session)):
-            asyncio.run(read_models())
+        if _asks_sts(_furnished(session)) and "models" not in _read:
+            with _once("models"):
+                asyncio.run(read_models())
     return session
 
 
@@ -121,6 +125,21 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_Making.after_fork,
         after_in_child=_Making.in_child,
     )
+
+
+# What this process has read of botocore's: that is done once.
+_read: set[str] = set()
+
+
+@contextlib.contextmanager
+def _once(what: str) -> Iterator[None]:
+    """Read something of botocore's, the first time without the collector.
+
+    Each time would put full collections off for as long as sessions are made.
+    """
+    with contextlib.nullcontext() if what in _read else uncollected():
+        yield
+    _read.add(what)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -254,3 +256,26 @@ def test_reloads_leave_no_connections(
             time.sleep(0.005)
     finally:
         gc.enable()
+
+
+def test_reloads_do_not_put_collections_off() -> None:
+    """Sessions that were replaced go the way of all garbage, however often that happens."""
+    code = (
+        "import weakref\n"
+        "from sqlalchemy_rds_iam.credentials import AwsSource\n"
+        "source, sessions = AwsSource(None), weakref.WeakSet()\n"
+        "for _ in range(150):\n"
+        "    source.fetch(reload=True)\n"
+        "    sessions.add(source._session)\n"
+        "assert len(sessions) < 150"
+    )
+    environ = {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "HOME": os.environ["HOME"],
+    }
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
