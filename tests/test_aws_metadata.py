@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,19 @@ async def test_a_broken_instance_has_no_credentials(
     assert await found_by_chain(is_async) is None
     instance.aws.imds.recover()
     assert await found_by_chain(is_async) is not None
+
+
+def test_an_instance_says_whole_seconds(account: Account) -> None:
+    """An expiry has no fraction, as in the real document, and never is later than the key's."""
+    imds = account.aws.imds
+    key = imds.key_of(account.role)
+    assert key.expires_at is not None
+    assert imds.whole_seconds
+    for whole, longest in ((True, 1.0), (False, 0.001)):
+        imds.whole_seconds = whole
+        told = imds.document(account.role)["Expiration"]
+        assert ("." in told) is not whole
+        assert 0 <= key.expires_at - datetime.fromisoformat(told).timestamp() < longest
 
 
 async def test_an_unauthorized_role_is_a_document(account: Account) -> None:

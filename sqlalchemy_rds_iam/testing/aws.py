@@ -1,4 +1,4 @@
-"""The AWS endpoints a credential chain talks to, on loopback: STS, instance metadata, containers.
+"""The AWS endpoints a credential chain talks to, on loopback: STS, SSO, instances, containers.
 
 They issue keys from `Identities`, so the emulated database knows the keys they hand out.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from sqlalchemy_rds_iam.testing.aws_metadata import ContainerCredentials, InstanceMetadata
+from sqlalchemy_rds_iam.testing.aws_sso import IdentityCenter
 from sqlalchemy_rds_iam.testing.aws_sts import Sts
 from sqlalchemy_rds_iam.testing.identities import Identities
 
@@ -19,20 +20,27 @@ class AwsEndpoints:
 
     Attributes:
         sts: AssumeRole, AssumeRoleWithWebIdentity and GetCallerIdentity.
+        sso: IAM Identity Center: GetRoleCredentials and CreateToken.
         imds: The EC2 instance metadata service; without a role until one is set.
         container: The ECS or EKS credentials endpoint; without a role until one is set.
     """
 
     def __init__(self, identities: Identities) -> None:
         self.sts = Sts(identities)
+        self.sso = IdentityCenter(identities)
         self.imds = InstanceMetadata(identities)
         self.container = ContainerCredentials(identities)
-        self._services = (self.sts, self.imds, self.container)
+        self._services = (self.sts, self.sso, self.imds, self.container)
 
     @property
     def sts_url(self) -> str:
         """For an STS client's ``endpoint_url``."""
         return self.sts.url
+
+    @property
+    def sso_url(self) -> str:
+        """For the ``endpoint_url`` of an SSO client, and of an SSO OIDC client."""
+        return self.sso.url
 
     @property
     def imds_url(self) -> str:
@@ -71,5 +79,7 @@ class AwsEndpoints:
         """
         return {
             "AWS_ENDPOINT_URL_STS": self.sts_url,
+            "AWS_ENDPOINT_URL_SSO": self.sso_url,
+            "AWS_ENDPOINT_URL_SSO_OIDC": self.sso_url,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.imds_url,
         }

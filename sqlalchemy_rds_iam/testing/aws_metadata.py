@@ -77,6 +77,10 @@ class InstanceMetadata(RoleService):
 
     Attributes:
         region: Where the instance says it runs.
+        whole_seconds: Whether ``Expiration`` has no fraction of a second, as that of the real one.
+            botocore puts such an expiry off when it is less than 17 to 25 minutes away
+            (`InstanceMetadataFetcher._evaluate_expiration`); False lets keys that live seconds be
+            known to expire when they do.
     """
 
     name = "instance metadata"
@@ -84,6 +88,7 @@ class InstanceMetadata(RoleService):
     def __init__(self, identities: Identities) -> None:
         super().__init__(identities)
         self.region = "us-east-1"
+        self.whole_seconds = True
         self._tokens: dict[str, float] = {}
 
     def operation(self, call: Call) -> str:
@@ -122,6 +127,13 @@ class InstanceMetadata(RoleService):
         status = {"Code": "Success", "LastUpdated": updated, "Type": "AWS-HMAC"}
         # The real one answers JSON as text/plain too.
         return web.json_response(status | self.document(role), content_type="text/plain")
+
+    def document(self, role: Principal) -> dict[str, str]:
+        """What is said about a key."""
+        found = super().document(role)
+        if self.whole_seconds:
+            found["Expiration"] = found["Expiration"].partition(".")[0] + "Z"
+        return found
 
     def refusal(self, error: AwsError) -> web.Response:
         """A page that names the status, or the failed document for status 200."""

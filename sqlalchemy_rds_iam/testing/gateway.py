@@ -169,6 +169,9 @@ class Gateway:
         finally:
             writers = [client.writer] if client is not None else []
             writers += [server[1]] if server is not None else []
+            # First of all, as a cancellation that comes now ends what gather() has not begun.
+            for writer in writers:
+                writer.close()
             await asyncio.gather(*(opening.close(writer) for writer in writers))
 
     async def _admit(self, client: Client) -> Stream | None:

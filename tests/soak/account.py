@@ -93,6 +93,7 @@ class Account:
             "container": self.container,
         }[provider]
         self.imds.role = self.container.role = self.role
+        self.imds.whole_seconds = False  # or botocore would not believe in lives of seconds
         self.vary()
 
     async def start(self) -> None:
