@@ -7,16 +7,22 @@ ini files know nothing else; a keyword wins over the URL.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import URL
 
 from sqlalchemy_rds_iam.errors import ConfigError
 
-PREFIX = "rds_iam_"
+NAME = "rds_iam"
+PREFIX = f"{NAME}_"
 
 _TRUE = {"true", "on", "yes", "1"}
 _FALSE = {"false", "off", "no", "0"}
+_ROLE = ("role_session_name", "external_id", "role_duration", "sts_endpoint_url")
 _SECRETS = ("access_key", "password", "secret", "token")
 
 
@@ -81,12 +87,31 @@ def _session(value: Any) -> Any:
     )
 
 
-def _later(_value: Any) -> Any:
-    raise ValueError(
-        "nothing yet: this option belongs to a later version. Until then let a profile of the "
-        "shared AWS config assume the role (role_arn, source_profile) and name it with "
-        "rds_iam_profile"
-    )
+def _matching(pattern: str, expected: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        text = str(value).strip()
+        if re.fullmatch(pattern, text, re.ASCII):
+            return text
+        raise ValueError(expected)
+
+    return parse
+
+
+def _role_duration(value: Any) -> int:
+    shortest, longest = 900, 43_200
+    seconds = _seconds(value)
+    if shortest <= seconds <= longest and seconds.is_integer():
+        return int(seconds)
+    raise ValueError(f"whole seconds from {shortest} to {longest}, as STS does")
+
+
+def _sts_url(value: Any) -> str:
+    url = urlsplit(str(value).strip())
+    if url.hostname and url.scheme in {"https", "http"} and not (url.query or url.username):
+        if url.scheme == "https" or url.hostname in {"localhost", "127.0.0.1", "::1"}:
+            return url.geturl()
+        raise ValueError("an https:// URL, as STS answers with credentials in clear")
+    raise ValueError("a URL such as https://sts.eu-central-1.amazonaws.com")
 
 
 def _option(parse: Callable[[Any], Any], default: Any = None) -> Any:
@@ -103,13 +128,15 @@ class Config:
         host: host to sign for (and to find in the server's certificate) when it is not the one
             connected to, as through a tunnel or a CNAME.
         port: port to sign for when it is not the one connected to.
+        resolve_cname: follow the CNAME records of a host that is no RDS endpoint name to the one
+            to sign for.
         profile: profile of the shared AWS config and credentials files.
         session: a botocore, boto3 or aiobotocore session that knows the credentials.
-        role_arn: role to assume on top of the found identity; so are the next four.
+        role_arn: role to assume on top of the identity that is found; the next four go with it.
         role_session_name: session name of the assumed role.
         external_id: external id the role's trust policy asks for.
         role_duration: seconds the assumed role's credentials are to live.
-        sts_endpoint_url: STS endpoint to assume the role at.
+        sts_endpoint_url: STS endpoint to assume the role at, such as a VPC endpoint.
         credentials: who fetches for an async engine: ``auto``, ``botocore``, ``aiobotocore``.
         tls: least protection of a connection: ``verify-full``, ``verify-ca``, ``require``.
         ca: file with the certificate authorities to trust (PEM).
@@ -122,13 +149,24 @@ class Config:
     region: str | None = _option(_text)
     host: str | None = _option(_text)
     port: int | None = _option(_port)
+    resolve_cname: bool = _option(_boolean, default=False)
     profile: str | None = _option(_text)
     session: Any = _option(_session)
-    role_arn: str | None = _option(_later)
-    role_session_name: str = _option(_later, default="sqlalchemy-rds-iam")
-    external_id: str | None = _option(_later)
-    role_duration: float = _option(_later, default=3600.0)
-    sts_endpoint_url: str | None = _option(_later)
+    role_arn: str | None = _option(
+        _matching(
+            r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+",
+            "the ARN of a role such as arn:aws:iam::123456789012:role/app",
+        )
+    )
+    role_session_name: str = _option(
+        _matching(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits or _+=,.@-"),
+        default="sqlalchemy-rds-iam",
+    )
+    external_id: str | None = _option(
+        _matching(r"[\w+=,.@:/-]{2,1224}", "2 to 1224 letters, digits or _+=,.@:/-")
+    )
+    role_duration: int = _option(_role_duration, default=3600)
+    sts_endpoint_url: str | None = _option(_sts_url)
     credentials: str = _option(_one_of("auto", "botocore", "aiobotocore"), default="auto")
     tls: str = _option(_one_of("verify-full", "verify-ca", "require"), default="verify-full")
     ca: str | None = _option(_text)
@@ -159,10 +197,19 @@ class Config:
             try:
                 values[name] = parsers[name](value)
             except ValueError as error:
-                raise ConfigError(f"{key}={value!r}: expected {error}") from None
+                shown = re.sub(r"//[^/@]*@", "//…@", repr(value))
+                raise ConfigError(f"{key}={shown}: expected {error}") from None
+        if "role_arn" not in values and (lonely := [name for name in _ROLE if name in values]):
+            raise ConfigError(
+                f"{PREFIX}{lonely[0]} goes with a role, and there is none: set rds_iam_role_arn"
+            )
         if "profile" in values and "session" in values:
             raise ConfigError(
                 "rds_iam_profile and rds_iam_session both say whose credentials to use; give one"
+            )
+        if "host" in values and values.get("resolve_cname"):
+            raise ConfigError(
+                "rds_iam_host and rds_iam_resolve_cname=on both say what to sign for; give one"
             )
         return cls(**values)
 
@@ -170,6 +217,36 @@ class Config:
 def option_names(options: Mapping[str, Any]) -> list[str]:
     """The keys among `options` that are ours, known or not."""
     return [key for key in options if key.startswith(PREFIX)]
+
+
+def refuse_what_cannot_work(url: URL, keywords: Mapping[str, Any]) -> None:
+    """Refuse what would keep tokens from the connections, whatever the options say.
+
+    Args:
+        url: the URL as the user gave it.
+        keywords: the keywords of ``create_engine()``.
+
+    Raises:
+        ConfigError: a password, a way around ``do_connect``, or this plugin twice.
+    """
+    connect_args = keywords.get("connect_args") or {}
+    if url.password is not None or "password" in url.query or "password" in connect_args:
+        raise ConfigError(
+            "there is a password in the URL or in connect_args, and rds_iam replaces it with a "
+            "token: remove the password, or switch the plugin off with rds_iam_enabled=off"
+        )
+    for name in ("creator", "async_creator", "pool"):
+        if keywords.get(name) is not None:
+            raise ConfigError(
+                f"create_engine({name}=…) makes connections without asking plugins, so they would "
+                f"carry no token: leave {name} out (poolclass= and connect_args= are fine)"
+            )
+    named = url.query.get("plugin", ())
+    names = [*((named,) if isinstance(named, str) else named), *(keywords.get("plugins") or ())]
+    if names.count(NAME) > 1:
+        raise ConfigError(
+            "the plugin rds_iam is named more than once in the URL and plugins=: name it once"
+        )
 
 
 def _unknown(key: str, known: list[str]) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy_rds_iam.complaints import explained, found, outdated
 from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.errors import CredentialsError
+from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session, hang_up
 from sqlalchemy_rds_iam.signing import Credentials, sign
 
@@ -31,17 +33,18 @@ _SELECTORS = (
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_STS",
+    "AWS_ENDPOINT_URL_SSO",
+    "AWS_ENDPOINT_URL_SSO_OIDC",
 )
 
-# What STS says that time does not heal.
-_FINAL = {"AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch"}
 
-
-def identity(config: Config, environ: Mapping[str, str] = os.environ) -> Hashable:
+def identity(
+    config: Config, role: Role | None, environ: Mapping[str, str] = os.environ
+) -> Hashable:
     """What tells this engine's AWS identity from any other; part of every cache key."""
     if config.session is not None:
-        return ("session", id(config.session))
-    return (config.profile, *map(environ.get, _SELECTORS))
+        return (role, "session", id(config.session))
+    return (role, config.profile, *map(environ.get, _SELECTORS))
 
 
 def ambient_region(config: Config, environ: Mapping[str, str] = os.environ) -> str | None:
@@ -56,7 +59,7 @@ def ambient_region(config: Config, environ: Mapping[str, str] = os.environ) -> s
         )
     if region := environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"):
         return region
-    profile = config.profile or environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE")
+    profile = config.profile or environ.get("AWS_DEFAULT_PROFILE") or environ.get("AWS_PROFILE")
     file = Path(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
     parser = configparser.RawConfigParser(strict=False)
     try:
@@ -84,12 +87,14 @@ class AwsSource:
     Args:
         profile: profile of the shared config, or None for botocore's whole chain.
         session: a session of the user's own, in place of both.
+        role: a role to assume on top of that identity.
     """
 
     token = staticmethod(sign)
 
-    def __init__(self, profile: str | None, session: Any = None) -> None:
+    def __init__(self, profile: str | None, session: Any = None, role: Role | None = None) -> None:
         self._profile = profile
+        self._role = role
         self._given = None if session is None else _unwrapped(session)
         self._lock = threading.Lock()
         self._session: Any = None
@@ -111,12 +116,15 @@ class AwsSource:
                 self._drop()
             try:
                 if self._credentials is None:
-                    self._session = self._given or botocore_session(self._profile)
-                    self._credentials = _found(self._session.get_credentials(), self._session)
+                    self._session = self._given or botocore_session(
+                        self._profile, asks_sts=self._sts
+                    )
+                    base = found(self._session.get_credentials(), self._session)
+                    self._credentials = self._role.assumed(self._session) if self._role else base
                 return _snapshot(self._credentials, self._credentials.get_frozen_credentials())
             except Exception as error:  # noqa: BLE001  (each is explained)
                 explained = self._explained(error, self._credentials)
-                if self._credentials is None:
+                if self._credentials is None or outdated(error):
                     self._drop()
             raise explained
 
@@ -132,7 +140,7 @@ class AwsSource:
         if self._given is not None or self._prepared is not None or loop in self._by_loop:
             return
         try:
-            self._prepared = aiobotocore_session(self._profile)
+            self._prepared = aiobotocore_session(self._profile, asks_sts=self._sts)
             return  # noqa: TRY300
         except Exception as error:  # noqa: BLE001  (each is explained)
             explained = self._explained(error, None)
@@ -150,12 +158,19 @@ class AwsSource:
             if provider is None:
                 session = self._given or self._prepared or aiobotocore_session(self._profile)
                 self._prepared = None
-                provider = _found(await session.get_credentials(), session)
+                base = found(await session.get_credentials(), session)
+                provider = self._role.assumed_async(session) if self._role else base
                 self._by_loop[loop] = provider
             return _snapshot(provider, await provider.get_frozen_credentials())
         except Exception as error:  # noqa: BLE001  (each is explained)
             explained = self._explained(error, provider)
+            if outdated(error):
+                self._by_loop.pop(loop, None)
         raise explained
+
+    @property
+    def _sts(self) -> bool:
+        return self._role is not None
 
     def reset(self) -> None:
         """Drop what a thread may hold that hangs, or is gone after a fork: sessions and locks."""
@@ -170,51 +185,12 @@ class AwsSource:
         self._session = self._credentials = None
 
     def _explained(self, error: Exception, provider: Any) -> CredentialsError:
-        """Our error for one of botocore's, with who failed and what to do about it.
-
-        botocore quotes answers that it cannot parse, and there are keys in them. Such an error is
-        cut short and, raised outside of the handler, drags no quotation along as its context.
-        """
-        from botocore import exceptions
-
-        if isinstance(error, CredentialsError):
-            return error
-        said = str(error).strip() or type(error).__name__
-        text = said.splitlines()[0].partition("{")[0].partition("<")[0].strip()
-        harmless = text == said
-        who = getattr(provider, "method", None)
-        retryable = True
-        if isinstance(error, exceptions.ProfileNotFound):
-            where = "rds_iam_profile" if self._profile else "AWS_PROFILE"
-            text = f"{text}: {where} names what is in neither the AWS config nor credentials file"
-            retryable = False
-        elif isinstance(error, exceptions.ClientError):
-            retryable = error.response.get("Error", {}).get("Code") not in _FINAL
-        told = CredentialsError(
-            f"no AWS credentials{f' from {who!r}' if who else ''}: {text}", retryable=retryable
-        )
-        if harmless:
-            told.__cause__ = error
-        return told
+        return explained(error, provider, self._profile, self._role)
 
 
 def _unwrapped(session: Any) -> Any:
     """The botocore session inside a boto3 (or aioboto3) one."""
     return getattr(session, "_session", session)
-
-
-def _found(credentials: Any, session: Any) -> Any:
-    if credentials is not None:
-        return credentials
-    chain = session.get_component("credential_provider")
-    asked = [provider.METHOD for provider in chain.providers]
-    raise CredentialsError(
-        f"no AWS credentials found; asked were {', '.join(asked)}. Set AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY, name a profile with rds_iam_profile, or run where a role is "
-        "attached (ECS, EKS, EC2, Lambda)",
-        # botocore takes an instance metadata service that is down for one that is not there.
-        retryable="iam-role" in asked,
-    )
 
 
 def _snapshot(provider: Any, frozen: Any) -> Credentials:

@@ -178,7 +178,8 @@ def signed_endpoint(
     raise ConfigError(
         f"no region for {host.host!r}, which is no RDS endpoint name: if it stands for one (a "
         "CNAME, an IP address, a tunnel), set rds_iam_host to the endpoint's own name, which is "
-        "what RDS wants signed and what names the region; rds_iam_region sets the region alone"
+        "what RDS wants signed and what names the region, or let a CNAME be followed with "
+        "rds_iam_resolve_cname; rds_iam_region sets the region alone"
     )
 
 

@@ -1,4 +1,4 @@
-"""A refused password: how each driver lets on, and what may be behind it.
+"""A refused password or certificate: how each driver lets on, and what may be behind it.
 
 RDS answers every reason with SQLSTATE 28000 "PAM authentication failed" (`auth_failed` in
 PostgreSQL's ``auth.c``), so the error says nothing; what can help is what only the client knows.
@@ -6,17 +6,19 @@ PostgreSQL's ``auth.c``), so the error says nothing; what can help is what only 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy.engine import ExceptionContext
 
-from sqlalchemy_rds_iam.endpoint import Endpoint, HostName
+from sqlalchemy_rds_iam.endpoint import Endpoint, HostName, parse_host
 from sqlalchemy_rds_iam.signing import Credentials, Token
 
 _STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
 _TEXT = "authentication failed"
-_TITLE = "rds_iam: the server refused the IAM token"
+_TITLE = "rds_iam: "
+_CERTIFICATE = re.compile("certificate verify failed|certificate .* does not match host name")
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -61,7 +63,7 @@ def explain(
     if user != user.lower():
         causes.insert(0, f"the user name is spelled otherwise in the database than {user!r}")
     error.add_note(
-        f"{_TITLE}\n"
+        f"{_TITLE}the server refused the IAM token\n"
         f"  signed for  {endpoint.host}:{endpoint.port}, user {user!r}, region {region}\n"
         f"  signed by   {_identity(credentials, now)}\n"
         f"  token       {now - token.signed_at:.0f} s old, good for "
@@ -71,6 +73,37 @@ def explain(
         + "  the exact reason "
         "is in the instance's iam-db-auth-error log and its IamDbAuthConnectionFailure* metrics"
     )
+
+
+def explain_certificate(error: BaseException, dialled: Any, host: HostName) -> None:
+    """Add a note to a failed check of the server's certificate, if a name may be the reason.
+
+    Args:
+        error: any error of connecting.
+        dialled: the host connected to.
+        host: the host signed for.
+    """
+    if not any(_CERTIFICATE.search(str(failure)) for failure in _chain(error)):
+        return
+    if host.partition is None:
+        error.add_note(
+            f"{_TITLE}the certificate was not accepted for {host.host!r}, which is no RDS endpoint "
+            "name\n"
+            "  RDS certificates name RDS endpoints only, never a CNAME, custom domain or IP "
+            "address that leads to one\n"
+            "  set rds_iam_host to the endpoint's own name, which is then signed for and verified, "
+            "or,\n"
+            "  for a CNAME, rds_iam_resolve_cname=on to have its records followed"
+        )
+    elif host.host != parse_host(str(dialled)).host:
+        error.add_note(
+            f"{_TITLE}the certificate has to name {host.host!r}, for which {dialled!r} stands\n"
+            "  it does so by rds_iam_host, or by the CNAME records that rds_iam_resolve_cname "
+            "follows\n"
+            "  what answers there is another server, or certified by an authority that is not in "
+            "rds_iam_ca\n"
+            "  (an SSL context of your own checks for the name connected to, and cannot be used)"
+        )
 
 
 def lift_note(context: ExceptionContext) -> None:

@@ -13,8 +13,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy_rds_iam.errors import CredentialsError
+
 # Three tries of at most 8 s stay within the 30 s that a connect waits by default.
-_NETWORK = {
+NETWORK = {
     "connect_timeout": 3,
     "read_timeout": 5,
     "retries": {"mode": "standard", "total_max_attempts": 3},
@@ -25,22 +27,28 @@ _NETWORK = {
 _NOBODY = {"region_name": "us-east-1", "aws_access_key_id": "-", "aws_secret_access_key": "-"}
 
 
-def botocore_session(profile: str | None) -> Any:
-    """A botocore session with our deadlines, and with ``AWS_REGION``, which botocore ignores."""
+def botocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
+    """A botocore session with our deadlines, and with ``AWS_REGION``, which botocore ignores.
+
+    Args:
+        profile: profile of the shared config, or None for botocore's whole chain.
+        asks_sts: whether STS will be asked even if the profile does not say so.
+    """
     with _Making.lock:
         with _once("botocore"):
             import botocore.config
             import botocore.session
 
             session = botocore.session.Session(profile=profile)
-            session.set_default_client_config(botocore.config.Config(**_NETWORK))
-        if _asks_sts(_furnished(session)) and "models" not in _read:
+            session.set_default_client_config(botocore.config.Config(**NETWORK))
+        asks_sts = _asks_sts(_furnished(session)) or asks_sts
+        if asks_sts and "models" not in _read:
             with _once("models"):
                 session.create_client("sts", **_NOBODY)
     return session
 
 
-def aiobotocore_session(profile: str | None) -> Any:
+def aiobotocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
     """The same of aiobotocore. Takes long, and is to be called in a thread."""
     with _Making.lock:
         with _once("aiobotocore"):
@@ -48,13 +56,14 @@ def aiobotocore_session(profile: str | None) -> Any:
             import aiobotocore.session
 
             session = aiobotocore.session.AioSession(profile=profile)
-            session.set_default_client_config(aiobotocore.config.AioConfig(**_NETWORK))
+            session.set_default_client_config(aiobotocore.config.AioConfig(**NETWORK))
 
         async def read_models() -> None:
             async with session.create_client("sts", **_NOBODY):
                 pass
 
-        if _asks_sts(_furnished(session)) and "models" not in _read:
+        asks_sts = _asks_sts(_furnished(session)) or asks_sts
+        if asks_sts and "models" not in _read:
             with _once("models"):
                 asyncio.run(read_models())
     return session
@@ -168,8 +177,20 @@ _loaders: list[Any] = []
 
 
 def _furnished(session: Any) -> Any:
+    settings = session.get_scoped_config()
+    if "mfa_serial" in settings:
+        raise CredentialsError(
+            f"the profile {session.profile or 'default'!r} has an mfa_serial, and there is nobody "
+            "to type the code that botocore would ask for at the terminal: use IAM Identity Center "
+            "(aws sso login) or a credential_process",
+            retryable=False,
+        )
     if region := os.environ.get("AWS_REGION"):
         session.set_config_variable("region", region)
+    # Before 1.40 botocore asked the global STS, which is one region's, unless told otherwise.
+    setting = "sts_regional_endpoints"
+    if not (os.environ.get(f"AWS_{setting.upper()}") or settings.get(setting)):
+        session.set_config_variable(setting, "regional")
     if not _loaders:
         _loaders.append(session.get_component("data_loader"))
     session.register_component("data_loader", _loaders[0])

@@ -15,9 +15,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy_rds_iam.errors import RdsIamError
+from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.flights import Flight
 from sqlalchemy_rds_iam.tokens import again
 
@@ -28,6 +28,8 @@ except ImportError:  # SQLAlchemy 2.0
 
 
 _HEAD_START = 0.001
+
+T = TypeVar("T")
 
 
 class Waits(Protocol):
@@ -48,6 +50,14 @@ class Waits(Protocol):
 
         Raises:
             RdsIamError: there are none.
+        """
+
+    def run(self, work: Callable[[], T], timeout: float) -> T:
+        """Do `work` that blocks, and that keeps to `timeout` seconds itself.
+
+        Raises:
+            WaitTimeout: it did not keep to it.
+            Exception: what `work` raises.
         """
 
 
@@ -82,6 +92,9 @@ class ThreadWaits:
             return _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
         except OSError as error:
             raise _unresolved(host, error) from error
+
+    def run(self, work: Callable[[], T], timeout: float) -> T:  # noqa: ARG002, D102
+        return work()
 
 
 class GreenletWaits:
@@ -123,13 +136,23 @@ class GreenletWaits:
         except OSError as error:
             raise _unresolved(host, error) from error
 
+    def run(self, work: Callable[[], T], timeout: float) -> T:  # noqa: D102
+        done = _in_thread(work)
+        try:
+            await_(_outcome(done, timeout))
+        except TimeoutError:
+            raise WaitTimeout(
+                f"it is not known after {timeout:.2g} s what to sign for (rds_iam_timeout)"
+            ) from None
+        return done.result()
+
 
 async def _off_loop(work: Callable[[], None]) -> None:
     if error := await _outcome(_in_thread(work), None):
         raise error
 
 
-async def _outcome(future: Future[None], limit: float | None) -> BaseException | None:
+async def _outcome(future: Future[Any], limit: float | None) -> BaseException | None:
     """Await a future of the threading world, from any loop, leaving it untouched on time-out."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
@@ -138,7 +161,7 @@ async def _outcome(future: Future[None], limit: float | None) -> BaseException |
         if not done.done():
             done.set_result(None)
 
-    def tell(_: Future[None]) -> None:
+    def tell(_: Future[Any]) -> None:
         with contextlib.suppress(RuntimeError):  # a loop that has been closed waits no more
             loop.call_soon_threadsafe(wake)
 
@@ -148,13 +171,13 @@ async def _outcome(future: Future[None], limit: float | None) -> BaseException |
     return future.exception()
 
 
-def _in_thread(work: Callable[[], None]) -> Future[None]:
+def _in_thread(work: Callable[[], T]) -> Future[T]:
     """Run `work` in a daemon thread of its own.
 
     Not in the loop's default executor, which the application can fill up and which is joined at
     exit, so that a hanging metadata service would hold up the end of the process.
     """
-    ended: Future[None] = Future()
+    ended: Future[T] = Future()
     context = contextvars.copy_context()
 
     def run() -> None:
@@ -162,11 +185,11 @@ def _in_thread(work: Callable[[], None]) -> Future[None]:
         # lock: a connect, or an event loop, would stand still for 5 ms of what `work` begins with.
         time.sleep(_HEAD_START)
         try:
-            context.run(work)
+            result = context.run(work)
         except BaseException as error:  # noqa: BLE001  (it goes to whoever waits)
             ended.set_exception(error)
         else:
-            ended.set_result(None)
+            ended.set_result(result)
 
     threading.Thread(target=run, name="rds-iam-fetch", daemon=True).start()
     return ended

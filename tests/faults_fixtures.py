@@ -74,9 +74,9 @@ def clock(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """One try of a tenth of a second is all that botocore has, and for a tenth of a second."""
-    monkeypatch.setitem(sessions._NETWORK, "connect_timeout", 0.1)
-    monkeypatch.setitem(sessions._NETWORK, "read_timeout", 0.1)
-    monkeypatch.setitem(sessions._NETWORK, "retries", {"mode": "standard", "total_max_attempts": 1})
+    monkeypatch.setitem(sessions.NETWORK, "connect_timeout", 0.1)
+    monkeypatch.setitem(sessions.NETWORK, "read_timeout", 0.1)
+    monkeypatch.setitem(sessions.NETWORK, "retries", {"mode": "standard", "total_max_attempts": 1})
     for name, value in {"TIMEOUT_SECONDS": 0.1, "RETRY_ATTEMPTS": 1, "SLEEP_TIME": 0}.items():
         monkeypatch.setattr(botocore.utils.ContainerMetadataFetcher, name, value)
     monkeypatch.setitem(
@@ -137,6 +137,9 @@ def _provider(
         monkeypatch.setenv("AWS_CONFIG_FILE", str(directory / "config"))
         monkeypatch.setenv("AWS_PROFILE", "app")
     else:
+        if name == "iam-role":
+            # So that botocore believes in the short life that these tests give to credentials.
+            monkeypatch.setattr(service, "whole_seconds", False)
         monkeypatch.setattr(service, "role", provider.role)
         monkeypatch.setattr(service, "_key", None)
     yield provider

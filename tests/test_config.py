@@ -22,6 +22,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "region": ("eu-west-1", "eu-west-1"),
     "host": (HOST, HOST),
     "port": ("5433", 5433),
+    "resolve_cname": ("on", True),
     "profile": ("prod", "prod"),
     "credentials": ("botocore", "botocore"),
     "tls": ("verify-ca", "verify-ca"),
@@ -29,13 +30,24 @@ VALUES: dict[str, tuple[str, Any]] = {
     "refresh": ("lazy", "lazy"),
     "failure_ttl": ("2.5", 2.5),
     "timeout": ("12", 12.0),
+    "role_arn": ("arn:aws:iam::123456789012:role/app", "arn:aws:iam::123456789012:role/app"),
 }
-LATER = {"role_arn", "role_session_name", "external_id", "role_duration", "sts_endpoint_url"}
+ROLE = "arn:aws-us-gov:iam::123456789012:role/team/app+db"
+# Those that go with a role.
+ROLE_VALUES: dict[str, tuple[str, Any]] = {
+    "role_session_name": ("orders@eu", "orders@eu"),
+    "external_id": ("team:42/a", "team:42/a"),
+    "role_duration": ("900", 900),
+    "sts_endpoint_url": (
+        "https://vpce-1.sts.us-east-1.vpce.amazonaws.com",
+        "https://vpce-1.sts.us-east-1.vpce.amazonaws.com",
+    ),
+}
 
 
 def test_every_option_is_covered() -> None:
     """The table of this module knows every option there is."""
-    assert {*VALUES, *LATER, "session"} == {field.name for field in fields(Config)}
+    assert {*VALUES, *ROLE_VALUES, "session"} == {field.name for field in fields(Config)}
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -49,6 +61,16 @@ def test_url_keyword_and_native_value_mean_the_same(name: str) -> None:
     for given_keywords in keywords:
         assert Config.take({}, given_keywords) == from_url
         assert given_keywords == {}
+
+
+@pytest.mark.parametrize("name", ROLE_VALUES)
+def test_options_of_a_role(name: str) -> None:
+    """They are taken together with a role, and refused without one."""
+    string, value = ROLE_VALUES[name]
+    config = Config.take({"rds_iam_role_arn": ROLE, f"rds_iam_{name}": string}, {})
+    assert (config.role_arn, getattr(config, name)) == (ROLE, value)
+    with pytest.raises(ConfigError, match=f"rds_iam_{name} goes with a role.*rds_iam_role_arn"):
+        Config.take({f"rds_iam_{name}": string}, {})
 
 
 def test_keyword_wins_over_url() -> None:
@@ -73,7 +95,17 @@ def test_keyword_wins_over_url() -> None:
         ("credentials", "boto", "'auto' or 'botocore' or 'aiobotocore'"),
         ("session", "prod", "session object"),
         ("region", " ", "not empty"),
-        ("role_arn", "arn:aws:iam::1:role/x", "later version"),
+        ("role_arn", "arn:aws:iam::1:role/x", "the ARN of a role"),
+        ("role_arn", "arn:aws:iam::123456789012:user/x", "the ARN of a role"),
+        ("role_arn", "app", "the ARN of a role"),
+        ("role_session_name", "a b", "2 to 64 letters"),
+        ("external_id", "x", "2 to 1224 letters"),
+        ("role_duration", "899", "900 to 43200"),
+        ("role_duration", "3600.5", "whole seconds"),
+        ("role_duration", "1h", "900 to 43200|number of seconds"),
+        ("sts_endpoint_url", "http://sts.us-east-1.amazonaws.com", "an https:// URL"),
+        ("sts_endpoint_url", "sts.us-east-1.amazonaws.com", "a URL such as"),
+        ("sts_endpoint_url", "https://user:canary@sts.us-east-1.amazonaws.com", "a URL such as"),
         ("regoin", "x", "did you mean rds_iam_region"),
         ("completely_different", "x", "known are"),
         ("secret_access_key", "canary", "secrets do not belong"),
@@ -93,7 +125,11 @@ def test_given_twice() -> None:
         Config.take(make_url(URL + "&rds_iam_tls=require&rds_iam_tls=verify-ca").query, {})
 
 
-@given(st.dictionaries(st.sampled_from([f"rds_iam_{name}" for name in VALUES]), st.text()))
+@given(
+    st.dictionaries(
+        st.sampled_from([f"rds_iam_{name}" for name in {**VALUES, **ROLE_VALUES}]), st.text()
+    )
+)
 def test_garbage(options: dict[str, str]) -> None:
     """Any text is either understood or refused as a ConfigError."""
     with contextlib.suppress(ConfigError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam.lifetimes import LONGEST_PAUSE, SHORTEST_PAUSE
-from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator, aws_metadata
+from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]
 
@@ -184,12 +183,7 @@ def test_overstated_expiry(
     So the first token after their death is refused, the credentials are loaded anew, and the
     caller sees a success. Source: `InstanceMetadataFetcher._evaluate_expiration` in botocore.
     """
-
-    def in_whole_seconds(seconds: float) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-    # The real service has no fractions of a second, and only without them botocore does it.
-    monkeypatch.setattr(aws_metadata, "timestamp", in_whole_seconds)
+    monkeypatch.setattr(imds.service, "whole_seconds", True)
     monkeypatch.setattr(imds.service, "lifetime", 60.0)
     database = open_database(poolclass=NullPool)
     assert database.scalar("select 1") == 1
