@@ -1,11 +1,66 @@
 """Password-less PostgreSQL on Amazon RDS for SQLAlchemy.
 
 Add ``?plugin=rds_iam`` to an engine URL, sync or async, and every new connection carries a fresh
-IAM token over verified TLS.
+IAM token over verified TLS. `engine_pair` makes two such engines, a writer and a reader, and
+`RoutingSession` uses both.
 """
 
-from sqlalchemy_rds_iam.errors import ConfigError, CredentialsError, RdsIamError, WaitTimeout
+from __future__ import annotations
 
-__all__ = ["ConfigError", "CredentialsError", "RdsIamError", "WaitTimeout", "__version__"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy_rds_iam.errors import (
+    ConfigError,
+    CredentialsError,
+    RdsIamError,
+    RoutingError,
+    WaitTimeout,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy_rds_iam.pair import (
+        AsyncEnginePair,
+        EnginePair,
+        async_engine_pair,
+        engine_pair,
+    )
+    from sqlalchemy_rds_iam.routing import RoutingSession
+    from sqlalchemy_rds_iam.routing_async import AsyncRoutingSession
+
+__all__ = [
+    "AsyncEnginePair",
+    "AsyncRoutingSession",
+    "ConfigError",
+    "CredentialsError",
+    "EnginePair",
+    "RdsIamError",
+    "RoutingError",
+    "RoutingSession",
+    "WaitTimeout",
+    "__version__",
+    "async_engine_pair",
+    "engine_pair",
+]
 
 __version__ = "0.1.0"
+
+# Found when asked for: SQLAlchemy's ORM takes long to import, and its asyncio needs greenlet.
+_ROOMS = {
+    "AsyncEnginePair": "pair",
+    "AsyncRoutingSession": "routing_async",
+    "EnginePair": "pair",
+    "RoutingSession": "routing",
+    "async_engine_pair": "pair",
+    "engine_pair": "pair",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,6 +5,7 @@
     RdsIamError                 everything raised by this package; also a SQLAlchemyError
     ├── ConfigError             refused at create_engine(); also a SQLAlchemy ArgumentError
     ├── CredentialsError        AWS credentials could not be had; `retryable` says if time may help
+    ├── RoutingError            a write where a session reads only; also an InvalidRequestError
     └── WaitTimeout             rds_iam_timeout ran out; also a built-in TimeoutError
 
 A login that the server refuses is not in this tree: it stays the driver's own error, as SQLAlchemy
@@ -13,7 +14,7 @@ wraps it, with a note (PEP 678) that says what was signed and what to look at.
 
 from __future__ import annotations
 
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, SQLAlchemyError
 
 
 class RdsIamError(SQLAlchemyError):
@@ -37,6 +38,10 @@ class CredentialsError(RdsIamError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class RoutingError(RdsIamError, InvalidRequestError):
+    """A write inside ``on_reader()``; it was not sent, and what is pending in the session stays."""
 
 
 class WaitTimeout(RdsIamError, TimeoutError):  # noqa: N818  (named like SQLAlchemy's TimeoutError)

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -21,13 +22,21 @@ ORDER = [
     "flights",
     "lifetimes",
     "sessions",
+    "roles",
+    "complaints",
     "credentials",
     "tokens",
     "tls",
     "drivers",
+    "names",
     "refusal",
     "waits",
+    "connector",
     "plugin",
+    "pair_settings",
+    "pair",
+    "routing",
+    "routing_async",
     "testing",
     "cli",
 ]
@@ -36,12 +45,24 @@ ORDER = [
 def test_public_names() -> None:
     """What users import is decided here, not by accident."""
     assert sorted(sqlalchemy_rds_iam.__all__) == [
+        "AsyncEnginePair",
+        "AsyncRoutingSession",
         "ConfigError",
         "CredentialsError",
+        "EnginePair",
         "RdsIamError",
+        "RoutingError",
+        "RoutingSession",
         "WaitTimeout",
         "__version__",
+        "async_engine_pair",
+        "engine_pair",
     ]
+    for name in sqlalchemy_rds_iam.__all__:
+        assert getattr(sqlalchemy_rds_iam, name).__class__ is not ModuleType
+    assert set(sqlalchemy_rds_iam.__all__) <= set(dir(sqlalchemy_rds_iam))
+    with pytest.raises(AttributeError, match="engine_pairs"):
+        sqlalchemy_rds_iam.engine_pairs  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.stem)
@@ -55,7 +76,7 @@ def test_imports_point_one_way(file: Path) -> None:
     }
     room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if room == "__init__":
-        assert imported == {"errors"}
+        assert imported == {"errors", "pair", "routing", "routing_async"}
     else:
         before = set(ORDER[: ORDER.index(room)])
         assert imported - {room, *sqlalchemy_rds_iam.__all__} <= before
@@ -90,6 +111,32 @@ def test_create_engine_imports_no_botocore(ca: str) -> None:
         f"create_async_engine('postgresql+asyncpg://{url}')\n"
         "found = [m for m in sys.modules if m.partition('.')[0] in ('botocore', 'aiobotocore')]\n"
         "assert not found, found"
+    )
+
+
+def test_importing_the_package_is_cheap() -> None:
+    """The names of pairs and sessions cost nothing, and ask for no ORM, until they are used."""
+    _python(
+        "import sys, sqlalchemy_rds_iam\n"
+        "found = {'sqlalchemy.orm', 'sqlalchemy.ext.asyncio', 'sqlalchemy_rds_iam.plugin',\n"
+        "         'sqlalchemy_rds_iam.pair', 'sqlalchemy_rds_iam.routing'} & set(sys.modules)\n"
+        "assert not found, found"
+    )
+
+
+def test_pairs_and_sessions_without_greenlet(ca: str) -> None:
+    """Sync pairs and sessions need no greenlet; async ones say that they do."""
+    url = "app@db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam"
+    _python(
+        "import sys; sys.modules['greenlet'] = None\n"
+        "from sqlalchemy_rds_iam import RoutingSession, async_engine_pair, engine_pair\n"
+        f"RoutingSession(pair=engine_pair('postgresql+psycopg://{url}'))\n"
+        "try:\n"
+        f"    async_engine_pair('postgresql+asyncpg://{url}')\n"
+        "except Exception as error:\n"
+        "    assert 'greenlet' in str(error), error\n"
+        "else:\n"
+        "    raise SystemExit('no error')"
     )
 
 
