@@ -1,0 +1,29 @@
+"""The fixtures of the documents' tests. A test module names this one in `pytest_plugins`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docs_world import World
+
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+
+@pytest.fixture(scope="session")
+def documents_emulator() -> Iterator[RdsEmulator]:
+    """An emulator of their own, as the documents fill it with users and databases."""
+    with RdsEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def documented(
+    documents_emulator: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[World]:
+    """A world in which what the documents name exists."""
+    for name, value in documents_emulator.environ().items():
+        monkeypatch.setenv(name, value)
+    with World(documents_emulator, monkeypatch, tmp_path).entered() as entered:
+        yield entered

@@ -1,0 +1,180 @@
+"""docs/from-passwords.md, step by step: its SQL, its variables and its Python, in its order."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from docs_support import Block, Document, documents, variables
+from docs_world import World
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from sqlalchemy_rds_iam.testing import RdsEmulator, postgres
+
+GUIDE = documents()["docs/from-passwords.md"]
+BEFORE, AFTER = [block for block in GUIDE.blocks if block.language == "env"]
+CREATE, CLOSE, WATCH = [block.text for block in GUIDE.blocks if block.language == "sql"]
+SETTINGS, ASYNC, DRY_RUN = [block for block in GUIDE.blocks if block.language == "python"]
+
+# Passwords over TCP, as RDS decides it: whoever has rds_iam has none. The emulator's own way in is
+# the socket.
+RULES = """
+local all all trust
+host all +rds_iam 127.0.0.1/32 reject
+host all all 127.0.0.1/32 md5
+"""
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def rds_emulator(port: int) -> Iterator[RdsEmulator]:
+    """A database that knows passwords at `port`, and IAM at the emulator's gateways."""
+    with TemporaryDirectory(dir="/tmp") as directory, pytest.MonkeyPatch.context() as patch:
+        # The server may run as another system user.
+        Path(directory).chmod(0o755)
+        rules = Path(directory, "pg_hba.conf")
+        rules.write_text(RULES)
+        listening = {"listen_addresses": "127.0.0.1", "port": str(port), "hba_file": str(rules)}
+        patch.setattr(postgres, "_SETTINGS", postgres._SETTINGS | listening)
+        patch.setattr(postgres, "_SOCKET", f".s.PGSQL.{port}")
+        with RdsEmulator(users=()) as emulator:
+            yield emulator
+
+
+class Deployment:
+    """The guide's application, whose engines are asked who they are."""
+
+    def __init__(self, world: World, rds: RdsEmulator, port: int) -> None:
+        self._world = world
+        self._rds = rds
+        self._password_door = f"DB_HOST=127.0.0.1\nDB_PORT={port}"
+
+    def sql(self, statements: str) -> list[tuple[str | None, ...]]:
+        """Run statements as the master user."""
+        return [tuple(row) for row in self._rds.execute(statements, "wiki")]
+
+    def by_password(self, statements: str, **changes: str) -> None:
+        """Run the guide's snippet as before the move, and statements through its engine."""
+        self._run(BEFORE, statements, self._password_door, changes)
+
+    def by_token(self, statements: str, **changes: str) -> None:
+        """Run the guide's snippet as after the move, and statements through its engine."""
+        self._run(AFTER, statements, "", changes)
+
+    def dry_run(self) -> None:
+        """Run the guide's script."""
+        self._run_blocks([AFTER, DRY_RUN])
+
+    def _run(self, env: Block, statements: str, door: str, changes: dict[str, str]) -> None:
+        overrides = "\n".join([door, *(f"{name}={value}" for name, value in changes.items())])
+        use = (
+            "from sqlalchemy import text\n"
+            "with engine.begin() as connection:\n"
+            f"    connection.execute(text({statements!r}))\n"
+        )
+        blocks = [env, Block("test", 1, "env", overrides), SETTINGS, ASYNC]
+        self._run_blocks([*blocks, Block("test", 1, "python", use)])
+
+    def _run_blocks(self, blocks: list[Block]) -> None:
+        document = Document(GUIDE.name, "")
+        document.blocks = blocks
+        self._world.run(document)
+
+
+@pytest.fixture
+def world(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
+    """A world in which only those users exist whom the guide creates."""
+    with World(rds, monkeypatch, tmp_path, provides=False).entered() as entered:
+        yield entered
+
+
+@pytest.fixture
+def wiki(world: World, rds: RdsEmulator, port: int) -> Iterator[Deployment]:
+    """The deployment as it is in the beginning."""
+    password = variables(BEFORE.text)["DB_PASSWORD"]
+    rds.execute(f"CREATE ROLE wiki LOGIN PASSWORD '{password}'")
+    rds.execute("CREATE DATABASE wiki OWNER wiki")
+    yield Deployment(world, rds, port)
+    rds.execute("DROP DATABASE wiki WITH (FORCE)")
+    rds.execute("DROP ROLE IF EXISTS wiki_iam")
+    rds.execute("DROP ROLE wiki")
+
+
+def as_user(session: str, current: str) -> str:
+    """A statement that fails unless it is run in such a session."""
+    return f"SELECT 1 / (session_user = '{session}' AND current_user = '{current}')::int"
+
+
+def test_two_users(wiki: Deployment, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before, dry run, after, and back: both modes work while both doors are open."""
+    wiki.by_password(as_user("wiki", "wiki"))
+    wiki.by_password("CREATE TABLE page (words text)")
+    with pytest.raises(OperationalError, match="password authentication failed"):
+        wiki.by_password("SELECT 1", DB_PASSWORD="wrong")
+    assert world.logins == []
+
+    wiki.sql(CREATE)
+    wiki.dry_run()
+    assert capsys.readouterr().out == (
+        "logged in as wiki_iam, working as wiki\na new table belongs to wiki\n"
+    )
+    assert wiki.sql("SELECT tablename FROM pg_tables WHERE tablename = 'dry_run'") == []
+
+    wiki.by_token(as_user("wiki_iam", "wiki"))
+    wiki.by_token("INSERT INTO page VALUES ('by token'); CREATE TABLE comment (words text)")
+    # The way back, and what was made meanwhile can still be altered.
+    wiki.by_password("ALTER TABLE comment ADD COLUMN author text")
+    assert {(each.db_user, each.granted) for each in world.logins} == {("wiki_iam", True)}
+
+
+def test_closing_the_door(wiki: Deployment) -> None:
+    """In the end the password opens nothing any more, and tokens do."""
+    wiki.sql(CREATE)
+    wiki.sql(CLOSE)
+    with pytest.raises(OperationalError, match=r"failed|not permitted"):
+        wiki.by_password("SELECT 1")
+    wiki.by_token(as_user("wiki_iam", "wiki"))
+
+
+def test_watching(wiki: Deployment, port: int) -> None:
+    """The query shows who is logged in, by the names they logged in with."""
+    password = variables(BEFORE.text)["DB_PASSWORD"]
+    engine = create_engine(f"postgresql+psycopg://wiki:{password}@127.0.0.1:{port}/wiki")
+    with engine.connect():
+        assert ("wiki", "1") in [row[:2] for row in wiki.sql(WATCH)]
+    engine.dispose()
+
+
+def test_one_user(wiki: Deployment, port: int) -> None:
+    """The grant ends the password at once and no open connection; revoked, the password is back."""
+    password = variables(BEFORE.text)["DB_PASSWORD"]
+    engine = create_engine(f"postgresql+psycopg://wiki:{password}@127.0.0.1:{port}/wiki")
+    with engine.connect() as connection:
+        wiki.sql("GRANT rds_iam TO wiki")
+        assert connection.scalar(text("SELECT current_user")) == "wiki"
+    engine.dispose()
+    with pytest.raises(OperationalError):
+        wiki.by_password("SELECT 1")
+    wiki.by_token(as_user("wiki", "wiki"), DB_USER="wiki")
+    wiki.sql("REVOKE rds_iam FROM wiki")
+    wiki.by_password(as_user("wiki", "wiki"))
+
+
+def test_the_wrong_direction(wiki: Deployment) -> None:
+    """Granted to it, the new user makes the old one a member of rds_iam, too."""
+    wiki.sql("CREATE USER wiki_iam; GRANT rds_iam TO wiki_iam")
+    wiki.by_password("SELECT 1")
+    wiki.sql("GRANT wiki_iam TO wiki")
+    with pytest.raises(OperationalError):
+        wiki.by_password("SELECT 1")
