@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import os
 import threading
 from collections.abc import Iterator
@@ -105,6 +106,12 @@ class _Collector:
             gc.enable()
 
 
+# What Python itself imports at the first look-up of a host, the first date and the first work that
+# a loop hands to a thread, which is in the middle of a fetch: too late for the lock below.
+for _module in ("encodings.idna", "_strptime", "concurrent.futures.thread"):
+    importlib.import_module(_module)
+
+
 # A fork waits for it: a module that another thread has half imported stays so in the child, and
 # locked. Making a session asks nobody on the network, so it does not take long.
 class _Making:
@@ -194,4 +201,6 @@ def _furnished(session: Any) -> Any:
     if not _loaders:
         _loaders.append(session.get_component("data_loader"))
     session.register_component("data_loader", _loaders[0])
+    # Makes its HTTP clients now, in the lock: in a child, OpenSSL's locks would stay locked, too.
+    session.get_component("credential_provider")
     return session

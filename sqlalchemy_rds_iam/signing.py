@@ -108,7 +108,9 @@ def sign(credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
 
     key = f"AWS4{credentials.secret_key}".encode()
     for part in (day, endpoint.region, "rds-db", "aws4_request", to_sign):
-        key = hmac.digest(key, part.encode(), "sha256")
+        # hmac.digest() would let go of Python's global lock, in the middle of OpenSSL: locks of its
+        # would be locked for ever in a process that is forked just then.
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     text = f"{endpoint.host}:{endpoint.port}/?{'&'.join(pairs)}&X-Amz-Signature={key.hex()}"
 
     end = signed_at + TOKEN_LIFE

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
-from sqlalchemy_rds_iam import connector
+from sqlalchemy_rds_iam import supply
 from sqlalchemy_rds_iam.credentials import AwsSource
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.waits import ThreadWaits
@@ -148,7 +148,7 @@ def test_a_loop_that_stands_still(
     rds: RdsEmulator, slow: Provider, closed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever waits for a fetch on a loop that has stopped running leads it in its place."""
-    monkeypatch.setattr(connector, "_TURN", 0.02)
+    monkeypatch.setattr(supply, "_TURN", 0.02)
     url = rds.url("postgresql+asyncpg", rds_iam_credentials="aiobotocore")
     engine = create_async_engine(url, poolclass=NullPool)
     loop = asyncio.new_event_loop()
@@ -178,6 +178,8 @@ def test_an_end_during_a_renewal(
     url = rds.url("postgresql+asyncpg", rds_iam_credentials=way)
     engine = create_async_engine(url, poolclass=NullPool)
     assert asyncio.run(_connect(engine)) == 1
+    gc.collect()  # what other tests have left behind
+    caplog.clear()
     clock.offset += LIFE * 2 / 3 + 1
     container.service.latency, before = 1.0, container.calls
     assert asyncio.run(_connect(engine), debug=True) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import math
 import multiprocessing
@@ -16,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_support import Provider, Way
-from soak.children import DEADLINE, Child
+from faults_support import Provider
+from soak.children import DEADLINE, Child, held
 from soak.servers import Server, ask
 from sqlalchemy import NullPool, create_engine
 from worlds import Database
 
+from sqlalchemy_rds_iam import sessions
+from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam.signing import Credentials, sign
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]
@@ -33,16 +37,15 @@ CHILDREN = 20
 
 def log_in(database: Database) -> str:
     """Connect in a process that has inherited `database`; the key that signed."""
-    if not database.is_async:
-        database.scalar("select 1")
-        return str(database.connector._tokens.credentials.access_key)
 
     async def connect() -> None:
         async with database._async_engine.connect():
             pass
 
-    # The loop of the parent is none of ours.
-    asyncio.run(connect())
+    if database.is_async:
+        asyncio.run(connect())  # the loop of the parent is none of ours
+    else:
+        database.scalar("select 1")
     return str(database.connector._tokens.credentials.access_key)
 
 
@@ -94,14 +97,13 @@ def test_fork_with_locks_held(database: Database) -> None:
     """Children forked while threads hold the locks of the cache and its source are free of them."""
     expire(database)
     tokens = database.connector._tokens
-    # A Lock does not know its owner: the child finds it taken, and nobody there to release it.
-    with tokens._lock, tokens.source._lock:
+    with held(tokens._lock, tokens.source._lock):
         children = [Child(lambda: log_in(database)) for _ in range(CHILDREN)]
     assert len({child.result() for child in children}) == CHILDREN
 
 
 def test_children_renew_on_their_own(database: Database, container: Provider) -> None:
-    """A child goes on with the credentials it inherits, and renews them without its parent."""
+    """A child goes on with the credentials it inherits; it and its parent renew on their own."""
     inherited = database.connector._tokens.credentials.access_key
     calls = container.calls
 
@@ -116,30 +118,50 @@ def test_children_renew_on_their_own(database: Database, container: Provider) ->
     assert len({*second, inherited}) == 5
     assert container.calls - calls == 4
     assert database.connector._tokens.credentials.access_key == inherited
+    expire(database)
+    assert log_in(database) not in {*second, inherited}
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("module", ["botocore", "botocore.httpsession"])
-def test_fork_while_botocore_is_imported(
-    rds: RdsEmulator, container: Provider, way: Way, module: str
-) -> None:
-    """A child forked while the first fetch of the process imports botocore can import it, too."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "soak.importing",
-            module,
-            way.credentials if way.is_async else "sync",
-        ],
-        env=os.environ
-        | {"SOAK_URL": rds.url().render_as_string(), "PYTHONPATH": str(Path(__file__).parent)},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+def test_fork_does_not_wait_for_ever(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forked while a session is made that never gets done, a child makes its own, and collects."""
+    monkeypatch.setattr(sessions, "_LONGEST_MAKING", 0.01)
+    expire(database)
+
+    def work() -> bool:
+        log_in(database)
+        return gc.isenabled()
+
+    with held(sessions._Making.lock, sessions.uncollected()):
+        start = time.monotonic()
+        child = Child(work)
+        assert time.monotonic() - start < DEADLINE / 4
+        assert not gc.isenabled()
+    assert child.result()
+    assert gc.isenabled()
+    assert log_in(database)
+
+
+def test_fork_while_a_token_is_signed() -> None:
+    """There is no fork in the middle of it: signing keeps Python's global lock from end to end."""
+    endpoint, gate, inside = Endpoint("db.test", 5432, "app", "x-1"), threading.Lock(), []
+
+    def intrude() -> None:
+        with gate:
+            inside.append(signing)
+
+    signing, usual = True, sys.getswitchinterval()
+    sys.setswitchinterval(DEADLINE)  # nobody is made to give the global lock away
+    try:
+        with gate:
+            thread = threading.Thread(target=intrude)
+            thread.start()
+        for _ in range(2000):
+            sign(Credentials("AKIA", "secret"), endpoint, 1e9)
+        signing = False
+    finally:
+        sys.setswitchinterval(usual)
+    thread.join()
+    assert inside == [False]
 
 
 _inherited: list[Any] = []
@@ -147,20 +169,19 @@ _inherited: list[Any] = []
 
 def _in_worker(url: str) -> tuple[int, str, str]:
     engine = _inherited[0] if _inherited else create_engine(url, poolclass=NullPool)
-    listener: Any = next(iter(engine.dialect.dispatch.do_connect))
-    keys = []
+    connector, keys = _connector(engine), []
     for _ in range(2):
         with engine.connect() as connection:
             assert connection.exec_driver_sql("select current_user").scalar() == "app"
-        keys.append(listener.__self__._tokens.credentials.access_key)
-        listener.__self__._tokens._holding = None
-        listener.__self__._tokens.forget(*_token(listener.__self__))
+        keys.append(connector._tokens.credentials.access_key)
+        connector._tokens._holding = None
+        [(_, slot, *_)] = connector._targets.values()
+        connector._tokens.forget(slot, slot.token)
     return os.getpid(), keys[0], keys[1]
 
 
-def _token(connector: Any) -> tuple[Any, Any]:
-    (_, slot), *_ = connector._targets.values()
-    return slot, slot.token
+def _connector(engine: Any) -> Any:
+    return next(iter(engine.dialect.dispatch.do_connect)).__self__
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -170,14 +191,19 @@ def test_multiprocessing(
     """Workers of a pool log in and renew, with an inherited engine (fork) or their own (spawn)."""
     monkeypatch.setattr(container.service, "reissue_below", math.inf)
     url = rds.url().render_as_string()
-    inherited = set()
+    inherited: set[str | None] = set()
+    locks: tuple[Any, ...] = ()
     if method == "fork":
         engine = create_engine(url, poolclass=NullPool)
         with engine.connect():
             pass
         inherited = {rds.decisions[-1].access_key}
         monkeypatch.setattr(sys.modules[__name__], "_inherited", [engine])
-    with multiprocessing.get_context(method).Pool(2) as pool:
+        tokens = _connector(engine)._tokens
+        locks = tokens._lock, tokens.source._lock
+    with held(*locks):
+        pool = multiprocessing.get_context(method).Pool(2)
+    with pool:
         done = pool.map_async(_in_worker, [url] * 2, chunksize=1).get(DEADLINE)
     assert os.getpid() not in {pid for pid, _, _ in done}
     assert len({second for _, _, second in done} - inherited) == 2
@@ -189,8 +215,7 @@ def _assert_own_keys(answers: dict[int, set[str]], preloaded: str) -> None:
     assert len(answers) == 2
     first, second = answers.values()
     assert first & second <= {preloaded}
-    assert first - {preloaded}
-    assert second - {preloaded}
+    assert all(keys - {preloaded} for keys in (first, second))
 
 
 @pytest.fixture

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import selectors
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from faults_support import Provider
+from soak.servers import environ
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
@@ -33,10 +32,10 @@ WAYS = [
 class Obedient:
     """A process that connects when told to."""
 
-    def __init__(self, url: str, way: str) -> None:
+    def __init__(self, rds: RdsEmulator, way: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "soak.obedient", way],
-            env=os.environ | {"SOAK_URL": url, "PYTHONPATH": str(Path(__file__).parent)},
+            env=environ(rds),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -65,12 +64,12 @@ class Obedient:
 
 
 @pytest.fixture
-def obedient() -> Iterator[Callable[[str, str], Obedient]]:
+def obedient() -> Iterator[Callable[[RdsEmulator, str], Obedient]]:
     """Start processes that are ended after the test."""
     started: list[Obedient] = []
 
-    def start(url: str, way: str) -> Obedient:
-        started.append(Obedient(url, way))
+    def start(rds: RdsEmulator, way: str) -> Obedient:
+        started.append(Obedient(rds, way))
         return started[-1]
 
     yield start
@@ -83,13 +82,13 @@ def obedient() -> Iterator[Callable[[str, str], Obedient]]:
 def test_frozen_for_longer_than_its_credentials_live(
     rds: RdsEmulator,
     container: Provider,
-    obedient: Callable[[str, str], Obedient],
+    obedient: Callable[[RdsEmulator, str], Obedient],
     monkeypatch: pytest.MonkeyPatch,
     way: str,
 ) -> None:
     """After SIGSTOP, the end of the credentials and SIGCONT the first connect has a new token."""
     monkeypatch.setattr(container.service, "lifetime", 2.0)
-    process = obedient(rds.url().render_as_string(), way)
+    process = obedient(rds, way)
     assert process.connect() == "ok"
     [first] = rds.decisions
     key = rds.identities.find(str(first.access_key))
@@ -141,10 +140,14 @@ def test_own_clock_jumps(
     tokens, now = database.connector._tokens, time.time
     tokens.clock = database.connector._clock = lambda: now() + step
     database.raises(Exception)
+    # As wrong as ours, so that a token of the wrong time is accepted, and kept.
+    rds.clock_offset = step
     rds.clear()
-    tokens.clock = database.connector._clock = now
     assert database.scalar("select 1") == 1
-    assert [decision.granted for decision in rds.decisions] == [True]
+    tokens.clock = database.connector._clock = now
+    rds.clock_offset = 0.0
+    assert database.scalar("select 1") == 1
+    assert [decision.granted for decision in rds.decisions] == [True, True]
 
 
 def age(tokens: Any) -> None:

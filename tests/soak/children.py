@@ -7,14 +7,38 @@ import json
 import os
 import select
 import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
 DEADLINE = 20.0
+
+
+@contextmanager
+def held(*locks: Any) -> Iterator[None]:
+    """Let another thread hold `locks` meanwhile."""
+    taken, enough = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ExitStack() as stack:
+            for lock in locks:
+                stack.enter_context(lock)
+            taken.set()
+            enough.wait()
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert taken.wait(DEADLINE)
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
 
 
 class Child:

@@ -1,27 +1,54 @@
-"""Forks while its first fetch imports botocore: ``python -m soak.importing MODULE WAY``.
+"""Forks while its first fetch imports something: ``python -m soak.importing WAY MODULE``.
 
 The import of MODULE takes until the fork has happened, or half a second, whichever comes first. The
 exit status is the child's: 0 if it could log in and has its garbage collector.
+
+Without MODULE it does not fork, but prints what its first connect imports while no fork would wait.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import os
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 
 from soak.obedient import connector
+from sqlalchemy_rds_iam.sessions import _Making
 
-LONGEST = 5.0
+LONGEST = 10.0
+_NOBODY = 1
+"""A port where nobody listens."""
 
 
 def main() -> int:
+    """Do as told."""
+    way, *module = sys.argv[1:]
+    return fork_during(module[0], way) if module else list_late(connector(way))
+
+
+def list_late(connect: Callable[[], None]) -> int:
+    """Connect, and print what is imported without the lock that a fork waits for."""
+
+    class Late:
+        """Finds nothing, and tells what it was asked for."""
+
+        def find_spec(self, name: str, _path: object, _target: object = None) -> None:
+            if not _Making.lock._is_owned():  # type: ignore[attr-defined]
+                sys.stdout.write(f"{name}\n")
+
+    sys.meta_path.insert(0, Late())
+    connect()
+    return 0
+
+
+def fork_during(module: str, way: str) -> int:
     """Fork, and wait for the child."""
-    module, way = sys.argv[1:]
-    connect = connector(way)
+    connect, nowhere = connector(way), connector(way, _NOBODY)
     importing, forked = threading.Event(), threading.Event()
 
     class Slow:
@@ -33,7 +60,14 @@ def main() -> int:
                 forked.wait(0.5)
 
     sys.meta_path.insert(0, Slow())
-    leader = threading.Thread(target=connect)
+
+    def lead() -> None:
+        # Fetches for both, and gets no further: what OpenSSL has locked when it comes to a fork
+        # stays locked in the child for ever, and nothing in Python can help that.
+        with contextlib.suppress(Exception):
+            nowhere()
+
+    leader = threading.Thread(target=lead)
     leader.start()
     if not importing.wait(10):
         sys.stderr.write(f"{module} was not imported\n")

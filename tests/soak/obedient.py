@@ -14,9 +14,9 @@ from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 
-def connector(way: str) -> Callable[[], None]:
+def connector(way: str, port: int | None = None) -> Callable[[], None]:
     """A function that connects once, through one engine; async ways on a loop for each call."""
-    url = make_url(os.environ["SOAK_URL"])
+    url = make_url(os.environ["SOAK_URL"]).set(port=port)
     if way == "sync":
         engine = create_engine(url, poolclass=NullPool)
         return lambda: engine.connect().close()

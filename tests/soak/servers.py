@@ -18,16 +18,21 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 DEADLINE = 20.0
 
 
+def environ(rds: RdsEmulator, **more: str) -> dict[str, str]:
+    """The environment of a program of this package, which connects to `rds`."""
+    path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
+    own = {
+        "SOAK_URL": rds.url().render_as_string(),
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+    }
+    return os.environ | own | more
+
+
 class Server:
     """A program of some framework, in a directory and an environment of its own."""
 
     def __init__(self, rds: RdsEmulator, directory: Path, preload: str, *command: str) -> None:
-        self.environ = os.environ | {
-            "SOAK_URL": rds.url().render_as_string(),
-            "SOAK_PRELOAD": preload,
-            "SOAK_DIRECTORY": str(directory),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-        }
+        self.environ = environ(rds, SOAK_PRELOAD=preload, SOAK_DIRECTORY=str(directory))
         self._log = directory / "log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(

@@ -1,5 +1,7 @@
 """Web applications whose engine is made, and whose token is fetched, when they are imported.
 
+A thread of theirs then holds the locks of the cache for ever, in the process that imported them.
+
 Served by ``gunicorn --preload``: ``soak.web:application`` by sync workers, ``soak.web:asgi`` by
 uvicorn's. Each answer tells the process, the database user and the id of the key that signs.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -27,8 +30,12 @@ async_engine = create_async_engine(
 
 def signer(engine: Engine) -> str:
     """The id of the key that tokens of `engine` are signed with."""
+    return str(_tokens(engine).credentials.access_key)
+
+
+def _tokens(engine: Engine) -> Any:
     listener: Any = next(iter(engine.dialect.dispatch.do_connect))
-    return str(listener.__self__._tokens.credentials.access_key)
+    return listener.__self__._tokens
 
 
 def tell(connection: Connection) -> bytes:
@@ -67,8 +74,19 @@ async def _ask() -> bytes:
         return await connection.run_sync(tell)
 
 
+def _hold_locks(taken: threading.Event) -> None:
+    """Hold what a thread may hold while the workers are forked; nothing here connects any more."""
+    tokens = _tokens(engine)
+    with tokens._lock, tokens.source._lock:
+        taken.set()
+        threading.Event().wait()
+
+
 if os.environ["SOAK_PRELOAD"] == "sync":
     with engine.connect() as _connection:
         tell(_connection)
 else:
     asyncio.run(_ask())
+_taken = threading.Event()
+threading.Thread(target=_hold_locks, args=(_taken,), daemon=True).start()
+assert _taken.wait(20)
