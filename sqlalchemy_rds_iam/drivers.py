@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy_rds_iam import tls
+from sqlalchemy_rds_iam.bundle import Narrowed, narrowed
 from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.endpoint import (
     POSTGRESQL_PORT,
@@ -24,6 +25,9 @@ from sqlalchemy_rds_iam.errors import ConfigError
 Arguments = Mapping[str, Any]
 """What SQLAlchemy is about to hand to the DBAPI's ``connect()`` (``cparams``)."""
 
+TlsArguments = tuple[dict[str, Any], Narrowed | None]
+"""Connect arguments about TLS, and the CA file among them if it is one that we made."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -34,19 +38,22 @@ class Target:
         host: the signed host's parsed name.
         arguments: connect arguments to set beside the password.
         resolve: name to look up for ``hostaddr`` on every connect, for libpq through a tunnel.
+        own_ca: the CA file among the arguments, if it is one that we made; it has to be looked
+            at before every connect.
     """
 
     endpoint: Endpoint
     host: HostName
     arguments: dict[str, Any]
     resolve: str | None = None
+    own_ca: Narrowed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Driver:
     """What is particular about one DBAPI."""
 
-    tls: Callable[[Arguments, Config, HostName, bool], dict[str, Any]]
+    tls: Callable[[Arguments, Config, HostName, bool], TlsArguments]
     libpq: bool
 
     def target(
@@ -75,15 +82,17 @@ class Driver:
         )
         tunnelled = host.host != dialled.host
         # The normalised name: a certificate never matches one with a trailing dot.
-        arguments = {"host": dialled.host, "port": port}
-        arguments |= self.tls(cparams, config, host, tunnelled)
-        if not (tunnelled and self.libpq):
-            return Target(endpoint, host, arguments)
-        # libpq checks the certificate against `host` and connects to `hostaddr`.
-        arguments["host"] = host.host
-        if dialled.kind == "ip":
-            return Target(endpoint, host, {"hostaddr": dialled.host.strip("[]")} | arguments)
-        return Target(endpoint, host, arguments, None if "hostaddr" in cparams else dialled.host)
+        settled, own_ca = self.tls(cparams, config, host, tunnelled)
+        arguments = {"host": dialled.host, "port": port, **settled}
+        resolve = None
+        if tunnelled and self.libpq:
+            # libpq checks the certificate against `host` and connects to `hostaddr`.
+            arguments["host"] = host.host
+            if dialled.kind == "ip":
+                arguments = {"hostaddr": dialled.host.strip("[]")} | arguments
+            elif "hostaddr" not in cparams:
+                resolve = dialled.host
+        return Target(endpoint, host, arguments, resolve, own_ca)
 
 
 def driver(name: str) -> Driver:
@@ -118,26 +127,29 @@ def _port(cparams: Arguments) -> int:
 
 def _libpq_tls(
     cparams: Arguments, config: Config, host: HostName, _tunnelled: bool
-) -> dict[str, Any]:
+) -> TlsArguments:
     if cparams.get("gssencmode") == "require":
         raise ConfigError("gssencmode='require' rules out TLS, which RDS asks for: remove it")
     mode = _strongest(config, "sslmode", cparams.get("sslmode"))
     named = {"rds_iam_ca": config.ca, "sslrootcert": cparams.get("sslrootcert")}
     # With a Kerberos ticket at hand libpq would else prefer GSSAPI encryption to TLS.
     arguments = {"sslmode": mode, "gssencmode": "disable"}
-    if mode != "require" or any(named.values()):
-        arguments["sslrootcert"] = ca = tls.find_ca(named, host)
-        # libpq reads it on every connect; what it cannot parse is better known now.
-        tls.context("verify-ca", ca, host, check_name=False)
-    return arguments
+    if mode == "require" and not any(named.values()):
+        return arguments, None
+    ca = tls.find_ca(named, host)
+    # What is said in libpq's own words is passed on as it is. And with `require` libpq takes a
+    # missing file for a wish not to verify, so that one must not be ours, to be cleaned away.
+    as_it_is = mode == "require" or (named["sslrootcert"] and not config.ca)
+    own = None if as_it_is else narrowed(ca, host.region)
+    arguments["sslrootcert"] = own.file if own else ca
+    tls.check(arguments["sslrootcert"])
+    return arguments, own
 
 
 def _context_tls(
     argument: str, true_means: str
-) -> Callable[[Arguments, Config, HostName, bool], dict[str, Any]]:
-    def settle(
-        cparams: Arguments, config: Config, host: HostName, tunnelled: bool
-    ) -> dict[str, Any]:
+) -> Callable[[Arguments, Config, HostName, bool], TlsArguments]:
+    def settle(cparams: Arguments, config: Config, host: HostName, tunnelled: bool) -> TlsArguments:
         for name in ("sslmode", "sslrootcert"):
             if name in cparams:
                 raise ConfigError(
@@ -146,14 +158,14 @@ def _context_tls(
         given = cparams.get(argument)
         if isinstance(given, ssl.SSLContext):
             _strongest(config, argument, tls.strength(given))
-            return {argument: given}
+            return {argument: given}, None
         if isinstance(given, bool):
             given = true_means if given else "disable"
         mode = _strongest(config, argument, given)
         ca = (
             tls.find_ca({"rds_iam_ca": config.ca}, host) if mode != "require" or config.ca else None
         )
-        return {argument: tls.context(mode, ca, host, check_name=tunnelled)}
+        return {argument: tls.context(mode, ca, host, check_name=tunnelled)}, None
 
     return settle
 

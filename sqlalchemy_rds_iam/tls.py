@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy_rds_iam import bundle
 from sqlalchemy_rds_iam.endpoint import HostName
 from sqlalchemy_rds_iam.errors import ConfigError
 
@@ -46,7 +47,6 @@ _SYSTEM_ROOTS = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-_CACHE = "sqlalchemy-rds-iam"
 _PEM = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -74,7 +74,7 @@ def find_ca(
     for place in places:
         if _is_file(place):
             return _checked("the well-known place", str(place))
-    best = next((place for place in places if place.parent.name == _CACHE), places[0])
+    best = next((place for place in places if place.parent.name == bundle.CACHE), places[0])
     raise ConfigError(
         "no CA bundle found to verify the database's certificate with. Download Amazon's from "
         f"{BUNDLE_URL} to {best}, or anywhere and name it with rds_iam_ca or PGSSLROOTCERT; "
@@ -86,9 +86,10 @@ def bundle_places(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Where a CA bundle is looked for when nobody named one, best first."""
     places = [Path(place) for place in _RDS_BUNDLES]
     home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  (never raises)
+    if cache := bundle.cache_home(environ):
+        places.insert(0, cache / bundle.CACHE / "global-bundle.pem")
     if Path(home).is_absolute():
-        cache = Path(environ.get("XDG_CACHE_HOME") or Path(home, ".cache"))
-        places[:0] = [Path(home, ".postgresql", "root.crt"), cache / _CACHE / "global-bundle.pem"]
+        places.insert(0, Path(home, ".postgresql", "root.crt"))
     return places
 
 
@@ -143,15 +144,29 @@ def context(mode: str, ca: str | None, host: HostName, *, check_name: bool) -> s
 
     Args:
         mode: ``require``, ``verify-ca`` or ``verify-full``.
-        ca: CA file, or None not to verify (``require`` only).
+        ca: CA file, or None not to verify (``require`` only). CAs that Amazon RDS has in other
+            regions than the host's are left out of it, see `bundle.narrow`.
         host: the signed host; an RDS Proxy may be certified by the system's roots as well.
         check_name: check the certificate against `host`, whatever name is dialled (a tunnel).
 
     Raises:
         ConfigError: the CA file cannot be parsed.
     """
-    stamp = Path(ca).stat().st_mtime_ns if ca else 0
-    return _context(mode, ca, stamp, host.is_proxy, host.host if check_name else None)
+    name = host.host if check_name else None
+    if ca is None:
+        return _context(mode, None, host.is_proxy, name)
+    source = bundle.source(ca, host.region)
+    bundle.part(source).log(source, ca)
+    return _context(mode, source, host.is_proxy, name)
+
+
+def check(ca: str) -> None:
+    """Parse a CA file that libpq is going to parse on every connect, so that errors show early.
+
+    Raises:
+        ConfigError: it cannot be parsed.
+    """
+    _context("verify-ca", bundle.source(ca, None), proxy=False, name=None)
 
 
 def strength(ctx: ssl.SSLContext) -> str:
@@ -163,22 +178,26 @@ def strength(ctx: ssl.SSLContext) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _context(
-    mode: str, ca: str | None, _stamp: int, system: bool, name: str | None
+    mode: str, source: bundle.Source | None, proxy: bool, name: str | None
 ) -> ssl.SSLContext:
     ctx = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     ctx.name = name
     ctx.minimum_version = ssl.TLSVersion.TLSv1_2
     ctx.set_alpn_protocols(["postgresql"])  # direct TLS negotiation insists on it
     ctx.check_hostname = mode == "verify-full"
-    if ca is None:
+    if source is None:
         ctx.verify_mode = ssl.CERT_NONE
         return ctx
+    part = bundle.part(source).content
     try:
-        ctx.load_verify_locations(cafile=ca)
+        if part is None:
+            ctx.load_verify_locations(cafile=source.ca)
+        else:
+            ctx.load_verify_locations(cadata=part.decode())
     except ssl.SSLError as error:
-        raise ConfigError(f"the CA file {ca!r} cannot be parsed ({error.reason})") from None
-    if system:
-        ctx.load_verify_locations(cafile=system_roots())
+        raise ConfigError(f"the CA file {source.ca!r} cannot be parsed ({error.reason})") from None
+    if proxy and (roots := system_roots()) != source.ca:
+        ctx.load_verify_locations(cafile=roots)
     return ctx
 
 

@@ -1,0 +1,231 @@
+"""What a whole new connection costs, with all that the driver does, against a static password.
+
+The emulator and its PostgreSQL run in processes of their own, the client in this one. Every round
+makes one connection in each way, there and back, and closes it before the next:
+
+static, bundle  no plugin: a password, sslmode=verify-full and a CA bundle as large as Amazon's
+plugin, bundle  ?plugin=rds_iam with that bundle, of which it gives libpq the region's part
+static, one CA  no plugin: a password, sslmode=verify-full and a file with one CA
+plugin, one CA  ?plugin=rds_iam with that file
+
+The static password is a token that was signed beforehand, as the emulator lets nothing else in: so
+the server does the same work in all four. The bundle has the names, kinds and number of Amazon's
+certificates, and that of the emulator's CA.
+
+Targets, by the medians: with the bundle the plugin connects at least 1.4 times as
+fast as without it, with one CA at least 0.98 times as fast.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import measure
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.pool import NullPool
+
+from sqlalchemy_rds_iam.endpoint import Endpoint, parse_host
+from sqlalchemy_rds_iam.signing import Credentials, sign
+from sqlalchemy_rds_iam.testing.ca_bundle import ca_bundle
+
+DRIVERS = ("psycopg", "psycopg2")
+"""Those that go through libpq, which reads the CA file on every connect."""
+
+TARGETS = {"bundle": 1.4, "one CA": 0.98}
+"""By CA file: how many times as fast as a static password the plugin has to connect."""
+
+AGAIN = "(again)"
+LONGEST_START = 60.0
+
+
+class Sample(NamedTuple):
+    """What one connection took, in seconds: by the clock, and of this process's CPU time."""
+
+    wall: float
+    cpu: float
+
+
+def main() -> int:
+    """Measure, print, and say whether the targets are met."""
+    command = measure.parser(str(__doc__), rounds=300)
+    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
+    given = command.parse_args()
+    with _emulator() as emulator, tempfile.TemporaryDirectory() as directory:
+        files = _ca_files(Path(directory), emulator)
+        rows = [
+            row
+            for driver in given.driver or DRIVERS
+            for row in _measured(driver, emulator, files, given.rounds)
+        ]
+    missed = [row for row in rows if row["ratio"] is not None and row["ratio"] < row["target"]]
+    measure.report(
+        as_json=given.json,
+        results={
+            "benchmark": "connect_cost",
+            "rounds": given.rounds,
+            "within_targets": not missed,
+            "results": rows,
+        },
+        text=_text(rows, missed),
+    )
+    return measure.TARGET_MISSED if missed else measure.TARGETS_MET
+
+
+@contextmanager
+def _emulator() -> Iterator[dict[str, Any]]:
+    """The emulator in a process of its own, without a ceiling; what it says of itself."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sqlalchemy_rds_iam.testing", "--json", "--ceiling", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        ready, _, _ = select.select([process.stdout], [], [], LONGEST_START)
+        line = process.stdout.readline() if ready else ""
+        if not line:
+            raise measure.NoResult(f"the emulator did not start within {LONGEST_START:g} s")
+        yield json.loads(line)
+    finally:
+        process.terminate()
+        process.wait(LONGEST_START)
+        process.stdout.close()
+
+
+def _ca_files(directory: Path, emulator: dict[str, Any]) -> dict[str, str]:
+    """The CA files by name, and an environment of AWS and of caches that is the emulator's."""
+    measure.progress("making a CA bundle")
+    for name in [name for name in os.environ if name.startswith(("AWS_", "PG"))]:
+        del os.environ[name]
+    os.environ |= emulator["environ"] | {"XDG_CACHE_HOME": str(directory / "cache")}
+    bundle = directory / "bundle.pem"
+    bundle.write_bytes(ca_bundle() + Path(emulator["ca_file"]).read_bytes())
+    return {"bundle": str(bundle), "one CA": emulator["ca_file"]}
+
+
+def _measured(
+    driver: str, emulator: dict[str, Any], files: dict[str, str], rounds: int
+) -> list[dict[str, Any]]:
+    url = make_url(emulator["url"]).set(drivername=f"postgresql+{driver}")
+    with ExitStack() as undo:
+        cases: dict[str, Callable[[], Sample]] = {}
+        for name, file in files.items():
+            for way, build in WAYS.items():
+                engine = build(url, file)
+                undo.callback(engine.dispose)
+                # The first connect brings what only the first one costs: imports, the dialect.
+                _connect(engine)
+                cases[f"{way}, {name}"] = lambda engine=engine: _connect(engine)
+        _check_narrowed()
+        # There and back: sessions that are still ending burden whoever connects next.
+        turns = cases | {f"{case} {AGAIN}": cases[case] for case in reversed(cases)}
+        samples = measure.interleave(turns, rounds, label=driver)
+    return [_row(driver, way, name, samples) for name in files for way in WAYS]
+
+
+def _plugin(url: URL, file: str) -> Engine:
+    return create_engine(url.update_query_dict({"rds_iam_ca": file}), poolclass=NullPool)
+
+
+def _static(url: URL, file: str) -> Engine:
+    """An engine without the plugin, that goes to the same place by the same address."""
+    signed = str(url.query["rds_iam_host"])
+    endpoint = Endpoint(
+        signed, int(str(url.query["rds_iam_port"])), "app", str(parse_host(signed).region)
+    )
+    key = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    plain = url.set(host=signed, query={}, password=sign(key, endpoint, time.time()).password)
+    return create_engine(
+        plain,
+        poolclass=NullPool,
+        connect_args={"hostaddr": url.host, "sslmode": "verify-full", "sslrootcert": file},
+    )
+
+
+def _connect(engine: Engine) -> Sample:
+    """One new connection, which is closed again outside of the measured time."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    connection = engine.raw_connection()
+    sample = Sample(time.perf_counter() - wall, time.process_time() - cpu)
+    connection.close()
+    return sample
+
+
+WAYS = {"static": _static, "plugin": _plugin}
+
+
+def _check_narrowed() -> None:
+    made = list(Path(os.environ["XDG_CACHE_HOME"]).glob("*/*.pem"))
+    if not made:
+        raise measure.NoResult(
+            "the plugin made no CA file for the region, so there is nothing to compare: is the "
+            "directory for temporary files writable by others?"
+        )
+
+
+def _row(driver: str, way: str, name: str, samples: dict[str, list[Sample]]) -> dict[str, Any]:
+    wall = {each: _median(samples, f"{each}, {name}").wall for each in WAYS}
+    return {
+        "driver": driver,
+        "way": way,
+        "ca_file": name,
+        "connect_ms": wall[way] * 1e3,
+        "client_cpu_ms": _median(samples, f"{way}, {name}").cpu * 1e3,
+        "connects_per_second": 1 / wall[way],
+        "ratio": wall["static"] / wall["plugin"] if way == "plugin" else None,
+        "target": TARGETS[name] if way == "plugin" else None,
+    }
+
+
+def _median(samples: dict[str, list[Sample]], case: str) -> Sample:
+    """Of both turns that a case has in every round."""
+    walls, cpus = zip(*samples[case], *samples[f"{case} {AGAIN}"], strict=True)
+    return Sample(statistics.median(walls), statistics.median(cpus))
+
+
+def _text(rows: list[dict[str, Any]], missed: list[dict[str, Any]]) -> str:
+    verdict = "Both targets are met."
+    if missed:
+        verdict = "MISSED: " + ", ".join(
+            f"{row['driver']} with {row['ca_file']} {row['ratio']:.2f}, target {row['target']}"
+            for row in missed
+        )
+    return "\n".join(
+        (
+            "Whole new connections to the emulator, verify-full; medians of interleaved rounds.",
+            "",
+            measure.table(
+                (
+                    *("driver", "CA file", "way", "connect ms", "client CPU ms", "connects/s"),
+                    *("times as fast", "target"),
+                ),
+                [
+                    (
+                        *(row["driver"], row["ca_file"], row["way"]),
+                        *(f"{row['connect_ms']:.2f}", f"{row['client_cpu_ms']:.2f}"),
+                        f"{row['connects_per_second']:.0f}",
+                        *(f"{row[n]:.2f}" if row[n] else "" for n in ("ratio", "target")),
+                    )
+                    for row in rows
+                ],
+            ),
+            "",
+            verdict,
+        )
+    )
+
+
+if __name__ == "__main__":
+    measure.run(main)

@@ -1,0 +1,58 @@
+"""Certificates as the tests of CA bundles look at them, independently of what is tested."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from sqlalchemy_rds_iam.testing.ca_bundle import ca_bundle
+
+BUNDLE = ca_bundle()
+
+_END = b"-----END CERTIFICATE-----\n"
+
+
+def blocks(pem: bytes) -> list[bytes]:
+    """The certificates of a tidy PEM file, each as it stands there."""
+    return [block + _END for block in pem.split(_END)[:-1]]
+
+
+def regions_named(block: bytes) -> set[str]:
+    """The regions in the common names of subject and issuer, read by another library."""
+    certificate = x509.load_pem_x509_certificate(block)
+    return {
+        word
+        for name in (certificate.subject, certificate.issuer)
+        for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME)
+        for word in str(attribute.value).split()
+        if re.fullmatch(r"[a-z]+-[a-z-]+-[0-9]", word)
+    }
+
+
+def named_ca(name: str) -> bytes:
+    """A small CA of this common name, with another part of the name after it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+            x509.NameAttribute(NameOID.LOCALITY_NAME, "Seattle"),
+        ]
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime(2021, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2061, 1, 1, tzinfo=UTC))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+    )
