@@ -57,6 +57,17 @@ def _timeout(value: Any) -> float:
     raise ValueError("a number of seconds above 0 such as 30")
 
 
+def _rate(value: Any) -> int:
+    highest = 100_000
+    try:
+        rate = int(str(value).strip())
+    except ValueError:
+        rate = -1
+    if isinstance(value, bool) or not 0 <= rate <= highest:
+        raise ValueError(f"whole connects a second up to {highest}, such as 200; 0 for no limit")
+    return rate
+
+
 def _port(value: Any) -> int:
     last = 65535
     try:
@@ -142,7 +153,9 @@ class Config:
         ca: file with the certificate authorities to trust (PEM).
         refresh: ``ahead`` renews in the background, ``lazy`` only when a connect needs it.
         failure_ttl: seconds a failed fetch of credentials is remembered.
-        timeout: seconds one connect waits for its token at the most.
+        timeout: seconds one connect waits for its token and its turn at the most.
+        connect_rate: most connects that begin in any second at one signed endpoint; 0 for no limit.
+        throttle_retry: whether a connect that seems to be throttled is tried again in time.
     """
 
     enabled: bool = _option(_boolean, default=True)
@@ -173,6 +186,8 @@ class Config:
     refresh: str = _option(_one_of("ahead", "lazy"), default="ahead")
     failure_ttl: float = _option(_seconds, default=1.0)
     timeout: float = _option(_timeout, default=30.0)
+    connect_rate: int = _option(_rate, default=200)
+    throttle_retry: bool = _option(_boolean, default=True)
 
     @classmethod
     def take(cls, query: Mapping[str, Any], keywords: MutableMapping[str, Any]) -> Config:

@@ -19,17 +19,35 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.credentials import ambient_region
 from sqlalchemy_rds_iam.drivers import Driver, Target
-from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam.flights import Flight
+from sqlalchemy_rds_iam.errors import WaitTimeout
 from sqlalchemy_rds_iam.names import Names, is_alias
+from sqlalchemy_rds_iam.pacing import Crowd, Pace, pace_at, pause
 from sqlalchemy_rds_iam.refusal import explain, explain_certificate, is_refusal
 from sqlalchemy_rds_iam.signing import Token
+from sqlalchemy_rds_iam.supply import Supply
 from sqlalchemy_rds_iam.tokens import IdentityTokens, Slot
 from sqlalchemy_rds_iam.waits import Waits
 
-_TURN = 1.0
+RECENT, CURRENT = 1.0, 10.0
+"""Seconds for which a login that was accepted proves the credentials good, and that the server
+still lets this user in."""
+
+Settled = tuple[Target, Slot, Pace | None]
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
+
+
+class Attempts:
+    """One connect: where it goes, until when, and what it has tried so far."""
+
+    __slots__ = ("deadline", "host", "pace", "replaced", "slot", "target", "throttled")
+
+    def __init__(self, host: str, settled: Settled, deadline: float) -> None:
+        self.host = host
+        self.target, self.slot, self.pace = settled
+        self.deadline = deadline
+        self.replaced = False
+        self.throttled = 0
 
 
 class Connector:
@@ -39,12 +57,12 @@ class Connector:
         self, config: Config, driver: Driver, tokens: IdentityTokens, waits: Waits
     ) -> None:
         self._config = config
-        self._ahead = config.refresh == "ahead"
         self._driver = driver
         self._tokens, self._waits = tokens, waits
+        self._supply = Supply(config, tokens, waits)
         self._clock = tokens.clock
         self._names = Names(self._clock) if config.resolve_cname else None
-        self._targets: dict[tuple[Any, ...], tuple[Target, Slot]] = {}
+        self._targets: dict[tuple[Any, ...], Settled] = {}
         self.listener = self._do_connect
 
     def rehearse(self, cparams: dict[str, Any]) -> None:
@@ -60,7 +78,7 @@ class Connector:
         else:
             self._settle(cparams)
 
-    def _settle(self, cparams: dict[str, Any], *found: str) -> tuple[Target, Slot]:
+    def _settle(self, cparams: dict[str, Any], *found: str) -> Settled:
         """Work out, once for each host, port, user and RDS name `found`, what connecting takes."""
         config = replace(self._config, host=found[0]) if found else self._config
         target = self._driver.target(cparams, config, lambda: ambient_region(config))
@@ -70,7 +88,9 @@ class Connector:
                 "signed for its own names, see rds_iam_host and rds_iam_resolve_cname",
                 target.endpoint,
             )
-        settled = target, self._tokens.slot(target.endpoint)
+        host, port, *_ = target.endpoint
+        pace = pace_at(host, port, config.connect_rate)
+        settled = target, self._tokens.slot(target.endpoint), pace
         self._targets[cparams["host"], cparams.get("port"), cparams["user"], *found] = settled
         return settled
 
@@ -82,46 +102,132 @@ class Connector:
         cparams: dict[str, Any],
     ) -> DBAPIConnection:
         key = cparams.get("host"), cparams.get("port"), cparams.get("user")
-        deadline = time.monotonic() + self._config.timeout
-        target, slot = self._targets.get(key) or self._look_up(key, cparams, deadline)
+        began = time.monotonic()
+        deadline = began + self._config.timeout
+        target, slot, pace = self._targets.get(key) or self._look_up(key, cparams, deadline)
+        if target.own_ca is not None and not target.own_ca.is_current():
+            found = (target.host.host,) if self._names and is_alias(key[0]) else ()
+            target, slot, pace = self._settle(cparams, *found)
         now = self._clock()
-        token = slot.fresh(now) or self._obtain(slot, deadline)
+        token = slot.fresh(now) or self._supply.obtain(slot, deadline)
         arguments = target.arguments
         if target.resolve is not None:
-            # libpq tries the addresses in turn and wants a host for each.
-            addresses = self._waits.resolve(target.resolve, deadline - time.monotonic())
-            hosts = ",".join([target.host.host] * len(addresses))
-            arguments = {**arguments, "host": hosts, "hostaddr": ",".join(addresses)}
-        for last in (False, True):
+            arguments = self._addressed(target.resolve, target, deadline)
+        attempts = None
+        while True:
+            if pace is not None and (attempts or not pace.go(began)):
+                token = self._queue(pace, slot, token, deadline)
+                began = time.monotonic()
             try:
+                # Copies, as another attempt starts from what the first one was given.
                 connection = self._connect(
-                    # Copies, as a second attempt starts from what the first one was given.
                     dialect,
                     record,
                     list(cargs),
                     {**cparams, **arguments, "password": token.password},
                 )
+                break
             except Exception as error:
-                if self._names is not None:
-                    self._names.doubt(cparams["host"])
-                if not is_refusal(error):
-                    explain_certificate(error, cparams["host"], target.host)
-                    raise
-                again = None if last else self._replace(slot, token, now, deadline)
+                if attempts is None:
+                    attempts = Attempts(cparams["host"], (target, slot, pace), deadline)
+                again = self._failed(error, attempts, token, now)
                 if again is None:
-                    self._tokens.forget(slot, token)
-                    self._explain(error, target, token)
                     raise
                 token = again
-            else:
-                break
+        slot.accepted_at = began
         if not token.accepted:
             self._tokens.accept(token)
         return connection
 
-    def _look_up(
-        self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float
-    ) -> tuple[Target, Slot]:
+    def _addressed(self, name: str, target: Target, deadline: float) -> dict[str, Any]:
+        """The arguments with addresses, for libpq to check the certificate for another name."""
+        addresses = self._waits.resolve(name, deadline - time.monotonic())
+        # libpq tries the addresses in turn and wants a host for each.
+        hosts = ",".join([target.host.host] * len(addresses))
+        return {**target.arguments, "host": hosts, "hostaddr": ",".join(addresses)}
+
+    def _queue(self, pace: Pace, slot: Slot, token: Token, deadline: float) -> Token:
+        """Wait for the turn of this connect; the token to use when it has come."""
+        turn = None
+        try:
+            turn = pace.take(time.monotonic(), deadline)
+            if turn is None:
+                return token
+            while turn is not None:
+                self._waits.sleep(turn.wait)
+                turn = pace.call(turn, time.monotonic(), deadline)
+        except Crowd as crowd:
+            if turn is not None:
+                pace.give_back()
+            raise WaitTimeout(
+                f"no turn to connect to {slot.endpoint} within {self._config.timeout:g} s "
+                f"(rds_iam_timeout): {crowd.waiting} connects come before this one, at "
+                f"{pace.current_rate:.0f} a second (rds_iam_connect_rate={pace.rate}). Keep more "
+                "connections in the pool, put RDS Proxy in between, or raise the rate if AWS "
+                "allows more"
+            ) from None
+        except BaseException:
+            if turn is not None:
+                pace.give_back()
+            raise
+        return slot.fresh(self._clock()) or self._supply.obtain(slot, deadline)
+
+    def _failed(
+        self, error: Exception, attempts: Attempts, token: Token, used_at: float
+    ) -> Token | None:
+        """A token for another attempt; None if `error`, with a note, is what the caller gets."""
+        target = attempts.target
+        if self._names is not None:
+            self._names.doubt(attempts.host)
+        if not is_refusal(error):
+            explain_certificate(error, attempts.host, target.host)
+            return None
+        again = self._once_more(attempts, token, used_at)
+        if again is None:
+            self._tokens.forget(attempts.slot, token)
+            explain(
+                error,
+                endpoint=target.endpoint,
+                host=target.host,
+                token=token,
+                credentials=self._tokens.credentials,
+                now=self._clock(),
+            )
+        return again
+
+    def _once_more(self, attempts: Attempts, token: Token, used_at: float) -> Token | None:
+        """A token for another attempt after a refusal; None if the refusal is the answer.
+
+        Throttled logins are refused in the same words. Credentials that the server has just
+        accepted are good, so there is no need to replace them; those that it has accepted before
+        probably are.
+        """
+        slot, pace, now = attempts.slot, attempts.pace, time.monotonic()
+        since = now - slot.accepted_at
+        if pace is None or not self._config.throttle_retry:
+            since = float("inf")
+        if not attempts.replaced and since > RECENT:
+            attempts.replaced = True
+            if (found := self._supply.replace(slot, token, used_at, attempts.deadline)) is not None:
+                return found
+        if pace is None or since == float("inf"):
+            return None
+        if since < CURRENT and pace.throttled(now):
+            logger.warning(
+                "logins at %s seem to be throttled: %.0f new connections a second for now",
+                slot.endpoint,
+                pace.current_rate,
+            )
+        attempts.throttled += 1
+        seconds = pause(attempts.throttled)
+        if now + seconds >= attempts.deadline:
+            if slot.accepted_at < attempts.deadline - self._config.timeout:
+                slot.accepted_at = float("-inf")  # nobody was let in all the while
+            return None
+        self._waits.sleep(seconds)
+        return slot.fresh(self._clock()) or self._supply.obtain(slot, attempts.deadline)
+
+    def _look_up(self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float) -> Settled:
         """Settle what was not known yet: new connect arguments, or where a CNAME leads now."""
         names, alias, *_ = self._names, *key
         found = names.known(alias) if names is not None else None
@@ -131,49 +237,11 @@ class Connector:
             return self._settle(cparams)
         remaining = deadline - time.monotonic()
 
-        def look_up() -> tuple[Target, Slot]:
+        def look_up() -> Settled:
             name = names.look_up(alias, remaining, self._config.failure_ttl)
             return self._targets.get((*key, name)) or self._settle(cparams, name)
 
         return self._waits.run(look_up, remaining)
-
-    def _obtain(self, slot: Slot, deadline: float) -> Token:
-        """A token, and all the waiting that takes."""
-        while True:
-            answer = self._tokens.lookup(
-                slot, ahead=self._ahead, failure_ttl=self._config.failure_ttl
-            )
-            if answer.flight is not None and answer.lead:
-                self._launch(answer.flight)
-            if answer.token is not None:
-                return answer.token
-            if answer.flight is not None:
-                self._wait(answer.flight, deadline)
-
-    def _wait(self, flight: Flight, deadline: float) -> None:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0 and not flight.future.done():
-            raise WaitTimeout(
-                f"no AWS credentials within {self._config.timeout:g} s (rds_iam_timeout); fetching "
-                "them goes on, so a later connect may find them"
-            )
-        # By turns, to notice that the one who leads has been lost.
-        self._waits.join(flight, min(max(remaining, 0), _TURN))
-
-    def _replace(self, slot: Slot, refused: Token, used_at: float, deadline: float) -> Token | None:
-        """A token worth trying in place of a refused one, if there is any."""
-        answer = self._tokens.refused(slot, refused, age=used_at - refused.signed_at)
-        if answer is None or answer.token is not None:
-            return answer and answer.token
-        logger.warning("token for %s refused; reloading AWS credentials", slot.endpoint)
-        try:
-            if answer.flight is not None:
-                if answer.lead:
-                    self._launch(answer.flight)
-                self._wait(answer.flight, deadline)
-            return self._obtain(slot, deadline)
-        except RdsIamError:
-            return None  # the refusal is what the caller has to see; the outage is in the log
 
     def _connect(
         self,
@@ -194,22 +262,3 @@ class Connector:
                 if connection is not None:
                     return connection
         return dialect.connect(*cargs, **cparams)
-
-    def _launch(self, flight: Flight) -> None:
-        try:
-            self._waits.launch(flight)
-        except Exception as error:  # noqa: BLE001  (no thread to be had; whoever waits is told)
-            self._tokens.crash(flight, error)
-        except BaseException:
-            self._tokens.cut_short(flight)
-            raise
-
-    def _explain(self, error: Exception, target: Target, token: Token) -> None:
-        explain(
-            error,
-            endpoint=target.endpoint,
-            host=target.host,
-            token=token,
-            credentials=self._tokens.credentials,
-            now=self._clock(),
-        )

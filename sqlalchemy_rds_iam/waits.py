@@ -45,6 +45,9 @@ class Waits(Protocol):
             CredentialsError: the fetch failed.
         """
 
+    def sleep(self, seconds: float) -> None:
+        """Let some time pass."""
+
     def resolve(self, host: str, timeout: float) -> list[str]:
         """Look up the IP addresses of `host`.
 
@@ -87,6 +90,9 @@ class ThreadWaits:
         if error is not None:
             raise again(error)
 
+    def sleep(self, seconds: float) -> None:  # noqa: D102
+        time.sleep(seconds)
+
     def resolve(self, host: str, timeout: float) -> list[str]:  # noqa: ARG002, D102
         try:
             return _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
@@ -124,6 +130,9 @@ class GreenletWaits:
             return
         if error is not None:
             raise again(error)
+
+    def sleep(self, seconds: float) -> None:  # noqa: D102
+        await_(asyncio.sleep(seconds))
 
     def resolve(self, host: str, timeout: float) -> list[str]:  # noqa: D102
         async def look_up() -> list[Any]:

@@ -30,6 +30,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "refresh": ("lazy", "lazy"),
     "failure_ttl": ("2.5", 2.5),
     "timeout": ("12", 12.0),
+    "connect_rate": ("50", 50),
+    "throttle_retry": ("off", False),
     "role_arn": ("arn:aws:iam::123456789012:role/app", "arn:aws:iam::123456789012:role/app"),
 }
 ROLE = "arn:aws-us-gov:iam::123456789012:role/team/app+db"
@@ -87,6 +89,9 @@ def test_keyword_wins_over_url() -> None:
         ("timeout", "0", "above 0"),
         ("timeout", "nan", "number of seconds"),
         ("failure_ttl", "-1", "number of seconds"),
+        ("connect_rate", "-1", "whole connects a second"),
+        ("connect_rate", "2.5", "whole connects a second"),
+        ("connect_rate", "1000000", "up to 100000"),
         ("port", "70000", "65535"),
         ("port", True, "65535"),
         ("enabled", "maybe", "on or off"),

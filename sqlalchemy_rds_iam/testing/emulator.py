@@ -191,6 +191,9 @@ class RdsEmulator:
             "rds_iam_port": str(self.endpoint.port),
             "rds_iam_ca": str(self.ca_file),
         }
+        if self.gateway.ceiling is None:
+            # Nothing is throttled here, so a refusal need not be taken for that.
+            options["rds_iam_throttle_retry"] = "off"
         if self._named_region is not None:
             options["rds_iam_region"] = self._named_region
         host, port = self.address

@@ -1,0 +1,77 @@
+"""Getting hold of a token for a connect: the cache, the flight, and the waiting, within a deadline.
+
+Where ``tokens`` says what there is to do, and ``waits`` how, this does it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.flights import Flight
+from sqlalchemy_rds_iam.signing import Token
+from sqlalchemy_rds_iam.tokens import IdentityTokens, Slot
+from sqlalchemy_rds_iam.waits import Waits
+
+_TURN = 1.0
+
+logger = logging.getLogger("sqlalchemy_rds_iam")
+
+
+class Supply:
+    """Tokens for the connects of one engine. All deadlines are on the monotonic clock."""
+
+    def __init__(self, config: Config, tokens: IdentityTokens, waits: Waits) -> None:
+        self._config = config
+        self._ahead = config.refresh == "ahead"
+        self._tokens = tokens
+        self._waits = waits
+
+    def obtain(self, slot: Slot, deadline: float) -> Token:
+        """A token, and all the waiting that takes."""
+        while True:
+            answer = self._tokens.lookup(
+                slot, ahead=self._ahead, failure_ttl=self._config.failure_ttl
+            )
+            if answer.flight is not None and answer.lead:
+                self._launch(answer.flight)
+            if answer.token is not None:
+                return answer.token
+            if answer.flight is not None:
+                self._wait(answer.flight, deadline)
+
+    def _wait(self, flight: Flight, deadline: float) -> None:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 and not flight.future.done():
+            raise WaitTimeout(
+                f"no AWS credentials within {self._config.timeout:g} s (rds_iam_timeout); fetching "
+                "them goes on, so a later connect may find them"
+            )
+        # By turns, to notice that the one who leads has been lost.
+        self._waits.join(flight, min(max(remaining, 0), _TURN))
+
+    def replace(self, slot: Slot, refused: Token, used_at: float, deadline: float) -> Token | None:
+        """A token worth trying in place of a refused one, if there is any."""
+        answer = self._tokens.refused(slot, refused, age=used_at - refused.signed_at)
+        if answer is None or answer.token is not None:
+            return answer and answer.token
+        logger.warning("token for %s refused; reloading AWS credentials", slot.endpoint)
+        try:
+            if answer.flight is not None:
+                if answer.lead:
+                    self._launch(answer.flight)
+                self._wait(answer.flight, deadline)
+            return self.obtain(slot, deadline)
+        except RdsIamError:
+            return None  # the refusal is what the caller has to see; the outage is in the log
+
+    def _launch(self, flight: Flight) -> None:
+        try:
+            self._waits.launch(flight)
+        except Exception as error:  # noqa: BLE001  (no thread to be had; whoever waits is told)
+            self._tokens.crash(flight, error)
+        except BaseException:
+            self._tokens.cut_short(flight)
+            raise

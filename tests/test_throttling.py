@@ -1,0 +1,213 @@
+"""Turns and throttling through real engines: storms lose nothing, refusals that are none are."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from worlds import Database
+
+from sqlalchemy_rds_iam import WaitTimeout
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+pytestmark = pytest.mark.timing
+
+Connect = Callable[..., Database]
+
+
+@pytest.fixture
+def ceiling(rds: RdsEmulator) -> Iterator[Callable[[float | None], None]]:
+    """Set how many logins a second the emulated IAM admits."""
+
+    def set_to(rate: float | None) -> None:
+        rds.gateway.ceiling = rate
+
+    yield set_to
+    rds.gateway.ceiling = None
+
+
+def storm(database: Database, size: int) -> list[Any]:
+    """Connect so many times at once, and return what came of each."""
+    if database._runner is None:
+
+        def one(_: int) -> Any:
+            try:
+                return database.scalar("select 1")
+            except Exception as error:  # noqa: BLE001  (it is what is looked at)
+                return error
+
+        with ThreadPoolExecutor(size) as pool:
+            return list(pool.map(one, range(size)))
+
+    async def all_at_once() -> list[Any]:
+        async def one() -> Any:
+            async with database._async_engine.connect() as connection:
+                return await connection.scalar(text("select 1"))
+
+        return await asyncio.gather(*(one() for _ in range(size)), return_exceptions=True)
+
+    return database._runner.run(all_at_once())
+
+
+def _reasons(rds: RdsEmulator) -> set[str | None]:
+    return {decision.reason for decision in rds.decisions if not decision.granted}
+
+
+def test_a_storm_below_the_ceiling(connect: Connect, rds: RdsEmulator, ceiling: Any) -> None:
+    """As many as the ceiling takes in three seconds, at once: all are let in, none is throttled."""
+    ceiling(40)
+    database = connect(options={"rds_iam_connect_rate": "32"}, poolclass=NullPool)
+    began = time.monotonic()
+    assert storm(database, 60) == [1] * 60
+    assert _reasons(rds) == set()
+    assert time.monotonic() - began > 1  # or nothing has been held back
+
+
+def test_a_ceiling_below_the_rate(connect: Connect, rds: RdsEmulator, ceiling: Any) -> None:
+    """Where the ceiling is lower than was thought, logins are throttled, and none is lost."""
+    ceiling(20)
+    database = connect(poolclass=NullPool)
+    assert database.scalar("select 1") == 1  # now this user is known to be let in
+    assert storm(database, 50) == [1] * 50
+    assert _reasons(rds) == {"ThrottlingException"}
+    [(_, _, pace)] = database.connector._targets.values()
+    assert pace.cuts >= 1
+
+
+def test_nobody_was_let_in_yet(connect: Connect, rds: RdsEmulator, ceiling: Any) -> None:
+    """A user who has never been let in is told so at once: one more try, and no waiting."""
+    ceiling(100)
+    rds.key.principal.db_users = frozenset({"somebody_else"})
+    try:
+        database = connect(poolclass=NullPool)
+        database.raises(Exception)
+    finally:
+        rds.key.principal.db_users = None
+    assert len(rds.decisions) == 1
+
+
+def test_a_permission_that_was_taken_away(connect: Connect, rds: RdsEmulator, ceiling: Any) -> None:
+    """It is taken for throttling until rds_iam_timeout has passed, and then no longer."""
+    ceiling(100)
+    database = connect(options={"rds_iam_timeout": "1.5"}, poolclass=NullPool)
+    assert database.scalar("select 1") == 1
+    rds.key.principal.db_users = frozenset({"somebody_else"})
+    try:
+        database.raises(Exception)
+        tried = len(rds.decisions)
+        assert tried > 2
+        database.raises(Exception)
+        assert len(rds.decisions) <= tried + 2
+    finally:
+        rds.key.principal.db_users = None
+    assert database.scalar("select 1") == 1
+
+
+def test_switched_off(connect: Connect, rds: RdsEmulator, ceiling: Any) -> None:
+    """With rds_iam_throttle_retry=off a throttled login is an error like any other."""
+    ceiling(1)
+    database = connect(options={"rds_iam_throttle_retry": "off"}, poolclass=NullPool)
+    assert database.scalar("select 1") == 1
+    error = database.raises(Exception)
+    assert "authentication failed" in str(error)
+    assert rds.decisions[-1].reason == "ThrottlingException"
+
+
+def test_no_turn_in_time(connect: Connect, ceiling: Any) -> None:
+    """Who cannot have a turn in time is told at once how many wait, and what to do."""
+    ceiling(None)
+    options = {"rds_iam_connect_rate": "2", "rds_iam_timeout": "1.2"}
+    database = connect(options=options, poolclass=NullPool)
+    results = storm(database, 8)
+    errors = [result for result in results if isinstance(result, WaitTimeout)]
+    assert results.count(1) == 8 - len(errors) >= 2
+    assert errors
+    for word in ("connects come before this one", "rds_iam_connect_rate=2", "RDS Proxy"):
+        assert word in str(errors[0])
+
+
+def test_no_limit(connect: Connect, rds: RdsEmulator) -> None:
+    """rds_iam_connect_rate=0 holds nobody up."""
+    database = connect(options={"rds_iam_connect_rate": "0"}, poolclass=NullPool)
+    assert storm(database, 10) == [1] * 10
+    assert [pace for _, _, pace in database.connector._targets.values()] == [None]
+
+
+def test_engines_of_one_endpoint_share_the_rate(rds: RdsEmulator, databases: Connect) -> None:
+    """Engines with the same rate take turns with one another, other rates and users apart."""
+    urls = [rds.url(rds_iam_connect_rate=rate) for rate in ("50", "50", "60")]
+    paces = [databases(url).connector._targets.copy().popitem()[1][2] for url in urls]
+    assert paces[0] is paces[1]
+    assert paces[0] is not paces[2]
+
+
+async def test_cancelled_in_the_queue(rds: RdsEmulator) -> None:
+    """A connect that is cancelled while it waits leaves the queue, and gives its pool slot back."""
+    url = rds.url("postgresql+asyncpg", rds_iam_connect_rate="4", rds_iam_timeout="60")
+    engine = create_async_engine(url, pool_size=3, max_overflow=0)
+    async with engine.connect():
+        listener: Any = next(iter(engine.sync_engine.dialect.dispatch.do_connect))
+        [(_, _, pace)] = listener.__self__._targets.values()
+        pace._tokens = -100.0  # a queue of minutes
+        tasks = [asyncio.create_task(engine.connect().start()) for _ in range(2)]
+        async with asyncio.timeout(5):
+            while pace._issued < 2:
+                await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert pace._gone == pace._issued == 2
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await engine.dispose()
+
+
+def test_waiting_leaves_the_loop_alone(rds: RdsEmulator) -> None:
+    """Tasks that wait for their turn do not keep the loop from anything else."""
+    url = rds.url("postgresql+asyncpg", rds_iam_connect_rate="4")
+
+    async def main() -> int:
+        engine = create_async_engine(url, poolclass=NullPool)
+
+        async def one() -> None:
+            async with engine.connect():
+                pass
+
+        tasks = [asyncio.create_task(one()) for _ in range(4)]
+        beats = 0
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0.01)
+            beats += 1
+        return beats
+
+    assert asyncio.run(main()) > 20
+
+
+def test_a_token_that_went_stale_in_the_queue(
+    rds: RdsEmulator, databases: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has waited for a turn uses the token of then, not the one it came with."""
+    database = databases(rds.url(rds_iam_connect_rate="2"), poolclass=NullPool)
+    assert database.scalar("select 1") == 1
+    [(_, slot, _)] = database.connector._targets.values()
+    old = slot.token
+    sleep, woken = database.connector._waits.sleep, threading.Event()
+
+    def expire_meanwhile(seconds: float) -> None:
+        sleep(seconds)
+        old.fresh_until = 0.0
+        slot.token = None
+        woken.set()
+
+    monkeypatch.setattr(database.connector._waits, "sleep", expire_meanwhile)
+    assert database.scalar("select 1") == 1
+    assert woken.is_set()
+    assert slot.token is not old
+    assert slot.token.accepted
