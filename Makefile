@@ -29,6 +29,7 @@ check: .venv/installed  ## formatting, lint and types
 bench: .venv/installed  ## what a connect costs, and that no event loop stalls
 	.venv/bin/python benchmarks/listener.py
 	.venv/bin/python benchmarks/loop_stall.py
+	.venv/bin/python benchmarks/connect_cost.py
 
 # Seconds, each of which brings some 60 connects; what has to grow to be seen takes minutes.
 SOAK_SECONDS ?= 1200

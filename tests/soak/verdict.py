@@ -23,6 +23,9 @@ SPARE_FDS = 10
 SPARE_RSS = 48 * 2**20
 """How much a process may have grown since the first fifth of the run, in bytes."""
 
+SECRETS = ("X-Amz-Signature", "IQoJb3JpZ2luX2VjE")
+"""What tokens contain, and how the emulator's session tokens begin."""
+
 WARM_UP = 10.0
 BUDGET_FACTOR, BUDGET_PLUS = 2.0, 0.001
 
@@ -161,7 +164,7 @@ def _judge_client(
         (actor.exit_code != 0, f"exit status {actor.exit_code}"),
         (any(evidence.children), f"children ended with {Counter(evidence.children)}"),
         ("Traceback" in evidence.complaints, "a traceback on standard error"),
-        ("X-Amz-Signature" in evidence.complaints, "a secret on standard error"),
+        (any(word in evidence.complaints for word in SECRETS), "a secret on standard error"),
         (not evidence.connects, "no connect at all"),
     ):
         if wrong:
