@@ -60,5 +60,6 @@ def test_the_url_is_complete(rds_iam_environment: RdsEmulator) -> None:
         "rds_iam_host": rds.endpoint.host,
         "rds_iam_port": "6000",
         "rds_iam_ca": str(rds.ca_file),
+        "rds_iam_throttle_retry": "off",  # as nothing is throttled without a ceiling
         "application_name": "x",
     }

@@ -134,4 +134,5 @@ def test_no_thread_for_a_renewal(
     assert database.scalar("select 1") == 1
     settle(database)
     assert database.connector._tokens.credentials.access_key != key
-    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
+    ours = [record for record in caplog.records if record.name == "sqlalchemy_rds_iam"]
+    assert len([record for record in ours if record.levelno == logging.WARNING]) == 1
