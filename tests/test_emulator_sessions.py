@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -77,14 +78,16 @@ def test_a_slow_reader_is_not_buffered_for(rds_iam_environment: RdsEmulator) -> 
         # A hundred megabytes: had the gateway taken them all, the server would not be waiting.
         eventually(lambda: bool(rds.execute(waiting)))
         connection.cancel_safe(timeout=5)
-        # libpq's get_result would wait with the GIL held, and the gateway with it.
-        while connection.pgconn.is_busy():
-            assert select.select([connection], [], [], 5)[0]
-            connection.pgconn.consume_input()
-        result = connection.pgconn.get_result()
-        assert result is not None
-        assert b"canceling statement" in result.error_message
-        assert connection.pgconn.get_result() is None
+
+        def next_result() -> Any:
+            # libpq's get_result would wait with the GIL held, and the gateway with it.
+            while connection.pgconn.is_busy():
+                assert select.select([connection], [], [], 5)[0]
+                connection.pgconn.consume_input()
+            return connection.pgconn.get_result()
+
+        assert b"canceling statement" in next_result().error_message
+        assert next_result() is None
 
 
 async def test_the_relay_takes_no_more_than_the_other_side() -> None:
