@@ -44,7 +44,7 @@ clean:  ## remove what the other targets have made
 
 .venv/installed: EXTRAS := dev,aiobotocore,soak
 .venv-floor/installed: EXTRAS := dev
-.venv-floor/installed: FLOOR := "SQLAlchemy==2.0.48" "botocore==1.34.41" greenlet
+.venv-floor/installed: FLOOR := "SQLAlchemy==2.0.48" "botocore==1.34.41" "redis==5.0.1" greenlet
 
 # Written last, so that an installation that was cut short is done again.
 %/installed: pyproject.toml

@@ -8,125 +8,34 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, fields
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy.engine import URL
 
 from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.options import (
+    as_boolean,
+    as_port,
+    as_rate,
+    as_role_duration,
+    as_seconds,
+    as_session,
+    as_storage,
+    as_sts_url,
+    as_text,
+    as_timeout,
+    matching,
+    one_of,
+    option,
+)
 
 NAME = "rds_iam"
 PREFIX = f"{NAME}_"
 
-_TRUE = {"true", "on", "yes", "1"}
-_FALSE = {"false", "off", "no", "0"}
 _ROLE = ("role_session_name", "external_id", "role_duration", "sts_endpoint_url")
 _SECRETS = ("access_key", "password", "secret", "token")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    raise ValueError("a text that is not empty")
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in _TRUE or word in _FALSE:
-        return word in _TRUE
-    raise ValueError("on or off")
-
-
-def _seconds(value: Any) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = -1.0
-    if isinstance(value, bool) or not 0 <= seconds < float("inf"):
-        raise ValueError("a number of seconds such as 30")
-    return seconds
-
-
-def _timeout(value: Any) -> float:
-    if (seconds := _seconds(value)) > 0:
-        return seconds
-    raise ValueError("a number of seconds above 0 such as 30")
-
-
-def _rate(value: Any) -> int:
-    highest = 100_000
-    try:
-        rate = int(str(value).strip())
-    except ValueError:
-        rate = -1
-    if isinstance(value, bool) or not 0 <= rate <= highest:
-        raise ValueError(f"whole connects a second up to {highest}, such as 200; 0 for no limit")
-    return rate
-
-
-def _port(value: Any) -> int:
-    last = 65535
-    try:
-        port = int(str(value).strip())
-    except ValueError:
-        port = 0
-    if isinstance(value, bool) or not 1 <= port <= last:
-        raise ValueError("a port number from 1 to 65535")
-    return port
-
-
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        word = str(value).strip().lower()
-        if word in choices:
-            return word
-        raise ValueError(" or ".join(repr(choice) for choice in choices))
-
-    return parse
-
-
-def _session(value: Any) -> Any:
-    if callable(getattr(value, "get_credentials", None)):
-        return value
-    raise ValueError(
-        "a botocore, boto3 or aiobotocore session object (as a create_engine keyword; in a URL "
-        "or an ini file name a profile with rds_iam_profile)"
-    )
-
-
-def _matching(pattern: str, expected: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        text = str(value).strip()
-        if re.fullmatch(pattern, text, re.ASCII):
-            return text
-        raise ValueError(expected)
-
-    return parse
-
-
-def _role_duration(value: Any) -> int:
-    shortest, longest = 900, 43_200
-    seconds = _seconds(value)
-    if shortest <= seconds <= longest and seconds.is_integer():
-        return int(seconds)
-    raise ValueError(f"whole seconds from {shortest} to {longest}, as STS does")
-
-
-def _sts_url(value: Any) -> str:
-    url = urlsplit(str(value).strip())
-    if url.hostname and url.scheme in {"https", "http"} and not (url.query or url.username):
-        if url.scheme == "https" or url.hostname in {"localhost", "127.0.0.1", "::1"}:
-            return url.geturl()
-        raise ValueError("an https:// URL, as STS answers with credentials in clear")
-    raise ValueError("a URL such as https://sts.eu-central-1.amazonaws.com")
-
-
-def _option(parse: Callable[[Any], Any], default: Any = None) -> Any:
-    return field(default=default, metadata={"parse": parse})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,39 +64,42 @@ class Config:
         failure_ttl: seconds a failed fetch of credentials is remembered.
         timeout: seconds one connect waits for its token and its turn at the most.
         connect_rate: most connects that begin in any second at one signed endpoint; 0 for no limit.
+        rate_storage: where a fleet keeps the connect rate that it shares; ``memory://`` is this
+            process alone. There may be a password in it.
         throttle_retry: whether a connect that seems to be throttled is tried again in time.
     """
 
-    enabled: bool = _option(_boolean, default=True)
-    region: str | None = _option(_text)
-    host: str | None = _option(_text)
-    port: int | None = _option(_port)
-    resolve_cname: bool = _option(_boolean, default=False)
-    profile: str | None = _option(_text)
-    session: Any = _option(_session)
-    role_arn: str | None = _option(
-        _matching(
+    enabled: bool = option(as_boolean, default=True)
+    region: str | None = option(as_text)
+    host: str | None = option(as_text)
+    port: int | None = option(as_port)
+    resolve_cname: bool = option(as_boolean, default=False)
+    profile: str | None = option(as_text)
+    session: Any = option(as_session)
+    role_arn: str | None = option(
+        matching(
             r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+",
             "the ARN of a role such as arn:aws:iam::123456789012:role/app",
         )
     )
-    role_session_name: str = _option(
-        _matching(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits or _+=,.@-"),
+    role_session_name: str = option(
+        matching(r"[\w+=,.@-]{2,64}", "2 to 64 letters, digits or _+=,.@-"),
         default="sqlalchemy-rds-iam",
     )
-    external_id: str | None = _option(
-        _matching(r"[\w+=,.@:/-]{2,1224}", "2 to 1224 letters, digits or _+=,.@:/-")
+    external_id: str | None = option(
+        matching(r"[\w+=,.@:/-]{2,1224}", "2 to 1224 letters, digits or _+=,.@:/-")
     )
-    role_duration: int = _option(_role_duration, default=3600)
-    sts_endpoint_url: str | None = _option(_sts_url)
-    credentials: str = _option(_one_of("auto", "botocore", "aiobotocore"), default="auto")
-    tls: str = _option(_one_of("verify-full", "verify-ca", "require"), default="verify-full")
-    ca: str | None = _option(_text)
-    refresh: str = _option(_one_of("ahead", "lazy"), default="ahead")
-    failure_ttl: float = _option(_seconds, default=1.0)
-    timeout: float = _option(_timeout, default=30.0)
-    connect_rate: int = _option(_rate, default=200)
-    throttle_retry: bool = _option(_boolean, default=True)
+    role_duration: int = option(as_role_duration, default=3600)
+    sts_endpoint_url: str | None = option(as_sts_url)
+    credentials: str = option(one_of("auto", "botocore", "aiobotocore"), default="auto")
+    tls: str = option(one_of("verify-full", "verify-ca", "require"), default="verify-full")
+    ca: str | None = option(as_text)
+    refresh: str = option(one_of("ahead", "lazy"), default="ahead")
+    failure_ttl: float = option(as_seconds, default=1.0)
+    timeout: float = option(as_timeout, default=30.0)
+    connect_rate: int = option(as_rate, default=200)
+    rate_storage: str = option(as_storage, default="memory://", private=True)
+    throttle_retry: bool = option(as_boolean, default=True)
 
     @classmethod
     def take(cls, query: Mapping[str, Any], keywords: MutableMapping[str, Any]) -> Config:
@@ -198,6 +110,7 @@ class Config:
                 fit, an option given twice in the URL, or a secret where URLs get printed.
         """
         parsers = {f.name: f.metadata["parse"] for f in fields(cls)}
+        private = {f.name for f in fields(cls) if f.metadata["private"]}
         given = {key: query[key] for key in option_names(query)}
         given |= {key: keywords.pop(key) for key in option_names(keywords)}
         values: dict[str, Any] = {}
@@ -212,7 +125,7 @@ class Config:
             try:
                 values[name] = parsers[name](value)
             except ValueError as error:
-                shown = re.sub(r"//[^/@]*@", "//…@", repr(value))
+                shown = "…" if name in private else re.sub(r"//[^/@]*@", "//…@", repr(value))
                 raise ConfigError(f"{key}={shown}: expected {error}") from None
         if "role_arn" not in values and (lonely := [name for name in _ROLE if name in values]):
             raise ConfigError(

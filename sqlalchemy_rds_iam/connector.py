@@ -20,34 +20,19 @@ from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.credentials import ambient_region
 from sqlalchemy_rds_iam.drivers import Driver, Target
 from sqlalchemy_rds_iam.errors import WaitTimeout
+from sqlalchemy_rds_iam.fleet import pace_at
 from sqlalchemy_rds_iam.names import Names, is_alias
-from sqlalchemy_rds_iam.pacing import Crowd, Pace, pace_at, pause
-from sqlalchemy_rds_iam.refusal import explain, explain_certificate, is_refusal
+from sqlalchemy_rds_iam.pacing import Crowd, Pace
+from sqlalchemy_rds_iam.refusal import explain, explain_certificate, is_refusal, is_throttled
 from sqlalchemy_rds_iam.signing import Token
 from sqlalchemy_rds_iam.supply import Supply
+from sqlalchemy_rds_iam.throttling import NEVER, Attempts
 from sqlalchemy_rds_iam.tokens import IdentityTokens, Slot
 from sqlalchemy_rds_iam.waits import Waits
-
-RECENT, CURRENT = 1.0, 10.0
-"""Seconds for which a login that was accepted proves the credentials good, and that the server
-still lets this user in."""
 
 Settled = tuple[Target, Slot, Pace | None]
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
-
-
-class Attempts:
-    """One connect: where it goes, until when, and what it has tried so far."""
-
-    __slots__ = ("deadline", "host", "pace", "replaced", "slot", "target", "throttled")
-
-    def __init__(self, host: str, settled: Settled, deadline: float) -> None:
-        self.host = host
-        self.target, self.slot, self.pace = settled
-        self.deadline = deadline
-        self.replaced = False
-        self.throttled = 0
 
 
 class Connector:
@@ -89,7 +74,7 @@ class Connector:
                 target.endpoint,
             )
         host, port, *_ = target.endpoint
-        pace = pace_at(host, port, config.connect_rate)
+        pace = pace_at(host, port, config.connect_rate, config.rate_storage)
         settled = target, self._tokens.slot(target.endpoint), pace
         self._targets[cparams["host"], cparams.get("port"), cparams["user"], *found] = settled
         return settled
@@ -104,10 +89,11 @@ class Connector:
         key = cparams.get("host"), cparams.get("port"), cparams.get("user")
         began = time.monotonic()
         deadline = began + self._config.timeout
-        target, slot, pace = self._targets.get(key) or self._look_up(key, cparams, deadline)
+        settled = self._targets.get(key) or self._look_up(key, cparams, deadline)
+        target, slot, pace = settled
         if target.own_ca is not None and not target.own_ca.is_current():
             found = (target.host.host,) if self._names and is_alias(key[0]) else ()
-            target, slot, pace = self._settle(cparams, *found)
+            settled = target, slot, pace = self._settle(cparams, *found)
         now = self._clock()
         token = slot.fresh(now) or self._supply.obtain(slot, deadline)
         arguments = target.arguments
@@ -115,9 +101,9 @@ class Connector:
             arguments = self._addressed(target.resolve, target, deadline)
         attempts = None
         while True:
-            if pace is not None and (attempts or not pace.go(began)):
-                token = self._queue(pace, slot, token, deadline)
-                began = time.monotonic()
+            if pace is not None and (attempts or slot.accepted_at == NEVER or not pace.go(began)):
+                attempts = attempts or Attempts(began, deadline)
+                token = self._queue(pace, slot, attempts)
             try:
                 # Copies, as another attempt starts from what the first one was given.
                 connection = self._connect(
@@ -128,13 +114,17 @@ class Connector:
                 )
                 break
             except Exception as error:
-                if attempts is None:
-                    attempts = Attempts(cparams["host"], (target, slot, pace), deadline)
-                again = self._failed(error, attempts, token, now)
+                attempts = attempts or Attempts(began, deadline)
+                if self._names is not None:
+                    self._names.doubt(cparams["host"])
+                again = self._failed(error, attempts, settled, token, now)
                 if again is None:
+                    explain_certificate(error, cparams["host"], target.host)
                     raise
                 token = again
-        slot.accepted_at = began
+        slot.accepted_at = time.monotonic()
+        if pace is not None:
+            pace.accepted(slot.accepted_at)
         if not token.accepted:
             self._tokens.accept(token)
         return connection
@@ -146,25 +136,33 @@ class Connector:
         hosts = ",".join([target.host.host] * len(addresses))
         return {**target.arguments, "host": hosts, "hostaddr": ",".join(addresses)}
 
-    def _queue(self, pace: Pace, slot: Slot, token: Token, deadline: float) -> Token:
+    def _queue(self, pace: Pace, slot: Slot, attempts: Attempts) -> Token:
         """Wait for the turn of this connect; the token to use when it has come."""
+        deadline = attempts.deadline
+        if self._config.throttle_retry:
+            while seconds := attempts.head_start(slot, time.monotonic()):
+                self._waits.sleep(seconds)
         turn = None
         try:
             turn = pace.take(time.monotonic(), deadline)
-            if turn is None:
-                return token
-            while turn is not None:
+            while True:
+                if (work := pace.lead(time.monotonic())) is not None:
+                    self._waits.start(work)
+                if turn is None:
+                    break
                 self._waits.sleep(turn.wait)
                 turn = pace.call(turn, time.monotonic(), deadline)
         except Crowd as crowd:
             if turn is not None:
                 pace.give_back()
+            attempts.give_up(slot)
             raise WaitTimeout(
                 f"no turn to connect to {slot.endpoint} within {self._config.timeout:g} s "
                 f"(rds_iam_timeout): {crowd.waiting} connects come before this one, at "
-                f"{pace.current_rate:.0f} a second (rds_iam_connect_rate={pace.rate}). Keep more "
-                "connections in the pool, put RDS Proxy in between, or raise the rate if AWS "
-                "allows more"
+                f"{pace.current_rate:.0f} a second (rds_iam_connect_rate={pace.rate}); "
+                f"{attempts.throttled} logins of this one were refused, as if throttled. Keep "
+                "more connections in the pool, put RDS Proxy in between, or raise the rate if "
+                "AWS allows more"
             ) from None
         except BaseException:
             if turn is not None:
@@ -173,18 +171,16 @@ class Connector:
         return slot.fresh(self._clock()) or self._supply.obtain(slot, deadline)
 
     def _failed(
-        self, error: Exception, attempts: Attempts, token: Token, used_at: float
+        self, error: Exception, attempts: Attempts, settled: Settled, token: Token, used_at: float
     ) -> Token | None:
         """A token for another attempt; None if `error`, with a note, is what the caller gets."""
-        target = attempts.target
-        if self._names is not None:
-            self._names.doubt(attempts.host)
-        if not is_refusal(error):
-            explain_certificate(error, attempts.host, target.host)
+        target, slot, pace = settled
+        throttled = is_throttled(error)
+        if not throttled and not is_refusal(error):
             return None
-        again = self._once_more(attempts, token, used_at)
-        if again is None:
-            self._tokens.forget(attempts.slot, token)
+        again = self._once_more(attempts, slot, pace, token, used_at, throttled=throttled)
+        if again is None and not throttled:
+            self._tokens.forget(slot, token)
             explain(
                 error,
                 endpoint=target.endpoint,
@@ -195,36 +191,34 @@ class Connector:
             )
         return again
 
-    def _once_more(self, attempts: Attempts, token: Token, used_at: float) -> Token | None:
-        """A token for another attempt after a refusal; None if the refusal is the answer.
-
-        Throttled logins are refused in the same words. Credentials that the server has just
-        accepted are good, so there is no need to replace them; those that it has accepted before
-        probably are.
-        """
-        slot, pace, now = attempts.slot, attempts.pace, time.monotonic()
-        since = now - slot.accepted_at
-        if pace is None or not self._config.throttle_retry:
-            since = float("inf")
-        if not attempts.replaced and since > RECENT:
-            attempts.replaced = True
-            if (found := self._supply.replace(slot, token, used_at, attempts.deadline)) is not None:
+    def _once_more(
+        self,
+        attempts: Attempts,
+        slot: Slot,
+        pace: Pace | None,
+        token: Token,
+        used_at: float,
+        *,
+        throttled: bool,
+    ) -> Token | None:
+        """A token for another attempt after a refusal; None if the refusal is the answer."""
+        patient = pace is not None and self._config.throttle_retry
+        if not throttled and attempts.doubt(slot, time.monotonic(), patient=patient):
+            found = self._supply.replace(slot, token, used_at, attempts.deadline)
+            if found is not None:
                 return found
-        if pace is None or since == float("inf"):
+        if pace is None or not patient:
             return None
-        if since < CURRENT and pace.throttled(now):
+        retry = attempts.again(slot, pace, time.monotonic(), certain=throttled)
+        if retry is None:
+            return None
+        if retry.slowed:
             logger.warning(
                 "logins at %s seem to be throttled: %.0f new connections a second for now",
                 slot.endpoint,
                 pace.current_rate,
             )
-        attempts.throttled += 1
-        seconds = pause(attempts.throttled)
-        if now + seconds >= attempts.deadline:
-            if slot.accepted_at < attempts.deadline - self._config.timeout:
-                slot.accepted_at = float("-inf")  # nobody was let in all the while
-            return None
-        self._waits.sleep(seconds)
+        self._waits.sleep(retry.pause)
         return slot.fresh(self._clock()) or self._supply.obtain(slot, attempts.deadline)
 
     def _look_up(self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float) -> Settled:

@@ -3,26 +3,30 @@
 AWS throttles IAM authentication; for years it documented a ceiling of 200 new connections a second,
 and a login above it is refused in the same words as any other. So connects take turns: first come,
 first served, out of a token bucket that holds a small burst (RFC 2697 describes such a meter).
-When a login is throttled all the same, others use the ceiling, too: the rate is cut and won back
-bit by bit, as TCP does (RFC 5681).
+When a login is throttled all the same, others use the ceiling, too: the rate is cut to little less
+than what was let in, which is this process's share of the ceiling, and won back bit by bit, as TCP
+does (additive increase, multiplicative decrease, RFC 5681). However many processes there are, their
+shares make up the ceiling.
 
 Nothing here sleeps or looks at a clock: whoever takes a turn says when it is, and waits.
 """
 
 from __future__ import annotations
 
+import math
 import os
-import random
 import threading
 import weakref
+from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 HEADROOM = 1.03
 """How much more than its share of a second each turn takes. It pays for the burst, and for logins
 that begin evenly and arrive in waves."""
 
-CUT = 0.6
-"""What is left of the rate after a throttled login."""
+CUT = 0.9
+"""The rate after a throttled login, as a share of what was let in during the last second."""
 
 CUT_PAUSE = 1.0
 """Seconds from one cut to the next: the logins that are under way know nothing of the first yet."""
@@ -33,9 +37,7 @@ REGAIN = 0.05
 LOWEST = 1.0
 """The lowest rate that throttling leads to, in connects a second."""
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-"""Seconds between attempts of a throttled connect, doubled from the one to the other."""
-
+_SECOND = 1.0
 _ROUNDING = 1e-6
 
 
@@ -68,17 +70,22 @@ class Pace:
 
     Args:
         rate: most connects that may begin in any second.
+
+    Attributes:
+        throttles: logins so far that were taken for throttled.
+        cuts: how often that has cut the rate.
     """
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self.cuts = 0
+        self.throttles = self.cuts = 0
         self._lock = threading.Lock()
         self._full = self._speed = rate / HEADROOM
         # A second can hold these and what flows in meanwhile.
         self._burst = self._tokens = max(1.0, rate - self._full)
         self._filled_at = 0.0
         self._cut_at = float("-inf")
+        self._let_in: deque[float] = deque(maxlen=rate)
         self._issued = self._gone = 0
         _everybody.add(self)
 
@@ -107,12 +114,11 @@ class Pace:
             Crowd: there is no turn by then. None is taken.
         """
         with self._lock:
-            ahead = self._issued - self._gone
-            missing = ahead + 1 - self._fill(now)
-            if missing <= 0:
-                self._tokens -= 1
+            ahead = self._ahead(self._issued + 1, now)
+            wait = self._wait(ahead + 1, now)
+            if wait <= 0:
+                self._spend()
                 return None
-            wait = missing / self._speed
             if now + wait > latest:
                 raise Crowd(ahead, wait)
             self._issued += 1
@@ -133,18 +139,15 @@ class Pace:
             Crowd: it is not the turn's by then. It is to be given back.
         """
         with self._lock:
-            tokens = self._fill(now)
-            if tokens >= self._burst:
-                # Nobody has come for a while, so whoever was before this one is not going to.
+            if self._deserted(now):
                 self._gone = max(self._gone, turn.number - 1)
-            ahead = max(turn.number - 1 - self._gone, 0)
-            missing = ahead + 1 - tokens
-            if missing > _ROUNDING:
-                wait = missing / self._speed
+            ahead = self._ahead(turn.number, now)
+            wait = self._wait(ahead + 1, now)
+            if wait > _ROUNDING:
                 if now + wait > latest:
                     raise Crowd(ahead, wait)
                 return Turn(turn.number, wait)
-            self._tokens = tokens - 1
+            self._spend()
             self._gone += 1
             return None
 
@@ -153,29 +156,80 @@ class Pace:
         with self._lock:
             self._gone += 1
 
+    def lead(self, now: float) -> Callable[[], None] | None:  # noqa: ARG002
+        """What the caller has to do now for all who take turns here; nothing, in one process."""
+        return None
+
+    def accepted(self, now: float) -> None:
+        """Note a login that was let in: what is let in may go on, whatever was throttled."""
+        self._let_in.append(now)
+        if self._speed < self._full:
+            with self._lock:
+                self._fill(now)
+                self._speed = max(self._speed, min(self._share(now) * CUT, self._full))
+
     def throttled(self, now: float) -> bool:
         """Note a throttled login and cut the rate. Returns whether it was the full rate."""
         with self._lock:
+            self.throttles += 1
             self._fill(now)
             if now - self._cut_at < CUT_PAUSE:
                 return False
             was_full = self._speed == self._full
             self._cut_at = now
-            self._speed = max(self._speed * CUT, min(LOWEST, self._full))
+            share = min(self._share(now), self._speed)
+            self._speed = max(share * CUT, min(LOWEST, self._full))
+            self._tokens = min(self._tokens, 0.0)
             self.cuts += 1
             return was_full
+
+    def _share(self, now: float) -> float:
+        """Logins a second that the server lets in, by what it did in the last one."""
+        let_in = self._let_in
+        while let_in and now - let_in[0] > _SECOND:
+            let_in.popleft()
+        return len(let_in) / _SECOND
+
+    def _ahead(self, number: int, now: float) -> int:  # noqa: ARG002
+        """How many come before the turn of this number."""
+        return max(number - 1 - self._gone, 0)
+
+    def _deserted(self, now: float) -> bool:
+        """Whether nobody has come for a while, so that whoever is before is not going to."""
+        return self._fill(now) >= self._burst
+
+    def _wait(self, place: int, now: float) -> float:
+        """Seconds until there is a token for this place in the queue, from 1."""
+        return self._until(place - self._fill(now))
+
+    def _spend(self) -> None:
+        self._tokens -= 1
 
     def _fill(self, now: float) -> float:
         tokens, passed = self._tokens, now - self._filled_at
         if passed > 0:
             self._filled_at = now
-            tokens += passed * self._speed
+            speed = self._speed
+            if speed < self._full:
+                self._speed = min(speed + passed * REGAIN * self._full, self._full)
+                speed = (speed + self._speed) / 2
+            tokens += passed * speed
             if tokens > self._burst:  # noqa: PLR1730  (min() takes longer)
                 tokens = self._burst
             self._tokens = tokens
-            if self._speed < self._full:
-                self._speed = min(self._speed + passed * REGAIN * self._full, self._full)
         return tokens
+
+    def _until(self, tokens: float) -> float:
+        """Seconds until so many tokens have come in, if no more logins are throttled."""
+        speed, full = self._speed, self._full
+        if speed == full or tokens <= 0:
+            return tokens / full
+        gain = REGAIN * full
+        recovery = (full - speed) / gain
+        meanwhile = recovery * (speed + full) / 2
+        if tokens > meanwhile:
+            return recovery + (tokens - meanwhile) / full
+        return (math.sqrt(speed * speed + 2 * gain * tokens) - speed) / gain
 
     def _after_fork(self) -> None:
         # Those who wait are threads and tasks of the parent.
@@ -183,35 +237,7 @@ class Pace:
         self._gone = self._issued
 
 
-def pause(attempts: int) -> float:
-    """Seconds to let pass after so many attempts of one connect that were throttled.
-
-    Spread ("full jitter" would let some come back at once), so that those that were throttled
-    together do not come back together. Source: "Exponential Backoff And Jitter", AWS Architecture
-    Blog.
-    """
-    longest = min(SHORTEST_PAUSE * 2.0 ** min(attempts - 1, 10), LONGEST_PAUSE)
-    return random.uniform(0.5, 1.0) * longest  # noqa: S311
-
-
 _everybody: weakref.WeakSet[Pace] = weakref.WeakSet()
-_paces: weakref.WeakValueDictionary[tuple[str, int, int], Pace] = weakref.WeakValueDictionary()
-
-
-def pace_at(host: str, port: int, rate: int) -> Pace | None:
-    """The turns that all engines of this process share at an endpoint, if the rate is the same.
-
-    Engines with rates of their own have turns of their own, so that a ceiling can be divided.
-
-    Args:
-        host: of the signed endpoint; `port` likewise.
-        port: see `host`.
-        rate: most connects a second; 0 for no turns at all.
-    """
-    if rate == 0:
-        return None
-    pace = Pace(rate)
-    return _paces.setdefault((host, port, rate), pace)
 
 
 def _after_fork() -> None:

@@ -17,6 +17,7 @@ from sqlalchemy_rds_iam.signing import Credentials, Token
 
 _STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
 _TEXT = "authentication failed"
+_THROTTLED = re.compile("too many competing requests|Rate of connection to proxy exceeded")
 _TITLE = "rds_iam: "
 _CERTIFICATE = re.compile("certificate verify failed|certificate .* does not match host name")
 
@@ -25,15 +26,23 @@ def is_refusal(error: BaseException) -> bool:
     """Whether this is the server refusing the password, as far as the driver lets on.
 
     libpq drivers know no SQLSTATE for a failed connect, only its text. Refusals by pg_hba.conf
-    share the SQLSTATE but have other causes.
+    share the SQLSTATE but have other causes. What RDS Proxy throttles is for `is_throttled`.
     """
     for failure in _chain(error):
         state, text = _state(failure), str(failure)
-        if "pg_hba.conf" in text:
+        if "pg_hba.conf" in text or _THROTTLED.search(text):
             return False
         if state in _STATES or (state is None and _TEXT in text):
             return True
     return False
+
+
+def is_throttled(error: BaseException) -> bool:
+    """Whether this is RDS Proxy saying that logins come too fast; RDS itself never does.
+
+    Source: "Troubleshooting for RDS Proxy" in the Amazon RDS User Guide.
+    """
+    return any(_THROTTLED.search(str(failure)) for failure in _chain(error))
 
 
 def explain(

@@ -40,13 +40,13 @@ logger = logging.getLogger("sqlalchemy_rds_iam")
 class Slot:
     """The place of one endpoint's token. Whoever connects there holds it; then it is gone."""
 
-    __slots__ = ("__weakref__", "accepted_at", "endpoint", "signer", "token")
+    __slots__ = ("__weakref__", "accepted_at", "endpoint", "first_until", "signer", "token")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.token: Token | None = None
         self.signer: Holding | None = None
-        self.accepted_at = float("-inf")
+        self.accepted_at = self.first_until = float("-inf")
 
     def fresh(self, now: float) -> Token | None:
         """The token if nothing needs to be done about it: the warm path, without a lock."""

@@ -55,6 +55,9 @@ class Waits(Protocol):
             RdsIamError: there are none.
         """
 
+    def start(self, work: Callable[[], None]) -> None:
+        """Set `work` going that blocks and raises nothing. Nobody waits for its end."""
+
     def run(self, work: Callable[[], T], timeout: float) -> T:
         """Do `work` that blocks, and that keeps to `timeout` seconds itself.
 
@@ -92,6 +95,12 @@ class ThreadWaits:
 
     def sleep(self, seconds: float) -> None:  # noqa: D102
         time.sleep(seconds)
+
+    def start(self, work: Callable[[], None]) -> None:  # noqa: D102
+        if self._inline:
+            work()
+        else:
+            _start(work)
 
     def resolve(self, host: str, timeout: float) -> list[str]:  # noqa: ARG002, D102
         try:
@@ -133,6 +142,9 @@ class GreenletWaits:
 
     def sleep(self, seconds: float) -> None:  # noqa: D102
         await_(asyncio.sleep(seconds))
+
+    def start(self, work: Callable[[], None]) -> None:  # noqa: D102
+        _start(work)
 
     def resolve(self, host: str, timeout: float) -> list[str]:  # noqa: D102
         async def look_up() -> list[Any]:
@@ -202,6 +214,11 @@ def _in_thread(work: Callable[[], T]) -> Future[T]:
 
     threading.Thread(target=run, name="rds-iam-fetch", daemon=True).start()
     return ended
+
+
+def _start(work: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # no thread to be had: it does without the work
+        _in_thread(work)
 
 
 def _unresolved(host: str, error: OSError) -> RdsIamError:

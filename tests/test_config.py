@@ -30,6 +30,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "refresh": ("lazy", "lazy"),
     "failure_ttl": ("2.5", 2.5),
     "timeout": ("12", 12.0),
+    "rate_storage": ("redis://:pw@cache:6379/0", "redis://:pw@cache:6379/0"),
     "connect_rate": ("50", 50),
     "throttle_retry": ("off", False),
     "role_arn": ("arn:aws:iam::123456789012:role/app", "arn:aws:iam::123456789012:role/app"),

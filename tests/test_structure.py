@@ -17,6 +17,7 @@ PACKAGE = Path(sqlalchemy_rds_iam.__file__).parent
 ORDER = [
     "errors",
     "endpoint",
+    "options",
     "config",
     "signing",
     "flights",
@@ -27,6 +28,9 @@ ORDER = [
     "credentials",
     "tokens",
     "pacing",
+    "storage",
+    "fleet",
+    "throttling",
     "bundle",
     "tls",
     "drivers",

@@ -6,11 +6,9 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from worlds import Database
@@ -34,29 +32,6 @@ def ceiling(rds: RdsEmulator) -> Iterator[Callable[[float | None], None]]:
     rds.gateway.ceiling = None
 
 
-def storm(database: Database, size: int) -> list[Any]:
-    """Connect so many times at once, and return what came of each."""
-    if database._runner is None:
-
-        def one(_: int) -> Any:
-            try:
-                return database.scalar("select 1")
-            except Exception as error:  # noqa: BLE001  (it is what is looked at)
-                return error
-
-        with ThreadPoolExecutor(size) as pool:
-            return list(pool.map(one, range(size)))
-
-    async def all_at_once() -> list[Any]:
-        async def one() -> Any:
-            async with database._async_engine.connect() as connection:
-                return await connection.scalar(text("select 1"))
-
-        return await asyncio.gather(*(one() for _ in range(size)), return_exceptions=True)
-
-    return database._runner.run(all_at_once())
-
-
 def _reasons(rds: RdsEmulator) -> set[str | None]:
     return {decision.reason for decision in rds.decisions if not decision.granted}
 
@@ -66,7 +41,7 @@ def test_a_storm_below_the_ceiling(connect: Connect, rds: RdsEmulator, ceiling: 
     ceiling(40)
     database = connect(options={"rds_iam_connect_rate": "32"}, poolclass=NullPool)
     began = time.monotonic()
-    assert storm(database, 60) == [1] * 60
+    assert database.storm(60) == [1] * 60
     assert _reasons(rds) == set()
     assert time.monotonic() - began > 1  # or nothing has been held back
 
@@ -76,7 +51,7 @@ def test_a_ceiling_below_the_rate(connect: Connect, rds: RdsEmulator, ceiling: A
     ceiling(20)
     database = connect(poolclass=NullPool)
     assert database.scalar("select 1") == 1  # now this user is known to be let in
-    assert storm(database, 50) == [1] * 50
+    assert database.storm(50) == [1] * 50
     assert _reasons(rds) == {"ThrottlingException"}
     [(_, _, pace)] = database.connector._targets.values()
     assert pace.cuts >= 1
@@ -126,7 +101,7 @@ def test_no_turn_in_time(connect: Connect, ceiling: Any) -> None:
     ceiling(None)
     options = {"rds_iam_connect_rate": "2", "rds_iam_timeout": "1.2"}
     database = connect(options=options, poolclass=NullPool)
-    results = storm(database, 8)
+    results = database.storm(8)
     errors = [result for result in results if isinstance(result, WaitTimeout)]
     assert results.count(1) == 8 - len(errors) >= 2
     assert errors
@@ -137,7 +112,7 @@ def test_no_turn_in_time(connect: Connect, ceiling: Any) -> None:
 def test_no_limit(connect: Connect, rds: RdsEmulator) -> None:
     """rds_iam_connect_rate=0 holds nobody up."""
     database = connect(options={"rds_iam_connect_rate": "0"}, poolclass=NullPool)
-    assert storm(database, 10) == [1] * 10
+    assert database.storm(10) == [1] * 10
     assert [pace for _, _, pace in database.connector._targets.values()] == [None]
 
 
@@ -151,7 +126,7 @@ def test_engines_of_one_endpoint_share_the_rate(rds: RdsEmulator, databases: Con
 
 async def test_cancelled_in_the_queue(rds: RdsEmulator) -> None:
     """A connect that is cancelled while it waits leaves the queue, and gives its pool slot back."""
-    url = rds.url("postgresql+asyncpg", rds_iam_connect_rate="4", rds_iam_timeout="60")
+    url = rds.url("postgresql+asyncpg", rds_iam_connect_rate="5", rds_iam_timeout="60")
     engine = create_async_engine(url, pool_size=3, max_overflow=0)
     async with engine.connect():
         listener: Any = next(iter(engine.sync_engine.dialect.dispatch.do_connect))

@@ -67,14 +67,15 @@ def test_work_in_a_thread_keeps_its_context() -> None:
 
 def test_a_launch_does_not_wait_for_the_work() -> None:
     """Whoever starts a fetch goes on at once, although Python's global lock is wanted by both."""
-    launched = threading.Event()
     order: list[bool] = []
     usual = sys.getswitchinterval()
     sys.setswitchinterval(5)  # nobody is made to give up the lock
     try:
-        ended = _in_thread(lambda: order.append(launched.is_set()))
-        launched.set()
-        ended.result(5)
+        for _ in range(10):  # on a busy machine either may be held up
+            launched = threading.Event()
+            ended = _in_thread(lambda: order.append(launched.is_set()))  # noqa: B023
+            launched.set()
+            ended.result(5)
     finally:
         sys.setswitchinterval(usual)
-    assert order == [True]
+    assert any(order)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
 
@@ -55,6 +56,28 @@ class Database:
     def scalar(self, sql: str) -> Any:
         """Run one statement and return its one value."""
         return self.run(lambda connection: connection.exec_driver_sql(sql).scalar())
+
+    def storm(self, size: int) -> list[Any]:
+        """Connect so many times at once, and return what came of each: 1 or an error."""
+        if self._runner is None:
+
+            def one(_: int) -> Any:
+                try:
+                    return self.scalar("select 1")
+                except Exception as error:  # noqa: BLE001  (it is what is looked at)
+                    return error
+
+            with ThreadPoolExecutor(size) as pool:
+                return list(pool.map(one, range(size)))
+
+        async def all_at_once() -> list[Any]:
+            async def one() -> Any:
+                async with self._async_engine.connect() as connection:
+                    return await connection.scalar(text("select 1"))
+
+            return await asyncio.gather(*(one() for _ in range(size)), return_exceptions=True)
+
+        return self._runner.run(all_at_once())
 
     def raises(self, kind: type[BaseException] | tuple[type[BaseException], ...]) -> BaseException:
         """The error that connecting now fails with; it has to be of this `kind`."""

@@ -1,0 +1,299 @@
+"""Throttling: what the rate falls to and how it comes back, and what a refusal is taken for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.pool import NullPool
+from worlds import Database
+
+from sqlalchemy_rds_iam.pacing import CUT, CUT_PAUSE, LOWEST, REGAIN, Crowd, Pace
+from sqlalchemy_rds_iam.refusal import is_throttled
+from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.gateway import _RefusedError
+from sqlalchemy_rds_iam.throttling import (
+    CURRENT,
+    FIRST,
+    LONGEST_PAUSE,
+    NEVER,
+    NO_TIME,
+    RECENT,
+    SHORTEST_PAUSE,
+    Attempts,
+)
+
+Connect = Callable[..., Database]
+NOW = 1000.0
+
+
+class Login:
+    """Where somebody logs in, who was accepted there at this time."""
+
+    def __init__(self, accepted_at: float = NEVER) -> None:
+        self.accepted_at = accepted_at
+        self.first_until = NEVER
+
+
+def _crowd(pace: Pace, now: float, timeout: float = 0.0) -> int:
+    """Take turns until there is none in time; how many there were."""
+    for number in range(100_000):
+        try:
+            pace.take(now, now + timeout)
+        except Crowd:
+            return number
+    raise AssertionError
+
+
+@given(let_in=st.integers(0, 200), old=st.integers(0, 200))
+def test_a_cut_goes_to_what_was_let_in(let_in: int, old: int) -> None:
+    """One throttled login is enough to find the share of the ceiling, whatever the rate was."""
+    pace = Pace(200)
+    for number in range(old):
+        pace.accepted(NOW - 3 + number / 200)
+    for number in range(let_in):
+        pace.accepted(NOW + number / 1000)
+    assert pace.throttled(NOW + 0.5)
+    expected = max(CUT * let_in, LOWEST)
+    assert pace.current_rate == pytest.approx(expected, rel=0.04, abs=0.04)
+    assert (pace.cuts, pace.throttles) == (1, 1)
+
+
+def test_one_cut_a_second() -> None:
+    """Logins that were under way when the first was throttled are counted, and cut nothing."""
+    pace = Pace(200)
+    assert pace.throttled(NOW)
+    rate = pace.current_rate
+    assert not pace.throttled(NOW + 0.9 * CUT_PAUSE)
+    assert pace.current_rate > rate
+    assert not pace.throttled(NOW + CUT_PAUSE)  # not the first one
+    assert pace.current_rate == pytest.approx(rate)
+    assert (pace.cuts, pace.throttles) == (2, 3)
+
+
+def test_a_cut_ends_a_burst() -> None:
+    """What was saved up for a burst is not spent on a server that throttles."""
+    pace = Pace(200)
+    assert pace.take(NOW, NOW + 1) is None
+    pace.throttled(NOW)
+    turn = pace.take(NOW, NOW + 1)
+    assert turn is not None
+    assert turn.wait > 0.2
+
+
+def test_what_is_let_in_may_go_on() -> None:
+    """A cut that came before the answers to most logins is put right by them."""
+    pace = Pace(200)
+    pace.throttled(NOW)
+    assert pace.current_rate < 2
+    for number in range(50):
+        pace.accepted(NOW + 0.01 + number / 1000)
+    assert pace.current_rate == pytest.approx(CUT * 50, rel=0.05)
+
+
+def test_the_rate_comes_back_evenly() -> None:
+    """So much of the full rate each second, and no more than the full rate."""
+    pace = Pace(200)
+    pace.throttled(NOW)
+    rates = []
+    for second in range(1, 31):
+        _crowd(pace, NOW + second)
+        rates.append(pace.current_rate)
+    gains = [after - before for before, after in pairwise(rates)]
+    assert gains[:10] == pytest.approx([REGAIN * 200] * 10)
+    assert rates[-1] == 200
+
+
+@given(queue=st.integers(1, 3000), rate=st.integers(1, 400))
+def test_waits_count_on_the_rate_coming_back(queue: int, rate: int) -> None:
+    """Whoever waits after a cut is told when the turn comes if nothing else is throttled."""
+    pace = Pace(rate)
+    _crowd(pace, NOW)
+    pace.throttled(NOW)
+    turns = [pace.take(NOW, float("inf")) for _ in range(queue)]
+    waits = [turn.wait for turn in turns if turn is not None]
+    assert len(waits) == queue
+    assert waits == sorted(waits)
+    for turn in turns:
+        assert turn is not None
+        later = pace.call(turn, NOW + turn.wait, float("inf"))
+        assert later is None or later.wait < 0.02 / rate
+
+
+def test_no_turn_even_at_best() -> None:
+    """A cut alone turns nobody away who has a turn in time once the rate is back."""
+    pace = Pace(200)
+    pace.throttled(NOW)
+    back = (200 - pace.current_rate) / (REGAIN * 200)
+    expected = back * 200 / 2 + (30 - back) * 200
+    assert _crowd(pace, NOW, 30.0) == pytest.approx(expected, rel=0.05)
+
+
+def test_threads_note_what_they_saw() -> None:
+    """Accepted and throttled logins may be noted from any thread."""
+    pace = Pace(1000)
+
+    def note(which: int) -> None:
+        for number in range(300):
+            pace.accepted(NOW + number / 1000)
+            if which:
+                pace.throttled(NOW + number / 1000)
+
+    threads = [threading.Thread(target=note, args=(which,)) for which in (0, 1, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (pace.throttles, pace.cuts) == (600, 1)
+
+
+def test_never_let_in() -> None:
+    """A refusal is the answer for somebody who was never let in, unless the server says more."""
+    attempts, pace = Attempts(NOW, NOW + 30), Pace(200)
+    assert attempts.again(Login(), pace, NOW, certain=False) is None
+    assert (pace.throttles, attempts.throttled) == (0, 0)
+    assert attempts.again(Login(), pace, NOW, certain=True) is not None
+    assert (pace.cuts, attempts.throttled) == (1, 1)
+
+
+def test_let_in_long_ago() -> None:
+    """Somebody who was let in long ago is tried again, but nobody else is slowed down for it."""
+    attempts, pace = Attempts(NOW, NOW + 30), Pace(200)
+    retry = attempts.again(Login(NOW - 2 * CURRENT), pace, NOW, certain=False)
+    assert retry is not None
+    assert not retry.slowed
+    assert pace.cuts == 0
+    retry = attempts.again(Login(NOW - CURRENT / 2), pace, NOW, certain=False)
+    assert retry is not None
+    assert retry.slowed
+    assert pace.cuts == 1
+
+
+def test_doubt_only_once() -> None:
+    """Credentials are doubted once, and not at all while others are let in."""
+    attempts = Attempts(NOW, NOW + 30)
+    assert not attempts.doubt(Login(NOW - RECENT / 2), NOW, patient=True)
+    assert attempts.doubt(Login(NOW - 2 * RECENT), NOW, patient=True)
+    assert not attempts.doubt(Login(NOW - 2 * RECENT), NOW, patient=True)
+    assert Attempts(NOW, NOW + 30).doubt(Login(), NOW, patient=True)
+    # Without patience, new credentials are all that there is to try.
+    assert Attempts(NOW, NOW + 30).doubt(Login(NOW - RECENT / 2), NOW, patient=False)
+
+
+@given(timeout=st.floats(0.01, 60))
+def test_tried_until_the_deadline(timeout: float) -> None:
+    """Pauses grow, are spread, never reach the deadline, and leave few attempts."""
+    attempts, login, now, pauses = Attempts(NOW, NOW + timeout), Login(NOW - 1), NOW, []
+    while (retry := attempts.again(login, Pace(200), now, certain=False)) is not None:
+        now += retry.pause
+        pauses.append(retry.pause)
+        assert now < NOW + timeout
+    assert NOW + timeout - now < NO_TIME
+    assert len(pauses) <= timeout / (SHORTEST_PAUSE / 2) + 8
+    assert max(pauses, default=0.0) <= LONGEST_PAUSE
+    if timeout > 10:
+        assert SHORTEST_PAUSE / 2 <= pauses[0] <= SHORTEST_PAUSE
+        assert pauses[2] >= LONGEST_PAUSE / 2
+    assert len(set(pauses)) == len(pauses)
+
+
+def test_nobody_let_in_all_the_while() -> None:
+    """Only if nobody was let in from beginning to end is the past worth nothing any more."""
+    for accepted_at, forgotten in ((NOW - 5, True), (NOW + 5, False)):
+        attempts, login = Attempts(NOW, NOW + 10), Login(accepted_at)
+        attempts.throttled = 1
+        attempts.give_up(login)
+        assert (login.accepted_at == NEVER) is forgotten
+    login = Login(NOW - 5)
+    Attempts(NOW, NOW + 10).give_up(login)  # it was the queue
+    assert login.accepted_at == NOW - 5
+
+
+def test_the_first_goes_ahead() -> None:
+    """The others wait for the first login of all, not for ever, and the first not for itself."""
+    login = Login()
+    first, second = Attempts(NOW, NOW + 30), Attempts(NOW, NOW + 30)
+    assert first.head_start(login, NOW) == 0
+    assert 0 < second.head_start(login, NOW) < 0.1
+    assert first.head_start(login, NOW + 0.1) == 0
+    assert second.head_start(login, NOW + FIRST) == 0
+    login.accepted_at = NOW
+    assert second.head_start(login, NOW + 0.1) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "throttled"),
+    [
+        ("FATAL:  The IAM authentication failed because of too many competing requests.", True),
+        ("Rate of connection to proxy exceeded 100.", True),
+        ('FATAL:  PAM authentication failed for user "app"', False),
+        ("FATAL:  sorry, too many clients already", False),
+    ],
+)
+def test_what_rds_proxy_says(text: str, throttled: bool) -> None:
+    """The words of RDS Proxy are known, also below SQLAlchemy's own error."""
+    error = RuntimeError("(driver) it failed")
+    error.__cause__ = RuntimeError(text)
+    assert is_throttled(error) is throttled
+
+
+@pytest.fixture
+def competing(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Refuse two logins as RDS Proxy does when it throttles; the users whom it met."""
+    rds.gateway.ceiling = 1000
+    judge, met = rds.gateway._authenticate, []
+
+    async def throttle(user: str, password: bytes) -> None:
+        if len(met) < 2:
+            met.append(user)
+            raise _RefusedError(
+                "53300", "The IAM authentication failed because of too many competing requests."
+            )
+        await judge(user, password)
+
+    monkeypatch.setattr(rds.gateway, "_authenticate", throttle)
+    yield met
+    rds.gateway.ceiling = None
+
+
+@pytest.mark.timing
+def test_rds_proxy_throttles(connect: Connect, competing: list[str]) -> None:
+    """Where the server says that it throttles, even the first login of all is tried again."""
+    database = connect(poolclass=NullPool)
+    assert database.scalar("select 1") == 1
+    assert competing == ["app", "app"]
+    [(_, _, pace)] = database.connector._targets.values()
+    assert pace.cuts >= 1
+    assert pace.throttles >= 2
+
+
+def test_rds_proxy_throttles_with_retries_off(connect: Connect, competing: list[str]) -> None:
+    """With rds_iam_throttle_retry=off its words reach the application, without a note of ours."""
+    database = connect(options={"rds_iam_throttle_retry": "off"}, poolclass=NullPool)
+    error = database.raises(Exception)
+    assert "too many competing requests" in str(error)
+    assert not getattr(error, "__notes__", [])
+    assert competing == ["app"]
+
+
+@pytest.mark.timing
+def test_a_cold_start_sends_one_ahead(rds: RdsEmulator, databases: Connect) -> None:
+    """Of many connects that a new process begins at once, all but one wait for its answer."""
+    rds.gateway.ceiling = 1000
+    rds.gateway.auth_delay = 0.2
+    try:
+        database = databases(rds.url(), poolclass=NullPool)
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(lambda _: database.scalar("select 1"), range(8))) == [1] * 8
+    finally:
+        rds.gateway.reset()
+        rds.gateway.ceiling = None
+    first, second, *_ = sorted(decision.time for decision in rds.decisions)
+    assert second - first >= 0.2
+    [(_, _, pace)] = database.connector._targets.values()
+    assert len(pace._let_in) >= 8

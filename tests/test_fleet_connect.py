@@ -1,0 +1,118 @@
+"""A shared rate through real engines: kept, and never the reason for a lost connect."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis_support import Server, most
+from sqlalchemy.pool import NullPool
+from worlds import Database
+
+from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam.fleet import SharedPace
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+pytest_plugins = ["redis_fixtures"]
+
+Connect = Callable[..., Database]
+
+
+def _shared(server: Server, rate: int) -> dict[str, str]:
+    return {"rds_iam_rate_storage": server.url, "rds_iam_connect_rate": str(rate)}
+
+
+@pytest.mark.timing
+def test_killed_and_restarted_in_mid_storm(
+    connect: Connect, rds: RdsEmulator, server: Server, said: Any
+) -> None:
+    """Every connect of a storm gets through while the storage dies and comes back."""
+    database = connect(options=_shared(server, 100), poolclass=NullPool)
+    assert database.scalar("select 1") == 1
+
+    def fault() -> None:
+        time.sleep(0.05)
+        server.kill()
+        time.sleep(0.05)
+        server.start()
+
+    thread = threading.Thread(target=fault)
+    thread.start()
+    try:
+        assert database.storm(60) == [1] * 60
+    finally:
+        thread.join(20)
+    assert all(decision.granted for decision in rds.decisions)
+    assert "WARNING" in said()
+
+
+@pytest.mark.timing
+def test_engines_share_the_rate(
+    databases: Connect, rds: RdsEmulator, server: Server, said: Any
+) -> None:
+    """Engines that know of one another through the server only keep to the rate together."""
+    urls = [rds.url(driver, **_shared(server, rate)) for driver, rate in _RATES.items()]
+    engines = [databases(url, poolclass=NullPool) for url in urls]
+    paces = {engine.connector._targets.copy().popitem()[1][2] for engine in engines}
+    assert len(paces) == len(engines)
+    began = time.time()
+    threads = [threading.Thread(target=engine.storm, args=(25,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    starts = [decision.time for decision in rds.decisions if decision.time >= began]
+    assert len(starts) == 25 * len(engines)
+    assert most(starts, window=0.5) <= 50 * 0.6
+    assert said() == []
+
+
+_RATES = {"postgresql+psycopg": 50, "postgresql+psycopg2": 51}
+"""Of one rate there would be one queue in this process."""
+
+
+def test_lazy_engines_start_no_thread(databases: Connect, rds: RdsEmulator, server: Server) -> None:
+    """With rds_iam_refresh=lazy whoever connects asks the storage."""
+    database = databases(rds.url(rds_iam_refresh="lazy", **_shared(server, 200)))
+    names = set()
+    usual = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        names.add(thread.name)
+        usual(thread)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        assert database.scalar("select 1") == 1
+    assert names == set()
+    assert server.calls("eval") >= 1
+
+
+def test_nobody_can_connect_to_it(
+    databases: Connect, rds: RdsEmulator, server: Server, said: Any
+) -> None:
+    """A storage that was never there costs one warning, and no connect."""
+    options = _shared(server, 200) | {"rds_iam_rate_storage": "redis://127.0.0.1:1/0"}
+    database = databases(rds.url(**options), poolclass=NullPool)
+    assert [database.scalar("select 1") for _ in range(3)] == [1] * 3
+    assert said() == ["WARNING"]
+
+
+def test_its_password_is_nowhere(databases: Connect, rds: RdsEmulator, server: Server) -> None:
+    """A URL with a password is best given as a keyword, and then nothing shows it."""
+    url = server.url.replace("//", "//:hush-hush@")
+    database = databases(rds.url(), rds_iam_rate_storage=url)
+    connector = database.connector
+    [(_, _, pace)] = connector._targets.values()
+    assert isinstance(pace, SharedPace)
+    shown = f"{database.engine!r}{database.engine.url!r}{connector._config!r}{pace._storage!r}"
+    assert "hush" not in shown
+
+
+def test_bad_url(databases: Connect, rds: RdsEmulator) -> None:
+    """What is no URL of a storage is refused at create_engine."""
+    with pytest.raises(ConfigError, match="rds_iam_rate_storage"):
+        databases(rds.url(rds_iam_rate_storage="http://cache"))

@@ -1,0 +1,132 @@
+"""The server that a fleet shares: how it is reached, what it may be, and what it must not print."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from redis_support import Server, encrypted, pass_through
+
+from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.fleet import SharedPace
+from sqlalchemy_rds_iam.storage import storage
+
+pytest_plugins = ["redis_fixtures"]
+
+SECRET = "s3cr3t/pw@x"
+QUOTED = "s3cr3t%2Fpw%40x"
+
+
+@pytest.mark.parametrize("rules", [f">{SECRET} -@all", ">another ~* +@all"])
+def test_without_permission(server: Server, said: Any, caplog: Any, rules: str) -> None:
+    """A server that refuses is as one that is down, and no password is ever shown."""
+    user = f"user{len(rules)}"
+    server.admin.execute_command("ACL", "SETUSER", user, "on", *rules.split())
+    url = server.url.replace("//", f"//{user}:{QUOTED}@")
+    pace = SharedPace(200, storage(url), "db")
+    for _ in range(3):
+        pass_through(pace, inline=True)
+    assert said() == ["WARNING"]
+    shown = caplog.text + repr(pace._storage) + repr(Config(rate_storage=url))
+    assert f"rate storage redis://127.0.0.1:{server.port}/0 cannot be used" in shown
+    assert "s3cr3t" not in shown
+
+
+def test_permissions_that_are_enough(server: Server, said: Any) -> None:
+    """A user with the permissions that the documentation lists, and a password, can be used."""
+    rules = f"reset on >{SECRET} ~rds_iam:* +eval +get +set +time"
+    server.admin.execute_command("ACL", "SETUSER", "least", *rules.split())
+    pace = SharedPace(200, storage(server.url.replace("//", f"//least:{QUOTED}@")), "db")
+    pass_through(pace)
+    assert said() == []
+    assert not pace._storage.down
+
+
+def test_the_key_goes_by_itself(server: Server) -> None:
+    """Nothing stays on the server once the last turn has passed."""
+    pace = SharedPace(200, storage(server.url), "db")
+    pass_through(pace, inline=True)
+    time.sleep(0.02)
+    assert server.admin.keys() == []
+
+
+def test_clock_set_back(server: Server) -> None:
+    """Turns further ahead than any can be are no turns: the server's clock was set back."""
+    server.admin.set("rds_iam:db", server.now() + 3_600_000_000)
+    begun = time.time()
+    assert pass_through(SharedPace(200, storage(server.url), "db")) - begun < 1
+
+
+def test_valkey_and_socket(server: Server) -> None:
+    """A URL of Valkey is as good as one of Redis, and so is the file of a socket."""
+    for url in (server.url.replace("redis", "valkey"), f"unix://{server.socket}?db=0"):
+        pace = SharedPace(200, storage(url), "db")
+        before = server.calls("eval")
+        pass_through(pace, inline=True)
+        assert server.calls("eval") == before + 1
+        assert not pace._storage.down
+
+
+async def test_encrypted(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """With TLS, the server has to be the one of the URL, by a CA that is trusted."""
+    async with encrypted(server) as (url, ca):
+        for options, down in (
+            (f"?ssl_ca_certs={ca}", False),
+            ("", True),
+        ):
+            for scheme in ("rediss", "valkeys"):
+                pace = SharedPace(200, storage(url.replace("rediss", scheme) + options), "db")
+                await asyncio.to_thread(pass_through, pace, inline=True)
+                assert pace._storage.down == down
+    assert caplog.text.count("CERTIFICATE_VERIFY_FAILED") == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis:///0",
+        "redis://h:port",
+        f"redis://:{SECRET}@h/0",
+        "redis://app:12#s3cr3t@h",
+        "redis://app:12?s3cr3t@h",
+        "rediss://app:12/s3cr3t@h",
+        "redis:app:s3cr3t@h",
+        "memory://s3cr3t",
+        "postgres://app:s3cr3t@h",
+        "unix://",
+        "",
+    ],
+)
+def test_bad_url(url: str) -> None:
+    """A URL that cannot work is refused, without repeating any of it."""
+    with pytest.raises(ConfigError, match="rds_iam_rate_storage=…: expected memory://, or") as no:
+        Config.take({"rds_iam_rate_storage": url}, {})
+    assert no.value.__cause__ is None
+    assert "s3cr3t" not in f"{no.value}{no.value.__context__!r}"
+
+
+def test_bad_option_of_the_url() -> None:
+    """Options in the URL that the client does not know are refused, and the password not shown."""
+    for option in ("bogus=1", "socket_timeout=soon"):
+        with pytest.raises(ConfigError, match=r"redis://h:1/0: the redis package does not take"):
+            storage(f"redis://:s3cr3t@h:1/0?{option}")
+
+
+def test_package_missing() -> None:
+    """Without the redis package, a shared rate is refused with what to install."""
+    code = (
+        "import sys; sys.modules['redis'] = None\n"
+        "from sqlalchemy_rds_iam.storage import storage\n"
+        "try: storage('redis://h')\n"
+        "except Exception as error: assert 'sqlalchemy-rds-iam[redis]' in str(error), error\n"
+        "else: raise SystemExit('no error')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
