@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -30,6 +31,7 @@ from sqlalchemy_rds_iam.throttling import (
 
 Connect = Callable[..., Database]
 NOW = 1000.0
+FOREVER = float("inf")
 
 
 class Login:
@@ -86,6 +88,15 @@ def test_a_cut_ends_a_burst() -> None:
     assert turn.wait > 0.2
 
 
+@given(later=st.floats(0, 30))
+def test_somebody_comes_after_a_cut(later: float) -> None:
+    """Whoever comes whenever after a cut has a turn, at once if enough time has passed."""
+    pace = Pace(200)
+    pace.throttled(NOW)
+    turn = pace.take(NOW + later, FOREVER)
+    assert (turn is None) == (later > 0.4) or 0.3 < later < 0.4
+
+
 def test_what_is_let_in_may_go_on() -> None:
     """A cut that came before the answers to most logins is put right by them."""
     pace = Pace(200)
@@ -115,13 +126,13 @@ def test_waits_count_on_the_rate_coming_back(queue: int, rate: int) -> None:
     pace = Pace(rate)
     _crowd(pace, NOW)
     pace.throttled(NOW)
-    turns = [pace.take(NOW, float("inf")) for _ in range(queue)]
+    turns = [pace.take(NOW, FOREVER) for _ in range(queue)]
     waits = [turn.wait for turn in turns if turn is not None]
     assert len(waits) == queue
     assert waits == sorted(waits)
     for turn in turns:
         assert turn is not None
-        later = pace.call(turn, NOW + turn.wait, float("inf"))
+        later = pace.call(turn, NOW + turn.wait, FOREVER)
         assert later is None or later.wait < 0.02 / rate
 
 
@@ -243,42 +254,47 @@ def test_what_rds_proxy_says(text: str, throttled: bool) -> None:
 
 
 @pytest.fixture
-def competing(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Refuse two logins as RDS Proxy does when it throttles; the users whom it met."""
+def competing(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Refuse two logins as RDS Proxy does when it throttles; when it did so."""
     rds.gateway.ceiling = 1000
-    judge, met = rds.gateway._authenticate, []
+    judge, times = rds.gateway._authenticate, list[float]()
 
     async def throttle(user: str, password: bytes) -> None:
-        if len(met) < 2:
-            met.append(user)
+        if len(times) < 2:
+            times.append(time.monotonic())
             raise _RefusedError(
                 "53300", "The IAM authentication failed because of too many competing requests."
             )
         await judge(user, password)
 
     monkeypatch.setattr(rds.gateway, "_authenticate", throttle)
-    yield met
+    yield times
     rds.gateway.ceiling = None
 
 
 @pytest.mark.timing
-def test_rds_proxy_throttles(connect: Connect, competing: list[str]) -> None:
-    """Where the server says that it throttles, even the first login of all is tried again."""
+def test_rds_proxy_throttles(
+    connect: Connect, competing: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the server says so, even the first login of all is tried again, after a pause."""
     database = connect(poolclass=NullPool)
+    database.connector._tokens._reload_pause = 0.0
     assert database.scalar("select 1") == 1
-    assert competing == ["app", "app"]
+    first, second = competing
+    assert second - first >= SHORTEST_PAUSE / 2
+    assert "reloading AWS credentials" not in caplog.text
     [(_, _, pace)] = database.connector._targets.values()
     assert pace.cuts >= 1
     assert pace.throttles >= 2
 
 
-def test_rds_proxy_throttles_with_retries_off(connect: Connect, competing: list[str]) -> None:
+def test_rds_proxy_throttles_with_retries_off(connect: Connect, competing: list[float]) -> None:
     """With rds_iam_throttle_retry=off its words reach the application, without a note of ours."""
     database = connect(options={"rds_iam_throttle_retry": "off"}, poolclass=NullPool)
     error = database.raises(Exception)
     assert "too many competing requests" in str(error)
     assert not getattr(error, "__notes__", [])
-    assert competing == ["app"]
+    assert len(competing) == 1
 
 
 @pytest.mark.timing
