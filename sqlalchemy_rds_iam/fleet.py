@@ -62,6 +62,8 @@ class SharedPace(Pace):
         clock: the monotonic clock of the times that are handed in.
     """
 
+    _lull = 0.0  # turns that are reserved come evenly from the first
+
     def __init__(
         self,
         rate: int,

@@ -25,6 +25,17 @@ HEADROOM = 1.03
 """How much more than its share of a second each turn takes. It pays for the burst, and for logins
 that begin evenly and arrive in waves."""
 
+BURST = 0.02
+"""Seconds' worth of turns that may be taken at once, as by a pool that is filled."""
+
+LULL = 0.02
+"""Seconds of nothing before a queue moves: the logins of the burst before it arrive late, and their
+second would hold too many."""
+
+CATCH_UP = 0.01
+"""The longest hold-up, in seconds, that a queue makes up for. After a longer one the logins that
+were on their way arrive together."""
+
 CUT = 0.9
 """The rate after a throttled login, as a share of what was let in during the last second."""
 
@@ -76,13 +87,15 @@ class Pace:
         cuts: how often that has cut the rate.
     """
 
+    _lull = LULL
+
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self.throttles = self.cuts = 0
         self._lock = threading.Lock()
         self._full = self._speed = rate / HEADROOM
         # A second can hold these and what flows in meanwhile.
-        self._burst = self._tokens = max(1.0, rate - self._full)
+        self._burst = self._tokens = max(1.0, BURST * rate)
         self._filled_at = 0.0
         self._cut_at = float("-inf")
         self._let_in: deque[float] = deque(maxlen=rate)
@@ -119,7 +132,11 @@ class Pace:
             if wait <= 0:
                 self._spend()
                 return None
+            lull = 0.0 if ahead else self._lull * self._speed
+            self._tokens -= lull
+            wait = self._wait(ahead + 1, now)
             if now + wait > latest:
+                self._tokens += lull
                 raise Crowd(ahead, wait)
             self._issued += 1
             return Turn(self._issued, wait)
@@ -141,6 +158,8 @@ class Pace:
         with self._lock:
             if self._deserted(now):
                 self._gone = max(self._gone, turn.number - 1)
+            if self._tokens > 1 + CATCH_UP * self._full:
+                self._tokens = 1.0
             ahead = self._ahead(turn.number, now)
             wait = self._wait(ahead + 1, now)
             if wait > _ROUNDING:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlalchemy_rds_iam.pacing import CUT_PAUSE, HEADROOM, Crowd, Pace, Turn
+from sqlalchemy_rds_iam.pacing import CUT_PAUSE, HEADROOM, LULL, Crowd, Pace, Turn
 
 FOREVER = float("inf")
 
@@ -122,8 +122,9 @@ def test_a_storm_takes_no_longer_than_it_has_to(rate: int) -> None:
     crew.run()
     assert crew.order == list(range(10 * rate))
     assert crew.starts[0] == 1000
-    assert crew.starts[-1] - 1000 <= 10 * HEADROOM
-    assert _most(crew.starts) <= rate
+    assert crew.starts[-1] - 1000 <= 10 * HEADROOM + LULL
+    # Logins may be so much later than they began, some more than others.
+    assert _most(crew.starts, window=1 + LULL) <= rate
 
 
 def test_a_small_burst_is_free() -> None:
@@ -165,6 +166,16 @@ def test_whoever_never_comes_back() -> None:
     last = turns[-1]
     assert last is not None
     assert pace.call(last, 1000.0 + last.wait, FOREVER) is None
+
+
+@pytest.mark.parametrize(("held_up", "at_once"), [(0.008, 2), (0.1, 1)])
+def test_a_queue_that_was_held_up(held_up: float, at_once: int) -> None:
+    """A short hold-up is made up for; after a long one the queue goes on evenly."""
+    pace = Pace(200)
+    turns = [turn for _ in range(40) if (turn := pace.take(1000.0, FOREVER))]
+    now = 1000.0 + turns[0].wait + held_up
+    gone = [pace.call(turn, now, FOREVER) is None for turn in turns[:10]]
+    assert gone == [True] * at_once + [False] * (10 - at_once)
 
 
 def test_frozen_process() -> None:
