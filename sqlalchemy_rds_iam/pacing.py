@@ -29,8 +29,8 @@ BURST = 0.02
 """Seconds' worth of turns that may be taken at once, as by a pool that is filled."""
 
 LULL = 0.02
-"""Seconds of nothing before a queue moves: the logins of the burst before it arrive late, and their
-second would hold too many."""
+"""Seconds of nothing between a burst and the queue behind it: the logins of the burst arrive late,
+and their second would hold too many."""
 
 CATCH_UP = 0.01
 """The longest hold-up, in seconds, that a queue makes up for. After a longer one the logins that
@@ -96,6 +96,7 @@ class Pace:
         self._full = self._speed = rate / HEADROOM
         # A second can hold these and what flows in meanwhile.
         self._burst = self._tokens = max(1.0, BURST * rate)
+        self._rested = True
         self._filled_at = 0.0
         self._cut_at = float("-inf")
         self._let_in: deque[float] = deque(maxlen=rate)
@@ -132,12 +133,13 @@ class Pace:
             if wait <= 0:
                 self._spend()
                 return None
-            lull = 0.0 if ahead else self._lull * self._speed
+            lull = self._lull * self._speed if self._rested else 0.0
             self._tokens -= lull
             wait = self._wait(ahead + 1, now)
             if now + wait > latest:
                 self._tokens += lull
                 raise Crowd(ahead, wait)
+            self._rested = False
             self._issued += 1
             return Turn(self._issued, wait)
 
@@ -233,8 +235,9 @@ class Pace:
                 self._speed = min(speed + passed * REGAIN * self._full, self._full)
                 speed = (speed + self._speed) / 2
             tokens += passed * speed
-            if tokens > self._burst:  # noqa: PLR1730  (min() takes longer)
+            if tokens > self._burst:
                 tokens = self._burst
+                self._rested = True
             self._tokens = tokens
         return tokens
 

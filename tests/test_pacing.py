@@ -127,6 +127,20 @@ def test_a_storm_takes_no_longer_than_it_has_to(rate: int) -> None:
     assert _most(crew.starts, window=1 + LULL) <= rate
 
 
+@pytest.mark.parametrize("latency", [0.0, 0.001, 0.004])
+def test_one_after_the_other(latency: float) -> None:
+    """Whoever connects again and again gets nearly the full rate, without any company."""
+    pace, now, gone = Pace(200), 1000.0, 0
+    while now < 1010.0:
+        turn = pace.take(now, FOREVER)
+        while turn is not None:
+            now += turn.wait
+            turn = pace.call(turn, now, FOREVER)
+        now += latency
+        gone += 1
+    assert gone >= 10 * 200 / HEADROOM * 0.99
+
+
 def test_a_small_burst_is_free() -> None:
     """A pool that opens a few connections at once waits for none of them, again and again."""
     pace = Pace(200)
