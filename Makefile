@@ -5,6 +5,10 @@ PYTHON ?= python3
 # What pip has to say about itself is no news here.
 PIP_FLAGS := --quiet --disable-pip-version-check
 
+# A process for each core, each with an emulator of its own, and a file of tests never split. Four at
+# most: beyond that, what depends on the clock waits for its turn.
+SUITE := -m pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .PHONY: help demo test check bench soak floor clean
 .DEFAULT_GOAL := help
 
@@ -15,21 +19,19 @@ demo: .venv/installed  ## the whole story on this machine, without AWS, in ten s
 	@.venv/bin/rds-iam demo
 
 test: .venv/installed .venv-floor/installed  ## the suite on current and on floor versions
-	.venv/bin/python -m pytest --quiet
-	.venv-floor/bin/python -m pytest --quiet
+	.venv/bin/python $(SUITE)
+	.venv-floor/bin/python $(SUITE)
 
 floor: .venv-floor/installed  ## the suite on the oldest supported versions, without aiobotocore
-	.venv-floor/bin/python -m pytest --quiet
+	.venv-floor/bin/python $(SUITE)
 
 check: .venv/installed  ## formatting, lint and types
 	.venv/bin/python -m ruff format --check --quiet .
 	.venv/bin/python -m ruff check --quiet .
 	.venv/bin/python -m mypy --strict
 
-bench: .venv/installed  ## what a connect costs, and that no event loop stalls
-	.venv/bin/python benchmarks/listener.py
-	.venv/bin/python benchmarks/loop_stall.py
-	.venv/bin/python benchmarks/connect_cost.py
+bench: .venv/installed  ## every benchmark in ten minutes; results and charts in benchmarks/results
+	@.venv/bin/python benchmarks/everything.py
 
 # Seconds, each of which brings some 60 connects; what has to grow to be seen takes minutes.
 SOAK_SECONDS ?= 1200

@@ -13,6 +13,7 @@ import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
+from emulator_support import MODELS
 
 from sqlalchemy_rds_iam.testing.aws import AwsEndpoints
 from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities
@@ -113,14 +114,17 @@ async def call_sts(
         "aws_access_key_id": key.access_key,
         "aws_secret_access_key": key.secret_key,
         "aws_session_token": key.session_token,
+        "verify": False,  # there is no TLS: aiobotocore reads the CA bundle for each client
     }
+    session = AioSession() if is_async else botocore.session.Session()
+    session.register_component("data_loader", MODELS)
     if is_async:
         config = AioConfig(**settings)
-        async with AioSession().create_client("sts", config=config, **where) as client:
+        async with session.create_client("sts", config=config, **where) as client:
             return await getattr(client, operation)(**arguments)
 
     def perform() -> Any:
-        client = botocore.session.Session().create_client("sts", config=Config(**settings), **where)
+        client = session.create_client("sts", config=Config(**settings), **where)
         with closing(client):
             return getattr(client, operation)(**arguments)
 

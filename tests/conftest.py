@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trustme
+from hypothesis import settings
 from sqlalchemy import URL, make_url
 from worlds import WORLDS, Database
 
@@ -17,6 +18,10 @@ from sqlalchemy_rds_iam import plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
+
+# A machine that has other things to do is no reason for a test to fail.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True, scope="session")

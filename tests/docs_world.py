@@ -219,7 +219,7 @@ class World:
         def note(connection: Connection) -> None:
             self._used.add(connection.engine)
 
-        with self._patch.context() as patch:
+        with _collected(), self._patch.context() as patch:
             patch.setattr(DefaultDialect, "connect", connect)
             patch.setattr(socket, "getaddrinfo", self.resolve)
             patch.chdir(self._directory)
@@ -235,8 +235,20 @@ class World:
                         engine.dispose()
                 for gateway in self._gateways.values():
                     self._rds._call(gateway.stop())
-        # What a document leaves open is to be seen here and not in another test.
+
+
+@contextmanager
+def _collected() -> Iterator[None]:
+    """What the block leaves open is to be seen at its end and not in another test.
+
+    What there was before is not looked at: that would take longer than most examples.
+    """
+    gc.freeze()
+    try:
+        yield
         gc.collect()
+    finally:
+        gc.unfreeze()
 
 
 async def _connect(engine: AsyncEngine) -> None:

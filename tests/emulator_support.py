@@ -6,14 +6,19 @@ import ssl
 from functools import cache
 from typing import Any
 
+import botocore.loaders
 import botocore.session
 
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator, SignedEndpoint
+
+# The models say the same to every session, and reading them takes longer than most tests.
+MODELS = botocore.loaders.create_loader()
 
 
 @cache
 def _rds_client(access_key: str, secret_key: str, session_token: str | None, region: str) -> Any:
     session = botocore.session.Session()
+    session.register_component("data_loader", MODELS)
     session.set_credentials(access_key, secret_key, session_token)
     return session.create_client("rds", region_name=region)
 

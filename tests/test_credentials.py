@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import botocore.utils
 import pytest
 from sqlalchemy.pool import NullPool
 from worlds import Database
@@ -106,8 +107,10 @@ def test_outage_then_recovery(
     drivername: str,
     is_async: bool,
     way: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While the endpoint is down the error names it; once it is back, no restart is needed."""
+    monkeypatch.setattr(botocore.utils.ContainerMetadataFetcher, "SLEEP_TIME", 0)
     container.fail("garbage")
     url = rds.url(drivername, rds_iam_credentials=way, rds_iam_failure_ttl="0")
     database = databases(url, is_async=is_async)

@@ -88,7 +88,7 @@ def test_authentication_may_be_slow(rds: RdsEmulator) -> None:
 async def test_slower_than_the_deadline_is_cancelled(rds: RdsEmulator) -> None:
     """Past login_timeout the server says so itself, as PostgreSQL does."""
     rds.gateway.auth_delay = 5
-    timeout, rds.gateway.login_timeout = rds.gateway.login_timeout, 0.05
+    timeout, rds.gateway.login_timeout = rds.gateway.login_timeout, 0.2
     try:
         with pytest.raises(asyncpg.QueryCanceledError, match="authentication due to timeout"):
             await asyncpg.connect(**with_context(rds, "ssl"))

@@ -44,8 +44,9 @@ def asked(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, s
 
 
 @pytest.fixture
-def app(rds: RdsEmulator) -> Principal:
-    """The role that the tests assume."""
+def app(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Principal:
+    """The role that the tests assume; whom it trusts is forgotten after each."""
+    monkeypatch.setattr(rds.aws.sts, "_trusted", {})
     return rds.identities.role("app")
 
 
@@ -141,7 +142,6 @@ def test_permission_given_at_last(
     assert "trust policy" in str(database.raises(CredentialsError))
     rds.aws.sts.trust(app, rds.key.principal)
     assert database.scalar("select 1") == 1
-    rds.aws.sts._trusted.clear()
 
 
 def test_on_top_of_a_container(
@@ -185,7 +185,6 @@ def test_on_top_of_a_session(
     )
     assert database.scalar("select 1") == 1
     assert _who(rds) == app.arn
-    rds.aws.sts._trusted.clear()
 
 
 def test_keys_underneath_replaced(
