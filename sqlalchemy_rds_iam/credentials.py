@@ -70,6 +70,20 @@ def ambient_region(config: Config, environ: Mapping[str, str] = os.environ) -> s
     return parser.get(section, "region", fallback=None)
 
 
+def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials | None:
+    """The keys in the environment, as botocore's first provider finds them, but without botocore.
+
+    Importing it is most of a cold start, and AWS Lambda, where that counts, puts keys there. None
+    if there are none, or if there is more to it than two keys and a session token.
+    """
+    more = ("AWS_CREDENTIAL_EXPIRATION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+    access_key, secret_key = map(environ.get, ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    if not access_key or not secret_key or any(map(environ.get, more)):
+        return None
+    session_token = environ.get("AWS_SECURITY_TOKEN") or environ.get("AWS_SESSION_TOKEN") or None
+    return Credentials(access_key, secret_key, session_token, expires_at=None, provider="env")
+
+
 def is_async_session(session: Any) -> bool:
     """Whether this is an aiobotocore (or aioboto3) session, told without importing aiobotocore."""
     return any(
@@ -110,6 +124,8 @@ class AwsSource:
         Raises:
             CredentialsError: there are none, or their provider failed.
         """
+        if plain := self._plain():
+            return plain
         # A fresh botocore session is not safe for threads: 20 of them load every provider 20 times.
         with self._lock:
             if reload:
@@ -139,6 +155,8 @@ class AwsSource:
             self._prepared = None
         if self._given is not None or self._prepared is not None or loop in self._by_loop:
             return
+        if self._plain():
+            return
         try:
             self._prepared = aiobotocore_session(self._profile, asks_sts=self._sts)
             return  # noqa: TRY300
@@ -152,6 +170,8 @@ class AwsSource:
         Raises:
             CredentialsError: there are none, or their provider failed.
         """
+        if plain := self._plain():
+            return plain
         loop = asyncio.get_running_loop()
         provider = self._by_loop.get(loop)
         try:
@@ -167,6 +187,12 @@ class AwsSource:
             if outdated(error):
                 self._by_loop.pop(loop, None)
         raise explained
+
+    def _plain(self) -> Credentials | None:
+        """Credentials that take no session, as neither a profile nor a role is asked for."""
+        if self._profile is None and self._given is None and self._role is None:
+            return from_environment()
+        return None
 
     @property
     def _sts(self) -> bool:
