@@ -15,7 +15,7 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
-from sqlalchemy_rds_iam.testing import opening, wire
+from sqlalchemy_rds_iam.testing import opening, reuse, wire
 from sqlalchemy_rds_iam.testing.backend import Backend
 from sqlalchemy_rds_iam.testing.ceiling import Ceiling
 from sqlalchemy_rds_iam.testing.identities import Identities
@@ -31,7 +31,9 @@ logger = logging.getLogger("sqlalchemy_rds_iam.testing")
 # Tokens with the longest session tokens stay well below; what is longer is none.
 MAX_TOKEN = 16 * 1024
 
-_BACKLOG = 1024
+# As many as Linux allows. A client that the kernel has greeted but has no room for waits for
+# retransmissions, some minutes at worst.
+_BACKLOG = 4096
 # The longest password message the real server reads (PG_MAX_AUTH_TOKEN_LENGTH).
 _MAX_PASSWORD = 65_535
 _ACCEPT_PAUSE = 0.05
@@ -61,6 +63,7 @@ class Gateway:
         clock_offset: Seconds by which the database's clock is ahead of everybody else's.
         certificate: The TLS context that is served; see `Certificates` for bad ones.
         login_timeout: Seconds a client may take from connecting to its token.
+        reuse_sessions: Let server sessions serve one client after another, as RDS Proxy does.
     """
 
     def __init__(
@@ -79,8 +82,10 @@ class Gateway:
         self.certificate = certificate
         self.ceiling = ceiling
         self.login_timeout = login_timeout
+        self.reuse_sessions = False
         self._valid_certificate = certificate
         self._backend = backend
+        self._sessions = reuse.Sessions(backend)
         self._roles = roles
         self._endpoint = endpoint
         self._identities = identities
@@ -129,6 +134,7 @@ class Gateway:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._sessions.close()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -151,12 +157,14 @@ class Gateway:
 
     async def _serve(self, sock: socket.socket) -> None:
         client: Client | None = None
-        server: Stream | None = None
+        server: Stream | reuse.Session | None = None
         try:
             async with asyncio.timeout(self.login_timeout):
                 client = await opening.receive(sock, None if self.decline_tls else self.certificate)
                 server = await self._admit(client)
-            if server is not None:
+            if isinstance(server, reuse.Session):
+                await reuse.relay((client.reader, client.writer), server)
+            elif server is not None:
                 await relay((client.reader, client.writer), server)
         except _RefusedError as refused:
             assert client is not None
@@ -168,13 +176,15 @@ class Gateway:
             logger.debug("a connection ended before it was a session: %r", failure)
         finally:
             writers = [client.writer] if client is not None else []
+            if isinstance(server, reuse.Session):
+                server = None if self._sessions.leave(server) else server.stream
             writers += [server[1]] if server is not None else []
             # First of all, as a cancellation that comes now ends what gather() has not begun.
             for writer in writers:
                 writer.close()
             await asyncio.gather(*(opening.close(writer) for writer in writers))
 
-    async def _admit(self, client: Client) -> Stream | None:
+    async def _admit(self, client: Client) -> Stream | reuse.Session | None:
         """Take `client` to a session on the real server; None if it only wanted to cancel."""
         if wire.code(client.packet) == wire.CANCEL_REQUEST:
             await self._cancel(client.packet)
@@ -245,7 +255,14 @@ class Gateway:
         token = password.removesuffix(b"\0").decode(errors="replace")
         return verify(token, user, self._endpoint, self._identities, now)
 
-    async def _open_session(self, client: Client, startup: wire.Startup) -> Stream:
+    async def _open_session(self, client: Client, startup: wire.Startup) -> Stream | reuse.Session:
+        if self.reuse_sessions:
+            try:
+                session, welcome = await self._sessions.open(startup)
+            except FAILURES:
+                raise _RefusedError(*_NOT_ACCEPTING) from None
+            client.writer.write(welcome)
+            return session
         try:
             server = await self._backend.connect()
         except OSError:
@@ -264,7 +281,7 @@ class Gateway:
         """Pass on a CancelRequest: the client holds the key the real server gave it."""
         reader, writer = await self._backend.connect()
         try:
-            writer.write(wire.packet(packet))
+            writer.write(wire.packet(self._sessions.real_key(packet)))
             # The server answers by closing; only then may the client take it as done.
             await reader.read()
         finally:
