@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-import time
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 from sqlalchemy.engine import Dialect
@@ -41,7 +41,7 @@ class Connector:
     def __init__(
         self, config: Config, driver: Driver, tokens: IdentityTokens, waits: Waits
     ) -> None:
-        self._config = config
+        self._config, self._timeout = config, config.timeout
         self._driver = driver
         self._tokens, self._waits = tokens, waits
         self._supply = Supply(config, tokens, waits)
@@ -87,8 +87,8 @@ class Connector:
         cparams: dict[str, Any],
     ) -> DBAPIConnection:
         key = cparams.get("host"), cparams.get("port"), cparams.get("user")
-        began = time.monotonic()
-        deadline = began + self._config.timeout
+        began = monotonic()
+        deadline = began + self._timeout
         settled = self._targets.get(key) or self._look_up(key, cparams, deadline)
         target, slot, pace = settled
         if target.own_ca is not None and not target.own_ca.is_current():
@@ -105,24 +105,20 @@ class Connector:
                 attempts = attempts or Attempts(began, deadline)
                 token = self._queue(pace, slot, attempts)
             try:
-                # Copies, as another attempt starts from what the first one was given.
-                connection = self._connect(
-                    dialect,
-                    record,
-                    list(cargs),
-                    {**cparams, **arguments, "password": token.password},
-                )
+                # A copy, as another attempt starts from what the first one was given.
+                given = {**cparams, **arguments, "password": token.password}
+                if len(dialect.dispatch.do_connect) == 1:
+                    connection = dialect.connect(*cargs, **given)
+                else:
+                    connection = self._connect(dialect, record, list(cargs), given)
                 break
             except Exception as error:
                 attempts = attempts or Attempts(began, deadline)
-                if self._names is not None:
-                    self._names.doubt(cparams["host"])
-                again = self._failed(error, attempts, settled, token, now)
+                again = self._failed(error, cparams["host"], attempts, settled, token, used_at=now)
                 if again is None:
-                    explain_certificate(error, cparams["host"], target.host)
                     raise
                 token = again
-        slot.accepted_at = time.monotonic()
+        slot.accepted_at = monotonic()
         if pace is not None:
             pace.accepted(slot.accepted_at)
         if not token.accepted:
@@ -131,7 +127,7 @@ class Connector:
 
     def _addressed(self, name: str, target: Target, deadline: float) -> dict[str, Any]:
         """The arguments with addresses, for libpq to check the certificate for another name."""
-        addresses = self._waits.resolve(name, deadline - time.monotonic())
+        addresses = self._waits.resolve(name, deadline - monotonic())
         # libpq tries the addresses in turn and wants a host for each.
         hosts = ",".join([target.host.host] * len(addresses))
         return {**target.arguments, "host": hosts, "hostaddr": ",".join(addresses)}
@@ -140,24 +136,24 @@ class Connector:
         """Wait for the turn of this connect; the token to use when it has come."""
         deadline = attempts.deadline
         if self._config.throttle_retry:
-            while seconds := attempts.head_start(slot, time.monotonic()):
+            while seconds := attempts.head_start(slot, monotonic()):
                 self._waits.sleep(seconds)
         turn = None
         try:
-            turn = pace.take(time.monotonic(), deadline)
+            turn = pace.take(monotonic(), deadline)
             while True:
-                if (work := pace.lead(time.monotonic())) is not None:
+                if (work := pace.lead(monotonic())) is not None:
                     self._waits.start(work)
                 if turn is None:
                     break
                 self._waits.sleep(turn.wait)
-                turn = pace.call(turn, time.monotonic(), deadline)
+                turn = pace.call(turn, monotonic(), deadline)
         except Crowd as crowd:
             if turn is not None:
                 pace.give_back()
             attempts.give_up(slot)
             raise WaitTimeout(
-                f"no turn to connect to {slot.endpoint} within {self._config.timeout:g} s "
+                f"no turn to connect to {slot.endpoint} within {self._timeout:g} s "
                 f"(rds_iam_timeout): {crowd.waiting} connects come before this one, at "
                 f"{pace.current_rate:.0f} a second (rds_iam_connect_rate={pace.rate}); "
                 f"{attempts.throttled} logins of this one were refused, as if throttled. Keep "
@@ -171,12 +167,22 @@ class Connector:
         return slot.fresh(self._clock()) or self._supply.obtain(slot, deadline)
 
     def _failed(
-        self, error: Exception, attempts: Attempts, settled: Settled, token: Token, used_at: float
+        self,
+        error: Exception,
+        dialled: Any,
+        attempts: Attempts,
+        settled: Settled,
+        token: Token,
+        *,
+        used_at: float,
     ) -> Token | None:
         """A token for another attempt; None if `error`, with a note, is what the caller gets."""
         target, slot, pace = settled
+        if self._names is not None:
+            self._names.doubt(dialled)
         throttled = is_throttled(error)
         if not throttled and not is_refusal(error):
+            explain_certificate(error, dialled, target.host)
             return None
         again = self._once_more(attempts, slot, pace, token, used_at, throttled=throttled)
         if again is None and not throttled:
@@ -203,13 +209,13 @@ class Connector:
     ) -> Token | None:
         """A token for another attempt after a refusal; None if the refusal is the answer."""
         patient = pace is not None and self._config.throttle_retry
-        if not throttled and attempts.doubt(slot, time.monotonic(), patient=patient):
+        if not throttled and attempts.doubt(slot, monotonic(), patient=patient):
             found = self._supply.replace(slot, token, used_at, attempts.deadline)
             if found is not None:
                 return found
         if pace is None or not patient:
             return None
-        retry = attempts.again(slot, pace, time.monotonic(), certain=throttled)
+        retry = attempts.again(slot, pace, monotonic(), certain=throttled)
         if retry is None:
             return None
         if retry.slowed:
@@ -229,7 +235,7 @@ class Connector:
             return settled
         if names is None or not is_alias(alias):
             return self._settle(cparams)
-        remaining = deadline - time.monotonic()
+        remaining = deadline - monotonic()
 
         def look_up() -> Settled:
             name = names.look_up(alias, remaining, self._config.failure_ttl)
@@ -249,10 +255,9 @@ class Connector:
         SQLAlchemy offers no way to try a failed connect again, so it has to happen in here.
         """
         listeners = dialect.dispatch.do_connect
-        if len(listeners) > 1:
-            later = itertools.dropwhile(lambda listener: listener is not self.listener, listeners)
-            for listener in itertools.islice(later, 1, None):
-                connection: DBAPIConnection | None = listener(dialect, record, cargs, cparams)
-                if connection is not None:
-                    return connection
+        later = itertools.dropwhile(lambda listener: listener is not self.listener, listeners)
+        for listener in itertools.islice(later, 1, None):
+            connection: DBAPIConnection | None = listener(dialect, record, cargs, cparams)
+            if connection is not None:
+                return connection
         return dialect.connect(*cargs, **cparams)

@@ -111,11 +111,19 @@ class Pace:
     def go(self, now: float) -> bool:
         """Take a turn if that means no waiting. Returns whether to go."""
         with self._lock:
-            tokens = self._fill(now) - 1
-            if tokens < self._issued - self._gone:
-                return False
-            self._tokens = tokens
-            return True
+            passed = now - self._filled_at
+            if self._speed == self._full and passed > 0:
+                # As `_fill` does, whose call is a tenth of what a connect pays for all of this.
+                self._filled_at = now
+                tokens = self._tokens + passed * self._full
+                if tokens > self._burst:
+                    tokens = self._burst
+                    self._rested = True
+            else:
+                tokens = self._fill(now)
+            goes = tokens - 1 >= self._issued - self._gone
+            self._tokens = tokens - goes
+            return goes
 
     def take(self, now: float, latest: float) -> Turn | None:
         """Take a turn; None is the signal to go at once.
