@@ -28,9 +28,10 @@ that begin evenly and arrive in waves."""
 BURST = 0.02
 """Seconds' worth of turns that may be taken at once, as by a pool that is filled."""
 
-LULL = 0.02
-"""Seconds of nothing between a burst and the queue behind it: the logins of the burst arrive late,
-and their second would hold too many."""
+CROWDED = 0.1
+LULL = 0.05
+"""A queue of so many seconds' worth of connects stands still for so many seconds, once after a
+burst: among so many the logins of the burst arrive late, and their second would hold too many."""
 
 CATCH_UP = 0.01
 """The longest hold-up, in seconds, that a queue makes up for. After a longer one the logins that
@@ -141,13 +142,14 @@ class Pace:
             if wait <= 0:
                 self._spend()
                 return None
-            lull = self._lull * self._speed if self._rested else 0.0
+            crowded = ahead >= int(CROWDED * self.rate)
+            lull = self._lull * self._speed if crowded and self._rested else 0.0
             self._tokens -= lull
             wait = self._wait(ahead + 1, now)
             if now + wait > latest:
                 self._tokens += lull
                 raise Crowd(ahead, wait)
-            self._rested = False
+            self._rested = self._rested and not crowded
             self._issued += 1
             return Turn(self._issued, wait)
 

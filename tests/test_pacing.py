@@ -124,7 +124,7 @@ def test_a_storm_takes_no_longer_than_it_has_to(rate: int) -> None:
     assert crew.starts[0] == 1000
     assert crew.starts[-1] - 1000 <= 10 * HEADROOM + LULL
     # Logins may be so much later than they began, some more than others.
-    assert _most(crew.starts, window=1 + LULL) <= rate
+    assert _most(crew.starts, window=1.02) <= rate
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.001, 0.004])
@@ -151,14 +151,14 @@ def test_a_small_burst_is_free() -> None:
 def test_no_turn_in_time() -> None:
     """Who could not begin in time is told how many wait, and does not lengthen the queue."""
     pace = Pace(10)
-    turns = [pace.take(1000.0, 1002.0) for _ in range(20)]
+    turns = [pace.take(1000.0, 1002.0) for _ in range(19)]
     assert turns[0] is None
     for _ in range(1000):
         with pytest.raises(Crowd) as caught:
             pace.take(1000.0, 1002.0)
-    assert caught.value.waiting == 19
-    assert 2.0 < caught.value.seconds < 2.1
-    assert pace.take(1000.1, 1002.2) is not None
+    assert caught.value.waiting == 18
+    assert 2.0 < caught.value.seconds < 2.1 + LULL
+    assert pace.take(1000.1, 1002.2 + LULL) is not None
 
 
 def test_a_turn_given_back_is_used() -> None:
@@ -187,7 +187,9 @@ def test_a_queue_that_was_held_up(held_up: float, at_once: int) -> None:
     """A short hold-up is made up for; after a long one the queue goes on evenly."""
     pace = Pace(200)
     turns = [turn for _ in range(40) if (turn := pace.take(1000.0, FOREVER))]
-    now = 1000.0 + turns[0].wait + held_up
+    first = pace.call(turns[0], 1000.0 + turns[0].wait, FOREVER)  # the queue has grown meanwhile
+    assert first is not None
+    now = 1000.0 + turns[0].wait + first.wait + held_up
     gone = [pace.call(turn, now, FOREVER) is None for turn in turns[:10]]
     assert gone == [True] * at_once + [False] * (10 - at_once)
 
@@ -242,7 +244,7 @@ def test_cut_again_and_again(rate: int) -> None:
 def test_a_cut_that_leaves_no_time() -> None:
     """Who waits when the rate is cut, and then cannot begin in time, is told."""
     pace = Pace(10)
-    turns = [pace.take(1000.0, 1002.0) for _ in range(20)]
+    turns = [pace.take(1000.0, 1002.0) for _ in range(19)]
     last = turns[-1]
     assert last is not None
     pace.throttled(1000.04)
