@@ -12,7 +12,7 @@ from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.flights import Flight
 from sqlalchemy_rds_iam.signing import Token
-from sqlalchemy_rds_iam.tokens import IdentityTokens, Slot
+from sqlalchemy_rds_iam.tokens import Answer, IdentityTokens, Slot
 from sqlalchemy_rds_iam.waits import Waits
 
 _TURN = 1.0
@@ -59,13 +59,22 @@ class Supply:
             return answer and answer.token
         logger.warning("token for %s refused; reloading AWS credentials", slot.endpoint)
         try:
-            if answer.flight is not None:
-                if answer.lead:
-                    self._launch(answer.flight)
-                self._wait(answer.flight, deadline)
+            self._see_through(answer, deadline)
             return self.obtain(slot, deadline)
         except RdsIamError:
             return None  # the refusal is what the caller has to see; the outage is in the log
+
+    def _see_through(self, answer: Answer, deadline: float) -> None:
+        """Wait until a flight has ended, or nobody is going to end it."""
+        flight = answer.flight
+        if flight is None:
+            return
+        if answer.lead:
+            self._launch(flight)
+        while True:
+            self._wait(flight, deadline)
+            if flight.future.done() or flight.lost(self._tokens.clock()):
+                return
 
     def _launch(self, flight: Flight) -> None:
         try:

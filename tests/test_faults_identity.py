@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from faults_support import LIFE, Clock, Provider, settle
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import CredentialsError
+from sqlalchemy_rds_iam import CredentialsError, supply
+from sqlalchemy_rds_iam.credentials import AwsSource
 from sqlalchemy_rds_iam.lifetimes import LONGEST_PAUSE, SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
@@ -70,6 +72,36 @@ def test_keys_replaced(
     for _ in range(3):
         assert database.scalar("select 1") == 1
     assert _granted(rds) == [True, False, True, True, True]
+
+
+def test_keys_that_take_their_time(
+    open_database: Callable[..., Database],
+    keys: Any,
+    clock: Clock,
+    rds: RdsEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A refused login waits for new keys as long as it takes, not just for a moment."""
+    old, new = (rds.identities.issue(rds.key.principal) for _ in range(2))
+    keys.hold(old)
+    database = open_database(poolclass=NullPool)
+    assert database.scalar("select 1") == 1
+    keys.hold(new)
+    old.revoked = True
+    clock.offset += SHORTEST_PAUSE
+    monkeypatch.setattr(supply, "_TURN", 0.01)
+    for name in ("fetch", "prepare_async"):
+        monkeypatch.setattr(AwsSource, name, _slow(getattr(AwsSource, name)))
+    assert database.scalar("select 1") == 1
+    assert _granted(rds) == [True, False, True]
+
+
+def _slow(work: Callable[..., Any]) -> Callable[..., Any]:
+    def later(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.05)
+        return work(*args, **kwargs)
+
+    return later
 
 
 def test_session_of_unknown_expiry(
