@@ -25,22 +25,20 @@ waiting, for a blocking call or for a machine that did something else.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import charts
+import emulated
 import measure
 
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.signing import Credentials, sign
-from sqlalchemy_rds_iam.testing import RdsEmulator
 
 TARGET = 0.020
 """Seconds that the loop may stand still in a first connect and in a renewal, in the median."""
@@ -48,7 +46,6 @@ TARGET = 0.020
 DRIVERS = ("asyncpg", "psycopg")
 PLUGIN = ("plugin-aiobotocore", "plugin-botocore")
 WAYS = ("no-aws", *PLUGIN, "boto3-recipe")
-PROFILE = "role"
 SHORT_LIFE = 2.0
 LONGEST_RUN = 120.0
 
@@ -66,9 +63,11 @@ def main() -> int:
     given = command.parse_args()
     if given.latency < 0:
         command.error(f"--latency {given.latency}: expected seconds from 0 on")
-    with _account(given.latency) as (rds, environ):
+    with emulated.Emulator() as rds:
+        maximum = rds.maximum(rounds=1)
+        rds.slow_sts(given.latency)
         cases = {
-            f"{driver} {way}": _case(rds, environ, driver, way)
+            f"{driver} {way}": _case(rds, driver, way, given.latency)
             for driver in given.driver or DRIVERS
             for way in given.way or WAYS
         }
@@ -81,78 +80,54 @@ def main() -> int:
         and row["window"] in {"first", "renewal"}
         and row["gap_ms"] >= TARGET * 1e3
     ]
+    results = {
+        "benchmark": "loop_stall",
+        "rounds": given.rounds,
+        "sts_latency_s": given.latency,
+        "emulator_maximum": maximum,
+        "target_ms": TARGET * 1e3,
+        "within_target": not missed,
+        "results": rows,
+    }
     measure.report(
         as_json=given.json,
-        results={
-            "benchmark": "loop_stall",
-            "rounds": given.rounds,
-            "sts_latency_s": given.latency,
-            "target_ms": TARGET * 1e3,
-            "within_target": not missed,
-            "results": rows,
-        },
-        text=_text(rows, missed, given.latency),
+        results=results,
+        text=_text(results, missed),
+        save=given.save,
+        charts={"loop_stall": _chart(rows, given.latency)},
     )
     return measure.TARGET_MISSED if missed else measure.TARGETS_MET
 
 
-@contextmanager
-def _account(latency: float) -> Iterator[tuple[RdsEmulator, dict[str, str]]]:
-    """The emulator with a slow STS, and the environment of a process that must ask it."""
-    with RdsEmulator() as rds, tempfile.TemporaryDirectory() as directory:
-        rds.aws.sts.latency = latency
-        role = rds.identities.role("app")
-        config = Path(directory, "config")
-        config.write_text(
-            f"[profile {PROFILE}]\nrole_arn = {role.arn}\nsource_profile = source\n"
-            f"[profile source]\naws_access_key_id = {rds.key.access_key}\n"
-            f"aws_secret_access_key = {rds.key.secret_key}\n",
-            encoding="utf-8",
-        )
-        foreign = ("AWS_", "PG")
-        environ = {name: v for name, v in os.environ.items() if not name.startswith(foreign)}
-        environ |= rds.environ() | {"AWS_CONFIG_FILE": str(config)}
-        del environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"]
-        yield rds, environ
-
-
 def _case(
-    rds: RdsEmulator, environ: dict[str, str], driver: str, way: str
+    rds: emulated.Emulator, driver: str, way: str, latency: float
 ) -> Callable[[], list[Windows]]:
     def run() -> list[Windows]:
         # Renewed at 2/3 of their life, used to 9/10 of it: the answer has to come in between.
-        renewal = max(6 * rds.aws.sts.latency, 3.0)
+        renewal = max(6 * latency, 3.0)
+        task = {"way": way, "latency": latency}
         if way == "no-aws":
-            return [_process(rds, environ, driver, way, windows=["warm"], lifetime=renewal)]
+            return [_process(rds, driver, task | {"windows": ["warm"], "lifetime": renewal})]
         warm = ["warm"] if way in PLUGIN else []
         return [
-            _process(rds, environ, driver, way, windows=[*warm, "renewal"], lifetime=renewal),
-            _process(rds, environ, driver, way, windows=[*warm, "expired"], lifetime=SHORT_LIFE),
+            _process(rds, driver, task | {"windows": [*warm, name], "lifetime": lifetime})
+            for name, lifetime in (("renewal", renewal), ("expired", SHORT_LIFE))
         ]
 
     return run
 
 
-def _process(
-    rds: RdsEmulator,
-    environ: dict[str, str],
-    driver: str,
-    way: str,
-    *,
-    windows: list[str],
-    lifetime: float,
-) -> Windows:
-    rds.aws.sts.lifetime = lifetime
-    calls = len(rds.aws.sts.records)
-    task = {
-        "url": rds.url(f"postgresql+{driver}").render_as_string(),
-        "way": way,
-        "profile": PROFILE,
-        "endpoint": {"host": rds.endpoint.host, "port": rds.endpoint.port},
+def _process(rds: emulated.Emulator, driver: str, task: dict[str, Any]) -> Windows:
+    rds.start_over(None)
+    rds.lifetime(task["lifetime"])
+    way, windows = task["way"], task["windows"]
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    environ = {name: value for name, value in rds.environ.items() if name not in keys}
+    task = task | {
+        "url": rds.url.set(drivername=f"postgresql+{driver}").render_as_string(),
+        "profile": emulated.PROFILE,
+        "endpoint": rds.signed,
         "token": _token(rds),
-        "latency": rds.aws.sts.latency,
-        "lifetime": lifetime,
-        "windows": windows,
     }
     try:
         done = subprocess.run(
@@ -168,7 +143,7 @@ def _process(
         raise measure.NoResult(f"{driver} {way}: no end after {LONGEST_RUN:g} s") from None
     if done.returncode:
         raise measure.NoResult(f"{driver} {way}: the process failed\n{done.stderr}")
-    calls = len(rds.aws.sts.records) - calls
+    calls = len(rds.sts_calls())
     if way in PLUGIN and calls != len({"renewal", "expired"} & set(windows)) + 1:
         raise measure.NoResult(
             f"{driver} {way}: {calls} calls to STS in the windows first and {windows}, so this "
@@ -178,10 +153,10 @@ def _process(
     return found
 
 
-def _token(rds: RdsEmulator) -> str:
-    signed = rds.endpoint
-    endpoint = Endpoint(signed.host, signed.port, "app", signed.region)
-    key = Credentials(rds.key.access_key, rds.key.secret_key)
+def _token(rds: emulated.Emulator) -> str:
+    signed, environ = rds.signed, rds.environ
+    endpoint = Endpoint(signed["host"], signed["port"], "app", signed["region"])
+    key = Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"])
     return sign(key, endpoint, time.time()).password
 
 
@@ -214,7 +189,19 @@ def _summary(case: str, rounds: list[list[Windows]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _text(rows: list[dict[str, Any]], missed: list[dict[str, Any]], latency: float) -> str:
+def _chart(rows: list[dict[str, Any]], latency: float) -> str:
+    groups: dict[str, dict[str, float]] = {}
+    for row in rows:
+        groups.setdefault(f"{row['driver']} {row['window']}", {})[row["way"]] = row["gap_ms"]
+    return charts.bars(
+        f"The longest gap of the event loop, STS answering after {latency:g} s",
+        charts.Axis("milliseconds", log=True),
+        groups,
+        line=(TARGET * 1e3, f"target {TARGET * 1e3:g} ms"),
+    )
+
+
+def _text(results: dict[str, Any], missed: list[dict[str, Any]]) -> str:
     names = {
         "gap_ms": "median gap",
         "worst_gap_ms": "worst gap",
@@ -232,13 +219,14 @@ def _text(rows: list[dict[str, Any]], missed: list[dict[str, Any]], latency: flo
     rule = f"The loop may stand still for {TARGET * 1e3:g} ms in a first connect and in a renewal"
     return "\n".join(
         (
-            f"Milliseconds, against the emulator, STS answering after {latency:g} s.",
+            f"Milliseconds, STS answering after {results['sts_latency_s']:g} s.",
+            f"The emulator's own maximum: {results['emulator_maximum']:.0f} logins a second.",
             "",
             measure.table(
                 ("driver", "way", "window", *names.values()),
                 [
                     (row["driver"], row["way"], row["window"], *(f"{row[n]:.1f}" for n in names))
-                    for row in rows
+                    for row in results["results"]
                 ],
             ),
             "",

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -37,19 +40,25 @@ _PACKAGES = (
     "psycopg2-binary",
     "asyncpg",
     "pg8000",
+    "uvloop",
+    "redis",
+    "boto3",
+    "aws-advanced-python-wrapper",
 )
+MISSING = "not installed"
 _PROGRESS_SECONDS = 1.0
 
 
 def facts() -> dict[str, Any]:
-    """What the numbers depend on: processors, Python, versions. No names and no paths."""
+    """What the numbers depend on: day, processors, Python, versions. No names and no paths."""
     versions = {}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
-            versions[package] = "not installed"
+            versions[package] = MISSING
     return {
+        "day": datetime.now(UTC).date().isoformat(),
         "cpus": os.cpu_count(),
         "machine": platform.machine(),
         "system": platform.system(),
@@ -96,7 +105,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(head), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     numeric = [
-        all(line[i].lstrip("-").replace(".", "", 1).isdigit() for line in lines[1:])
+        all(not line[i] or line[i].lstrip("-").replace(".", "", 1).isdigit() for line in lines[1:])
         for i in range(len(head))
     ]
     lines.insert(
@@ -125,7 +134,7 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 
 def parser(description: str, *, rounds: int) -> argparse.ArgumentParser:
-    """A command line with what every benchmark has: ``--rounds`` and ``--json``."""
+    """A command line with what every benchmark has: ``--rounds``, ``--json`` and ``--save``."""
     command = argparse.ArgumentParser(
         description=description,
         epilog=EXIT_CODES,
@@ -135,6 +144,9 @@ def parser(description: str, *, rounds: int) -> argparse.ArgumentParser:
         "--rounds", type=positive_integer, default=rounds, help="default: %(default)s"
     )
     command.add_argument("--json", action="store_true", help="print JSON on standard output")
+    command.add_argument(
+        "--save", type=Path, metavar="DIRECTORY", help="write results and charts there as well"
+    )
     return command
 
 
@@ -145,12 +157,61 @@ def positive_integer(text: str) -> int:
     return number
 
 
-def report(*, as_json: bool, results: Mapping[str, Any], text: str) -> None:
-    """Print the results on standard output, with the facts that they depend on."""
+def positive_number(text: str) -> float:
+    """An argument that measures something; argparse turns the error into a sentence."""
+    if not 0 < (number := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected a number above 0")
+    return number
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The least of `values` that `share` of them are not above (the nearest-rank method).
+
+    Args:
+        values: at least one.
+        share: from 0 to 1; 0.5 is the median.
+    """
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
+
+
+def report(
+    *,
+    as_json: bool,
+    results: Mapping[str, Any],
+    text: str,
+    save: Path | None = None,
+    charts: Mapping[str, str] | None = None,
+) -> None:
+    """Print the results on standard output, with the facts that they depend on.
+
+    Args:
+        as_json: print all of it, for other programs.
+        results: what was found; "benchmark" is its name.
+        text: the same for people, in Markdown.
+        save: directory to write all of it to, as NAME.json, NAME.md and SVG.
+        charts: SVG by name.
+    """
     found = facts()
+    whole = json.dumps({**results, "facts": found}, indent=2)
+    if save is not None:
+        save.mkdir(parents=True, exist_ok=True)
+        for kind, content in (("json", whole), ("md", text)):
+            file = save / f"{results['benchmark']}.{kind}"
+            file.write_text(content + "\n", encoding="utf-8")
+        for name, svg in (charts or {}).items():
+            (save / f"{name}.svg").write_text(svg, encoding="utf-8")
     if as_json:
-        print(json.dumps({**results, "facts": found}, indent=2))
+        print(whole)
         return
-    packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
-    print(f"{found['cpus']} CPUs ({found['machine']}, {found['system']}), Python {found['python']}")
-    print(f"{packages}\n\n{text}")
+    print(f"{machine(found)}\n\n{text}")
+
+
+def machine(found: Mapping[str, Any]) -> str:
+    """The same as `facts`, for people."""
+    packages = ", ".join(
+        f"{name} {number}" for name, number in found["packages"].items() if number != MISSING
+    )
+    return (
+        f"{found['day']}, {found['cpus']} CPUs ({found['machine']}, {found['system']}), "
+        f"Python {found['python']},\n{packages}"
+    )

@@ -1,0 +1,300 @@
+"""One fresh client process of a benchmark: connects through a real engine, and says how it went.
+
+Reads a task as JSON from standard input and writes when each connect began, how long it took and
+what came of it to standard output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import json
+import os
+import ssl
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import runtime
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from sqlalchemy_rds_iam.pacing import Pace
+
+STACK = 1 << 19
+"""Bytes, as a storm is thousands of threads."""
+
+AnyEngine = Engine | AsyncEngine
+Task = dict[str, Any]
+
+
+class Work:
+    """What there is to do, for any number of threads or tasks, and what came of it.
+
+    Args:
+        task: ``connects`` in all, or for so many ``seconds``; ``pace``, if given, is the most that
+            begin in any second; ``pause`` is what each worker waits from one to the next.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._left = iter(range(task["connects"])) if task.get("connects") else itertools.repeat(0)
+        self._seconds = task.get("seconds") or float("inf")
+        self._pace = Pace(task["pace"]) if task.get("pace") else None
+        self.pause: float = task.get("pause", 0.0)
+        self.done: list[tuple[float, float, bool]] = []
+        self.errors: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """From now on it counts."""
+        # What there is by now is there to stay: no collection that stops all connects for longer
+        # than the ceiling's window can bear has to look at it.
+        gc.collect()
+        gc.freeze()
+        self.epoch, self.began = time.time(), time.perf_counter()
+
+    def more(self) -> bool:
+        """Whether there is another connect to be made; it is the caller's."""
+        if time.perf_counter() - self.began >= self._seconds:
+            return False
+        return next(self._left, None) is not None
+
+    def turns(self) -> Any:
+        """The seconds to wait, one after the other, before a connect may begin."""
+        if self._pace is None:
+            return
+        turn = self._pace.take(time.monotonic(), float("inf"))
+        while turn is not None:
+            yield turn.wait
+            turn = self._pace.call(turn, time.monotonic(), float("inf"))
+
+    def note(self, began: float, error: Exception | None) -> None:
+        """Note a connect that began at `began` and has just ended."""
+        ended = time.perf_counter()
+        self.done.append((began - self.began, ended - began, error is None))
+        if error is not None:
+            self.errors[_words(error)] += 1
+
+
+def in_threads(work: Work, workers: int, connect: Callable[[], object]) -> None:
+    """Do the work in threads that all begin at once."""
+    gate = threading.Event()
+
+    def run() -> None:
+        gate.wait()
+        while work.more():
+            for seconds in work.turns():
+                time.sleep(seconds)
+            began = time.perf_counter()
+            error = None
+            try:
+                connect()
+            except Exception as caught:  # noqa: BLE001  (it is what is counted)
+                error = caught
+            work.note(began, error)
+            if work.pause:
+                time.sleep(work.pause)
+
+    threading.stack_size(STACK)
+    threads = [threading.Thread(target=run) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    work.start()
+    gate.set()
+    for thread in threads:
+        thread.join()
+
+
+async def in_tasks(work: Work, workers: int, engine: AsyncEngine) -> None:
+    """Do the work in tasks of the running loop."""
+
+    async def run() -> None:
+        while work.more():
+            for seconds in work.turns():
+                await asyncio.sleep(seconds)
+            began = time.perf_counter()
+            error = None
+            try:
+                async with engine.connect():
+                    pass
+            except Exception as caught:  # noqa: BLE001  (it is what is counted)
+                error = caught
+            work.note(began, error)
+            if work.pause:
+                await asyncio.sleep(work.pause)
+
+    work.start()
+    await asyncio.gather(*(run() for _ in range(workers)))
+
+
+def plugin(url: URL, _task: Task, *, is_async: bool) -> AnyEngine:
+    """This project."""
+    return _engine(url, is_async=is_async)
+
+
+def unpaced(url: URL, _task: Task, *, is_async: bool) -> AnyEngine:
+    """This project without turns and without patience."""
+    off = {"rds_iam_connect_rate": "0", "rds_iam_throttle_retry": "off"}
+    return _engine(url.update_query_dict(off), is_async=is_async)
+
+
+def static(url: URL, task: Task, *, is_async: bool) -> AnyEngine:
+    """A password in the URL, which is a token signed beforehand: it is good for 15 minutes."""
+    plain, arguments = _plain(url)
+    return _engine(plain.set(password=_token(task, url)), is_async=is_async, connect_args=arguments)
+
+
+def recipe(url: URL, task: Task, *, is_async: bool) -> AnyEngine:
+    """generate_db_auth_token() in a do_connect listener; the client is made beforehand."""
+    plain, arguments = _plain(url)
+    engine = _engine(plain, is_async=is_async, connect_args=arguments)
+    client, signed = _rds_client(task), task["signed"]
+
+    @event.listens_for(
+        engine.sync_engine if isinstance(engine, AsyncEngine) else engine, "do_connect"
+    )
+    def _provide(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
+        cparams["password"] = client.generate_db_auth_token(
+            signed["host"], signed["port"], cparams["user"]
+        )
+
+    return engine
+
+
+def aws_wrapper(url: URL, task: Task, *, is_async: bool) -> AnyEngine:  # noqa: ARG001
+    """The AWS Advanced Python Wrapper with its plugin "iam", around psycopg."""
+    # Not among the dependencies.
+    from aws_advanced_python_wrapper import AwsWrapperConnection
+    from psycopg import Connection
+
+    plain, arguments = _plain(url)
+    signed = task["signed"]
+    arguments |= {
+        "host": plain.host,
+        "port": plain.port,
+        "user": plain.username,
+        "dbname": plain.database,
+        "plugins": "iam",
+        "wrapper_dialect": "pg",
+        "iam_host": signed["host"],
+        "iam_default_port": str(signed["port"]),
+        "iam_region": signed["region"],
+    }
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: AwsWrapperConnection.connect(Connection.connect, **arguments),
+        poolclass=NullPool,
+        use_native_hstore=False,  # psycopg looks for it, and takes no wrapped connection
+    )
+
+
+WAYS: dict[str, Callable[..., AnyEngine]] = {
+    "plugin": plugin,
+    "unpaced": unpaced,
+    "static": static,
+    "boto3-recipe": recipe,
+    "aws-wrapper": aws_wrapper,
+}
+
+
+def main(task: Task) -> dict[str, Any]:
+    """Do what `task` says."""
+    runtime.many_files()
+    url = make_url(task["url"])
+    work = Work(task)
+    if task["way"] == "bare":
+        in_threads(work, task["workers"], _bare(url, task))
+    else:
+        engine = WAYS[task["way"]](url, task, is_async=task["is_async"])
+        if isinstance(engine, AsyncEngine):
+            runtime.run(_with_tasks(engine, work, task))
+        else:
+            _with_threads(engine, work, task)
+    return {
+        "epoch": work.epoch,
+        "connects": [(round(at, 5), round(took, 5), ok) for at, took, ok in work.done],
+        "errors": dict(work.errors),
+    }
+
+
+def _with_threads(engine: Engine, work: Work, task: Task) -> None:
+    def connect() -> None:
+        with engine.connect():
+            pass
+
+    connect()  # SQLAlchemy asks for the server's version, and the first token is fetched
+    time.sleep(task.get("rest", 0.0))
+    in_threads(work, task["workers"], connect)
+    engine.dispose()
+
+
+async def _with_tasks(engine: AsyncEngine, work: Work, task: Task) -> None:
+    async with engine.connect():
+        pass
+    await asyncio.sleep(task.get("rest", 0.0))
+    await in_tasks(work, task["workers"], engine)
+    await engine.dispose()
+
+
+def _bare(url: URL, task: Task) -> Callable[[], object]:
+    import psycopg  # what is measured with it has no engine
+
+    plain, arguments = _plain(url)
+    arguments |= {"password": _token(task, url), "dbname": plain.database, "user": plain.username}
+
+    def connect() -> None:
+        psycopg.connect(host=plain.host, port=plain.port, **arguments).close()
+
+    return connect
+
+
+def _engine(url: URL, *, is_async: bool, **more: Any) -> AnyEngine:
+    create: Callable[..., AnyEngine] = create_async_engine if is_async else create_engine
+    return create(url, poolclass=NullPool, **more)
+
+
+def _plain(url: URL) -> tuple[URL, dict[str, Any]]:
+    """`url` without the plugin, and arguments for as much TLS."""
+    ca = url.query.get("rds_iam_ca") or os.environ.get("PGSSLROOTCERT")
+    driver = url.get_driver_name()
+    arguments: dict[str, Any] = {"sslmode": "verify-full", "sslrootcert": ca}
+    if driver in {"asyncpg", "pg8000"}:
+        argument = "ssl" if driver == "asyncpg" else "ssl_context"
+        arguments = {argument: ssl.create_default_context(cafile=str(ca))}
+    ours = [name for name in url.query if name == "plugin" or name.startswith("rds_iam_")]
+    return url.difference_update_query(ours), arguments
+
+
+def _rds_client(task: Task) -> Any:
+    import botocore.session  # the plugin is to find it not yet imported
+
+    session = botocore.session.Session(profile=task.get("profile"))
+    return session.create_client("rds", region_name=task["signed"]["region"])
+
+
+def _token(task: Task, url: URL) -> str:
+    signed = task["signed"]
+    token: str = _rds_client(task).generate_db_auth_token(
+        signed["host"], signed["port"], url.username
+    )
+    return token
+
+
+def _words(error: Exception) -> str:
+    """What tells one kind of failure from another, without what differs from one to the next."""
+    text = str(error)
+    kinds = (
+        "PAM authentication failed",
+        "timeout expired",
+        "no turn to connect",
+        "Connection refused",
+    )
+    return next((kind for kind in kinds if kind in text), type(error).__name__)
+
+
+if __name__ == "__main__":
+    json.dump(main(json.load(sys.stdin)), sys.stdout)

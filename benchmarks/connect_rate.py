@@ -1,0 +1,293 @@
+"""New connections a second through a real engine, with the plugin and with a static password.
+
+For each driver, with --concurrency threads or tasks that connect and close as fast as they can
+(NullPool), in turns:
+
+static  A password in the URL: a token that was signed beforehand.
+plugin  ?plugin=rds_iam, with rds_iam_connect_rate at the ceiling.
+
+Against the emulator, in a process of its own, which admits --ceiling logins in any second; where
+its own maximum on this machine is less than twice that, it admits half of its maximum. Or against
+--url, which names a real database and no password; AWS credentials are found as by every SDK.
+There the static password takes turns as well, and more than 200 a second are refused unless
+--exceed-ceiling says that AWS allows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import charts
+import emulated
+import measure
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from sqlalchemy_rds_iam import ConfigError, tls
+from sqlalchemy_rds_iam.endpoint import parse_host
+
+DRIVERS = {
+    "psycopg": ("psycopg", False),
+    "psycopg-async": ("psycopg", True),
+    "asyncpg": ("asyncpg", True),
+    "psycopg2": ("psycopg2", False),
+    "pg8000": ("pg8000", False),
+}
+"""Every driver in every world it knows: its name in a URL, and whether it is used in tasks."""
+
+WAYS = ("static", "plugin")
+
+
+def main() -> int:
+    """Measure, print, and say whether the plugin loses nothing."""
+    command = _command()
+    given = command.parse_args()
+    if given.ceiling > emulated.CEILING and not given.exceed_ceiling:
+        command.error(
+            f"--ceiling {given.ceiling}: AWS documented {emulated.CEILING} a second; say "
+            "--exceed-ceiling if your account is allowed more"
+        )
+    with ExitStack() as stack:
+        maximum = None
+        if given.url is None:
+            rds = stack.enter_context(emulated.Emulator())
+            maximum = rds.maximum()
+            target: Target = Emulated(rds)
+            ceiling = emulated.ceiling(given.ceiling, maximum)
+        else:
+            target, ceiling = Real(_database(command, given.url)), given.ceiling
+        cases = {
+            f"{driver} {concurrency} {way}": _case(
+                target, (driver, way, concurrency), given.seconds, ceiling
+            )
+            for driver in given.driver or DRIVERS
+            for concurrency in given.concurrency or (1, 16)
+            for way in WAYS
+        }
+        found = measure.interleave(cases, given.rounds)
+    rows = [_summary(case, runs, found, ceiling, given.seconds) for case, runs in found.items()]
+    lost = [row for row in rows if row["way"] == "plugin" and (row["lost"] or row["refused"])]
+    results = {
+        "benchmark": "connect_rate",
+        "rounds": given.rounds,
+        "seconds": given.seconds,
+        "server": "emulator" if given.url is None else "--url",
+        "ceiling": ceiling,
+        "asked_ceiling": given.ceiling,
+        "emulator_maximum": maximum,
+        "within_target": not lost,
+        "results": rows,
+    }
+    measure.report(
+        as_json=given.json,
+        results=results,
+        text=_text(results, lost),
+        save=given.save,
+        charts={"connect_rate": _chart(rows, ceiling)},
+    )
+    return measure.TARGET_MISSED if lost else measure.TARGETS_MET
+
+
+def _command() -> argparse.ArgumentParser:
+    command = measure.parser(str(__doc__), rounds=3)
+    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
+    command.add_argument(
+        "--concurrency",
+        action="append",
+        type=measure.positive_integer,
+        help="threads or tasks; repeatable; default: 1 and 16",
+    )
+    command.add_argument(
+        "--seconds",
+        type=measure.positive_number,
+        default=2.0,
+        help="of each measurement; whole ones, as the ceiling is; default: %(default)g",
+    )
+    command.add_argument(
+        "--ceiling",
+        type=measure.positive_integer,
+        default=emulated.CEILING,
+        help="logins a second; default: %(default)s",
+    )
+    command.add_argument("--url", help="of a real database, such as postgresql://app@mydb.…/app")
+    command.add_argument(
+        "--exceed-ceiling", action="store_true", help=f"allow more than {emulated.CEILING} a second"
+    )
+    return command
+
+
+class Emulated:
+    """The emulator, which throttles and says whom."""
+
+    pace: float | None = None
+    rest = 0.0
+
+    def __init__(self, rds: emulated.Emulator) -> None:
+        self._rds = rds
+        self.url, self.signed, self.environ = rds.url, rds.signed, rds.environ
+
+    def prepare(self, ceiling: int) -> None:
+        """Begin anew."""
+        self._rds.start_over(ceiling)
+
+    def refused(self) -> int:
+        """How many logins were refused since."""
+        return sum(self._rds.logins()["refused"].values())
+
+
+class Real:
+    """A database that is to be treated with care."""
+
+    rest = 1.0
+
+    def __init__(self, url: URL) -> None:
+        self.url, self.environ = url, dict(os.environ)
+        host = str(url.query.get("rds_iam_host", url.host))
+        self.signed = {
+            "host": host,
+            "port": int(str(url.query.get("rds_iam_port", url.port or 5432))),
+            "region": url.query.get("rds_iam_region") or parse_host(host).region,
+        }
+
+    def prepare(self, ceiling: int) -> None:
+        """Let the second pass in which the last measurement ended."""
+        self.pace = ceiling
+        time.sleep(self.rest)
+
+    def refused(self) -> int:
+        """It does not tell; what was refused is lost, or was tried again."""
+        return 0
+
+
+Target = Emulated | Real
+
+
+def _database(command: argparse.ArgumentParser, text: str) -> URL:
+    try:
+        url = make_url(text)
+        if url.password is not None:
+            command.error("--url: leave out the password; a token takes its place")
+        named = str(url.query.get("rds_iam_ca", "")) or None
+        ca = tls.find_ca({"rds_iam_ca": named}, parse_host(str(url.host)))
+    except (ArgumentError, ConfigError) as error:
+        command.error(f"--url: {error}")
+    return url.update_query_dict({"plugin": "rds_iam", "rds_iam_ca": ca})
+
+
+def _case(
+    target: Target, what: tuple[str, str, int], seconds: float, ceiling: int
+) -> Callable[[], dict[str, Any]]:
+    driver, way, concurrency = what
+    name, is_async = DRIVERS[driver]
+    url = target.url.set(drivername=f"postgresql+{name}")
+    url = url.update_query_dict({"rds_iam_connect_rate": str(ceiling)})
+
+    def run() -> dict[str, Any]:
+        target.prepare(ceiling)
+        task = {
+            "url": url.render_as_string(),
+            "way": way,
+            "is_async": is_async,
+            "workers": concurrency,
+            "seconds": seconds,
+            "pace": target.pace if way == "static" else None,
+            "rest": target.rest,
+            "signed": target.signed,
+        }
+        return emulated.client(task, target.environ) | {"refused": target.refused()}
+
+    return run
+
+
+def _summary(
+    case: str,
+    runs: list[dict[str, Any]],
+    found: dict[str, list[dict[str, Any]]],
+    ceiling: int,
+    seconds: float,
+) -> dict[str, Any]:
+    driver, concurrency, way = case.split()
+    rates = _rates(runs, seconds)
+    static = _rates(found[f"{driver} {concurrency} static"], seconds)
+    times = [took for run in runs for _, took, ok in run["connects"] if ok]
+    rate = statistics.median(rates)
+    return {
+        "driver": driver,
+        "concurrency": int(concurrency),
+        "way": way,
+        "per_second": rate,
+        "of_ceiling": rate / ceiling,
+        "of_static": statistics.median(
+            mine / other if other else 0.0 for mine, other in zip(rates, static, strict=True)
+        ),
+        "lost": sum(not ok for run in runs for _, _, ok in run["connects"]),
+        "refused": sum(run["refused"] for run in runs),
+        "p50_ms": measure.percentile(times, 0.5) * 1e3 if times else 0.0,
+        "p99_ms": measure.percentile(times, 0.99) * 1e3 if times else 0.0,
+        "errors": [run["errors"] for run in runs],
+    }
+
+
+def _rates(runs: list[dict[str, Any]], seconds: float) -> list[float]:
+    """Connects a second that were let in and had ended when the time was up."""
+    return [
+        sum(ok and began + took <= seconds for began, took, ok in run["connects"]) / seconds
+        for run in runs
+    ]
+
+
+def _chart(rows: list[dict[str, Any]], ceiling: int) -> str:
+    groups: dict[str, dict[str, float]] = {}
+    for row in rows:
+        name = f"{row['driver']} x {row['concurrency']}"
+        groups.setdefault(name, {})[row["way"]] = row["per_second"]
+    return charts.bars(
+        "New connections a second, by driver x threads or tasks",
+        charts.Axis("connections let in a second", least=ceiling * 1.1),
+        groups,
+        line=(ceiling, f"ceiling {ceiling}/s"),
+    )
+
+
+def _text(results: dict[str, Any], lost: list[dict[str, Any]]) -> str:
+    misses = ", ".join(f"{row['driver']} x {row['concurrency']}" for row in lost)
+    verdict = f"MISSED by {misses}" if lost else "kept"
+    return "\n".join(
+        (
+            emulated.limits(results),
+            "",
+            measure.table(
+                (
+                    *("driver", "concurrency", "way", "per second", "of ceiling", "of static"),
+                    *("refused", "lost", "p50 ms", "p99 ms"),
+                ),
+                [
+                    (
+                        row["driver"],
+                        str(row["concurrency"]),
+                        row["way"],
+                        f"{row['per_second']:.1f}",
+                        f"{row['of_ceiling']:.2f}",
+                        f"{row['of_static']:.2f}",
+                        str(row["refused"]),
+                        str(row["lost"]),
+                        f"{row['p50_ms']:.1f}",
+                        f"{row['p99_ms']:.1f}",
+                    )
+                    for row in results["results"]
+                ],
+            ),
+            "",
+            f"With the plugin none may be refused or lost: {verdict}.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    measure.run(main)

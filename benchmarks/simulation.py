@@ -1,0 +1,193 @@
+"""A simulation of fleets at the ceiling, strategy by strategy; no server, no network, no waiting.
+
+Processes connect through the package's own pacing and retries, on a simulated clock, to a server
+that admits --ceiling logins in any second, exactly, and takes 20 to 60 ms for each.
+
+deploy    all processes start within 0.1 s, and each wants a pool of 10; none has been let in before
+failover  all pools of 10 are lost, and reconnect within 0.1 s; all were let in long ago
+lambda    each process starts and connects once, within 0.1 s; none has been let in before
+
+nothing             AWS's recipe: everybody at once, and lost when refused
+fixed split         the ceiling divided by the number of processes, which has to be known, as
+                    rds_iam_connect_rate: at least 1; refused logins are lost
+congestion control  the whole ceiling as rds_iam_connect_rate for each process, and no store
+shared store        rds_iam_rate_storage: exact turns for all, from a store that takes no time
+
+"possible" is how many can be connected within --timeout at all; "ideal" is the time that takes, and
+"seconds" is when the last one was connected. "refused" are logins for each connect that was let in.
+fleet.py holds the simulation against real processes.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import charts
+import measure
+from simulated.scenarios import SCENARIOS, simulate
+from simulated.strategies import STRATEGIES
+from simulated.world import Outcome
+
+PROCESSES = (10, 30, 100, 200, 400, 1000, 5000)
+
+LOSSLESS = {
+    ("deploy", "congestion control"): 20,
+    ("failover", "congestion control"): 400,
+    ("failover", "shared store"): 500,
+    ("deploy", "shared store"): 500,
+    ("lambda", "shared store"): 5000,
+}
+"""Up to how many processes none may be lost, at 200 logins a second and with 30 s."""
+
+LOST = {"congestion control": 0.0, "shared store": 0.005}
+"""The share of connects that may be lost for all that. Turns are exact, but logins do not all take
+the same time, so that now and then one arrives too early; who has never been let in loses it."""
+
+CEILING, TIMEOUT = 200, 30.0
+
+
+def main() -> int:
+    """Simulate, print, and say whether nothing is lost that need not be."""
+    command = measure.parser(str(__doc__), rounds=3)
+    command.add_argument("--scenario", action="append", choices=SCENARIOS, help="repeatable")
+    command.add_argument("--strategy", action="append", choices=STRATEGIES, help="repeatable")
+    command.add_argument(
+        "--processes", action="append", type=measure.positive_integer, help="repeatable"
+    )
+    command.add_argument("--ceiling", type=measure.positive_integer, default=CEILING)
+    command.add_argument("--timeout", type=measure.positive_number, default=TIMEOUT)
+    command.add_argument("--seed", type=int, default=1, help="of the first round; default: 1")
+    given = command.parse_args()
+    rows = []
+    for scenario in given.scenario or SCENARIOS:
+        for strategy in given.strategy or STRATEGIES:
+            for processes in sorted(given.processes or PROCESSES):
+                measure.progress(f"{scenario}, {strategy}, {processes} processes")
+                found = [
+                    simulate(
+                        SCENARIOS[scenario],
+                        strategy,
+                        processes,
+                        ceiling=given.ceiling,
+                        timeout=given.timeout,
+                        seed=given.seed + number,
+                    )
+                    for number in range(given.rounds)
+                ]
+                what = {"scenario": scenario, "strategy": strategy, "processes": processes}
+                rows.append(what | _summary(found, given.ceiling, given.timeout))
+    usual = (given.ceiling, given.timeout) == (CEILING, TIMEOUT)
+    missed = [row for row in rows if usual and _misses(row)]
+    results = {
+        "benchmark": "simulation",
+        "rounds": given.rounds,
+        "seed": given.seed,
+        "ceiling": given.ceiling,
+        "timeout_s": given.timeout,
+        "within_target": not missed,
+        "results": rows,
+    }
+    measure.report(
+        as_json=given.json,
+        results=results,
+        text=_text(results, missed, _validation(given.save)),
+        save=given.save,
+        charts={f"simulation-{name}": _chart(name, rows) for name in given.scenario or SCENARIOS},
+    )
+    return measure.TARGET_MISSED if missed else measure.TARGETS_MET
+
+
+def _summary(found: list[Outcome], ceiling: int, timeout: float) -> dict[str, Any]:
+    wanted = found[0].wanted
+    possible = min(wanted, int(ceiling * timeout))
+    seconds = statistics.median(each.seconds for each in found)
+    connected = statistics.median(len(each.connected) for each in found)
+    return {
+        "wanted": wanted,
+        "possible": possible,
+        "connected": connected,
+        "lost": max(each.lost.total() for each in found),
+        "lost_by_reason": [dict(each.lost) for each in found],
+        "refused": statistics.median(each.refused / len(each.connected) for each in found),
+        "seconds": seconds,
+        "ideal_s": possible / ceiling,
+        "used": connected / ceiling / seconds,
+    }
+
+
+def _misses(row: dict[str, Any]) -> bool:
+    most = LOSSLESS.get((row["scenario"], row["strategy"]), 0)
+    return bool(row["processes"] <= most and row["lost"] > LOST[row["strategy"]] * row["wanted"])
+
+
+def _validation(directory: Path | None) -> str:
+    """What `fleet.py` has found out about the simulation, if its results are there."""
+    file = (directory or Path(__file__).with_name("results")) / "fleet.json"
+    if not file.exists():
+        return "Not yet held against real processes on this machine: fleet.py does that."
+    found = json.loads(file.read_text(encoding="utf-8"))
+    verdict = "agreed" if found["agrees"] else "DID NOT AGREE"
+    rows = ", ".join(
+        f"{row['way']} {row['used']:.0%} measured and {row['simulated']['used']:.0%} simulated"
+        for row in found["results"]
+        if row["way"] != "nothing" and row["simulated"]
+    )
+    return (
+        f"Held against {found['processes']} real processes (fleet.py) it {verdict}. Of the ceiling "
+        f"were used: {rows}."
+    )
+
+
+def _chart(scenario: str, rows: list[dict[str, Any]]) -> str:
+    series: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if row["scenario"] == scenario:
+            share = 100.0 * row["connected"] / row["wanted"]
+            series.setdefault(row["strategy"], []).append((row["processes"], share))
+            series.setdefault("possible", []).append(
+                (row["processes"], 100.0 * row["possible"] / row["wanted"])
+            )
+    return charts.lines(
+        f"{scenario.capitalize()}: {SCENARIOS[scenario].text} (simulated)",
+        charts.Axis("processes", log=True),
+        charts.Axis("% connected", least=100.0),
+        {name: sorted(set(points)) for name, points in series.items()},
+    )
+
+
+def _text(results: dict[str, Any], missed: list[dict[str, Any]], validation: str) -> str:
+    fleets: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    for row in results["results"]:
+        fleets.setdefault((row["scenario"], row["processes"]), {})[row["strategy"]] = row
+    strategies = list(dict.fromkeys(row["strategy"] for row in results["results"]))
+    rows = [
+        (
+            *(scenario, str(processes)),
+            *(str(next(iter(rows.values()))[name]) for name in ("wanted", "possible")),
+            *(str(rows[strategy]["lost"]) for strategy in strategies),
+        )
+        for (scenario, processes), rows in fleets.items()
+    ]
+    verdict = "kept"
+    if missed:
+        verdict = "MISSED by " + ", ".join(
+            f"{row['scenario']} {row['strategy']} {row['processes']}" for row in missed
+        )
+    least = ", ".join(f"{most} ({' '.join(which)})" for which, most in LOSSLESS.items())
+    return "\n".join(
+        (
+            f"{results['ceiling']} logins a second, {results['timeout_s']:g} s for each connect.",
+            f"{validation} Connects that were lost, the most of {results['rounds']} seeds:",
+            "",
+            measure.table(("scenario", "processes", "wanted", "possible", *strategies), rows),
+            "",
+            f"None, or nearly none, may be lost up to so many processes, {least}: {verdict}.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    measure.run(main)

@@ -1,0 +1,219 @@
+"""Many connects at once against the ceiling: how many are lost, and how long the rest take.
+
+All connects of a storm are wanted at the same moment, each in a thread or a task of its own, after
+one that has been let in before. The emulator admits --ceiling logins in any second, in a process of
+its own; where its own maximum on this machine is less than twice that, it admits half of its
+maximum. The ideal time is the number of connects divided by the ceiling.
+
+plugin        ?plugin=rds_iam with rds_iam_connect_rate at the ceiling.
+half          The same, but the server admits only half of that, as if others used the rest. The
+              ideal is that of half the ceiling.
+unpaced       The plugin with rds_iam_connect_rate=0 and rds_iam_throttle_retry=off.
+boto3-recipe  generate_db_auth_token() of a ready client in a do_connect listener. The client is
+              botocore's, which is also what runs inside of boto3's.
+aws-wrapper   The AWS Advanced Python Wrapper with its plugin "iam", where it is installed
+              (aws-advanced-python-wrapper and boto3), around psycopg.
+
+Turns are waited for up to rds_iam_timeout, which is 120 s here instead of 30 s, as the last of so
+many connects has to wait for longer than usual. A connect that gets no answer ends after 30 s:
+psycopg would wait for ever.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import charts
+import emulated
+import measure
+
+TARGET = 1.05
+"""The longest that a storm with the plugin may take, in ideal times."""
+
+DRIVERS = {"psycopg": False, "asyncpg": True}
+"""The drivers, and whether they are used in tasks instead of threads."""
+
+WAYS = ("plugin", "half", "unpaced", "boto3-recipe", "aws-wrapper")
+WRAPPER = "aws_advanced_python_wrapper"
+TIMEOUT = 120
+CONNECT_TIMEOUT = 30
+REST = 1.2
+"""Seconds from the first connect to the storm: the ceiling counts those of the last second."""
+
+
+def main() -> int:
+    """Measure, print, and say whether the plugin keeps its target."""
+    command = measure.parser(str(__doc__), rounds=1)
+    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
+    command.add_argument("--way", action="append", choices=WAYS, help="repeatable; default all")
+    command.add_argument(
+        "--connects", type=measure.positive_integer, default=2000, help="default: %(default)s"
+    )
+    command.add_argument(
+        "--ceiling",
+        type=measure.positive_integer,
+        default=emulated.CEILING,
+        help="logins a second; default: %(default)s",
+    )
+    given = command.parse_args()
+    with emulated.Emulator() as rds:
+        maximum = rds.maximum()
+        ceiling = emulated.ceiling(given.ceiling, maximum)
+        cases = {
+            f"{driver} {way}": _case(rds, driver, way, given.connects, ceiling)
+            for way in given.way or WAYS
+            for driver in given.driver or DRIVERS
+            if way != "aws-wrapper" or (driver == "psycopg" and importlib.util.find_spec(WRAPPER))
+        }
+        if not cases:
+            raise measure.NoResult("aws-wrapper: it is not installed, and is for psycopg only")
+        found = measure.interleave(cases, given.rounds)
+    rows = [_summary(case, runs) for case, runs in found.items()]
+    missed = [row for row in rows if _misses(row)]
+    results = {
+        "benchmark": "storm",
+        "rounds": given.rounds,
+        "connects": given.connects,
+        "ceiling": ceiling,
+        "asked_ceiling": given.ceiling,
+        "emulator_maximum": maximum,
+        "target": TARGET,
+        "within_target": not missed,
+        "results": rows,
+    }
+    measure.report(
+        as_json=given.json,
+        results=results,
+        text=_text(results, missed),
+        save=given.save,
+        charts=_charts(found, ceiling),
+    )
+    return measure.TARGET_MISSED if missed else measure.TARGETS_MET
+
+
+def _case(
+    rds: emulated.Emulator, driver: str, way: str, connects: int, ceiling: int
+) -> Callable[[], dict[str, Any]]:
+    admitted = ceiling / 2 if way == "half" else ceiling
+    settings = {"rds_iam_connect_rate": str(ceiling), "rds_iam_timeout": str(TIMEOUT)}
+    if driver == "psycopg":
+        settings["connect_timeout"] = str(CONNECT_TIMEOUT)
+    url = rds.url.set(drivername=f"postgresql+{driver}").update_query_dict(settings)
+    task = {
+        "url": url.render_as_string(),
+        "way": "plugin" if way == "half" else way,
+        "is_async": DRIVERS[driver],
+        "connects": connects,
+        "workers": connects,
+        "rest": REST,
+        "signed": rds.signed,
+    }
+
+    def run() -> dict[str, Any]:
+        rds.start_over(admitted)
+        done = emulated.client(task, rds.environ)
+        ended = max(began + took for began, took, _ in done["connects"])
+        return done | {"ideal": connects / admitted, "seconds": ended, "server": rds.logins()}
+
+    return run
+
+
+def _summary(case: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    driver, way = case.split()
+    times = [took for run in runs for _, took, ok in run["connects"] if ok]
+    seconds = statistics.median(run["seconds"] for run in runs)
+    return {
+        "driver": driver,
+        "way": way,
+        "seconds": seconds,
+        "times_ideal": seconds / runs[0]["ideal"],
+        "let_in": len(times) / len(runs),
+        "lost": sum(not ok for run in runs for _, _, ok in run["connects"]) / len(runs),
+        "refused": sum(sum(run["server"]["refused"].values()) for run in runs) / len(runs),
+        "most_in_a_second": max(run["server"]["most_in_a_second"] for run in runs),
+        "p50_s": measure.percentile(times, 0.5) if times else 0.0,
+        "p99_s": measure.percentile(times, 0.99) if times else 0.0,
+        "errors": [run["errors"] for run in runs],
+    }
+
+
+def _misses(row: dict[str, Any]) -> bool:
+    if row["way"] == "half":
+        return bool(row["lost"])
+    return row["way"] == "plugin" and bool(
+        row["lost"] or row["refused"] or row["times_ideal"] > TARGET
+    )
+
+
+def _charts(found: dict[str, list[dict[str, Any]]], ceiling: int) -> dict[str, str]:
+    drawn = {}
+    for driver in dict.fromkeys(case.split()[0] for case in found):
+        series = {
+            case.split()[1]: _let_in(runs[0]["connects"])
+            for case, runs in found.items()
+            if case.startswith(f"{driver} ")
+        }
+        size = max(len(runs[0]["connects"]) for runs in found.values())
+        drawn[f"storm-{driver}"] = charts.lines(
+            f"{size:,} connects at once, {driver}, {ceiling} logins a second admitted",
+            charts.Axis("seconds since all were wanted"),
+            charts.Axis("connects let in", least=size),
+            {"ideal": [(0.0, 0.0), (size / ceiling, float(size))], **series},
+        )
+    return drawn
+
+
+def _let_in(
+    connects: list[tuple[float, float, bool]], points: int = 100
+) -> list[tuple[float, float]]:
+    ends = sorted(began + took for began, took, ok in connects if ok)
+    every = max(len(ends) // points, 1)
+    kept = [(end, float(i)) for i, end in enumerate(ends, 1) if i % every == 0 or i == len(ends)]
+    # Lost ones end, too: the line goes on until all is over.
+    return [(0.0, 0.0), *kept, (max(b + t for b, t, _ in connects), float(len(ends)))]
+
+
+def _text(results: dict[str, Any], missed: list[dict[str, Any]]) -> str:
+    rule = (
+        f"With the plugin none may be lost or refused, in at most {TARGET:g} ideal times; at half "
+        "the ceiling none may be lost"
+    )
+    verdict = "kept"
+    if missed:
+        verdict = "MISSED by " + ", ".join(f"{row['driver']} {row['way']}" for row in missed)
+    return "\n".join(
+        (
+            f"{results['connects']} connects at once. {emulated.limits(results)}",
+            "",
+            measure.table(
+                (
+                    *("driver", "way", "let in", "lost", "refused", "most in 1 s"),
+                    *("seconds", "times ideal", "p50 s", "p99 s"),
+                ),
+                [
+                    (
+                        row["driver"],
+                        row["way"],
+                        f"{row['let_in']:.0f}",
+                        f"{row['lost']:.0f}",
+                        f"{row['refused']:.0f}",
+                        str(row["most_in_a_second"]),
+                        f"{row['seconds']:.2f}",
+                        f"{row['times_ideal']:.3f}",
+                        f"{row['p50_s']:.2f}",
+                        f"{row['p99_s']:.2f}",
+                    )
+                    for row in results["results"]
+                ],
+            ),
+            "",
+            f"{rule}: {verdict}.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    measure.run(main)

@@ -1,0 +1,255 @@
+"""The benchmarks run, say what they found, and exit as they promise."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from charts_support import check_svg
+
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+NAMES = (
+    *("cold_start", "connect_cost", "connect_rate", "fleet", "listener", "loop_stall"),
+    *("rollover", "scale", "simulation", "storm"),
+)
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a benchmark as its users do."""
+    return subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[Any]:
+    """Import what the benchmarks consist of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield importlib.import_module
+
+
+def test_all_of_them(modules: Any) -> None:
+    """One command runs every benchmark there is, in full and in a hurry."""
+    everything = modules("everything")
+    with_targets = {
+        file.stem for file in BENCHMARKS.glob("*.py") if "measure.report(" in file.read_text()
+    }
+    assert set(everything.FULL) == set(everything.QUICK) == with_targets == set(NAMES)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "everything"])
+def test_help(name: str) -> None:
+    """--help says what is measured, and what the exit codes mean."""
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert "Exit codes: 0 all targets met" in done.stdout
+    assert len(done.stdout) > 500
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("name", NAMES)
+def test_quick_run(name: str, tmp_path: Path, modules: Any) -> None:
+    """JSON on standard output, progress on standard error, the same saved, charts, exit code."""
+    quick = shlex.split(modules("everything").QUICK[name])
+    done = run(name, *quick, "--json", "--save", str(tmp_path))
+    assert done.returncode in {0, 1}, done.stderr
+    results = json.loads(done.stdout)
+    assert results["benchmark"] == name
+    assert results["results"]
+    assert results["facts"]["cpus"] == os.cpu_count()
+    assert done.returncode == (0 if results["within_target"] else 1)
+    assert done.stderr
+    assert json.loads((tmp_path / f"{name}.json").read_text()) == results
+    assert "| " in (tmp_path / f"{name}.md").read_text()
+    charts = list(tmp_path.glob("*.svg"))
+    assert charts
+    for chart in charts:
+        check_svg(chart.read_text())
+    if "emulator_maximum" in results:
+        assert results["emulator_maximum"] > 0
+    assert str(Path.home()) not in done.stdout
+
+
+def test_table() -> None:
+    """Without --json there is a table, and the target in words."""
+    done = run("scale", *shlex.split("--rounds 1 --endpoints 1 --endpoints 5"))
+    assert "| endpoints |" in done.stdout
+    assert ("kept" in done.stdout) == (done.returncode == 0)
+
+
+@pytest.mark.timing
+def test_everything(tmp_path: Path) -> None:
+    """All are run by one command, which sums up and exits with the worst of their codes."""
+    some = "--only", "listener", "--only", "cold_start"
+    done = run("everything", "--quick", *some, "--save", str(tmp_path))
+    names = "listener", "cold_start"
+    results = [json.loads((tmp_path / f"{name}.json").read_text()) for name in names]
+    assert done.returncode == (0 if all(each["within_target"] for each in results) else 1)
+    for name in names:
+        assert re.search(
+            rf"\| {name} +\| +\d+ \| (all targets met|a target MISSED) +\|", done.stdout
+        )
+    assert "cold_start, 2 of 2" in done.stderr
+
+
+def test_documents(tmp_path: Path, modules: Any) -> None:
+    """Tables that were saved go where the document names them, however often; others stay."""
+    refresh = modules("documents").refresh
+    document, results = tmp_path / "benchmarks.md", tmp_path / "results"
+    text = "# T\n\n{}\n\nbetween\n\n<!-- results: storm -->\nolder\n<!-- end of results -->\n"
+    document.write_text(text.format("<!-- results: scale -->\n<!-- end of results -->"))
+    results.mkdir()
+    for table in ("| 1 |", r"| \1 \g<0> |"):
+        (results / "scale.md").write_text(f"{table}\n")
+        refresh(document, results)
+        filled = f"<!-- results: scale -->\n\n{table}\n\n<!-- end of results -->"
+        assert document.read_text() == text.format(filled)
+
+
+def test_the_documents_name_benchmarks_that_there_are(modules: Any) -> None:
+    """Each table in the documents is that of a benchmark, and every benchmark has one."""
+    everything = modules("everything")
+    found = [
+        name
+        for document in everything.DOCUMENTS
+        for name in re.findall(r"<!-- results: (\w+) -->", document.read_text())
+    ]
+    assert {*found} == {*NAMES, "machine", "everything"}
+    for document in everything.DOCUMENTS:
+        text = document.read_text()
+        assert text.count("<!-- results: ") == text.count("<!-- end of results -->")
+        for chart in re.findall(r"benchmarks/results/([\w-]+)\.svg", text):
+            assert chart.partition("-")[0] in NAMES
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("storm", ["--connects", "0"], "expected a whole number"),
+        ("storm", ["--way", "magic"], "invalid choice"),
+        ("connect_rate", ["--ceiling", "201"], "--exceed-ceiling"),
+        ("connect_rate", ["--seconds", "-1"], "expected a number above 0"),
+        ("connect_rate", ["--url", "postgresql://app:secret@db/app"], "leave out the password"),
+        ("connect_rate", ["--url", "nonsense"], "--url"),
+        ("everything", ["--only", "magic"], "invalid choice"),
+        ("fleet", ["--processes", "0"], "expected a whole number"),
+        ("rollover", ["--latency", "5"], "the credentials end"),
+        ("rollover", ["--rounds", "many"], "--rounds"),
+    ],
+)
+def test_wrong_usage(name: str, arguments: list[str], words: str) -> None:
+    """What makes no sense is refused with exit code 2 and a sentence, before anything runs."""
+    done = run(name, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+@pytest.fixture
+def database(rds: RdsEmulator) -> str:
+    """A database that is not the benchmark's own, by its URL."""
+    return rds.url("postgresql+psycopg").render_as_string()
+
+
+TWO_WAYS = shlex.split("--rounds 1 --seconds 0.5 --concurrency 4 --driver psycopg --json")
+
+
+@pytest.mark.timing
+def test_a_database_by_its_url(rds: RdsEmulator, database: str) -> None:
+    """Both ways connect to the database given, and neither exceeds the ceiling."""
+    done = run("connect_rate", "--url", database, "--ceiling", "30", *TWO_WAYS)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results["emulator_maximum"] is None
+    assert {row["way"] for row in results["results"]} == {"static", "plugin"}
+    times = sorted(decision.time for decision in rds.decisions)
+    assert len(times) > 20
+    # One more is the first connect of a process, which comes before those that are counted.
+    assert max(sum(t <= each < t + 1 for each in times) for t in times) <= 31
+
+
+@pytest.mark.timing
+def test_a_missed_target(rds: RdsEmulator, database: str) -> None:
+    """What is lost with the plugin is a target missed: exit code 1."""
+    rds.gateway.ceiling = 5
+    try:
+        # The emulator's URL says rds_iam_throttle_retry=off.
+        done = run("connect_rate", "--url", database, "--ceiling", "100", *TWO_WAYS)
+    finally:
+        rds.gateway.ceiling = None
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["within_target"] is False
+
+
+@pytest.mark.timing
+def test_no_result(rds: RdsEmulator) -> None:
+    """Where there is nothing to measure, that is no missed target: exit code 2 and the reason."""
+    stranger = rds.url(user="stranger").render_as_string()
+    done = run("connect_rate", "--url", stranger, *TWO_WAYS)
+    assert done.returncode == 2
+    assert "authentication failed" in done.stderr
+    assert "X-Amz-Signature" not in done.stderr
+
+
+def test_a_connect_belongs_to_the_rollover_or_not(modules: Any) -> None:
+    """Connects are judged by when they began, and lost ones have no time."""
+    connects = [(1.0, 0.01, True), (5.0, 2.0, True), (5.5, 9.0, False), (7.5, 0.02, True)]
+    run_ = {"window": (5.0, 6.5), "connects": connects, "errors": {}}
+    row = modules("rollover")._summary("psycopg plugin", [run_])
+    assert row["steady_max_ms"] == pytest.approx(20)
+    assert row["rollover_max_ms"] == pytest.approx(2000)
+    assert row["lost"] == 1
+
+
+def test_what_a_storm_must_keep(modules: Any) -> None:
+    """Lost, refused or late misses the target; at half the ceiling only lost does."""
+    misses = modules("storm")._misses
+    good = {"way": "plugin", "lost": 0, "refused": 0, "times_ideal": 1.05}
+    assert not misses(good)
+    for worse in ({"lost": 1}, {"refused": 1}, {"times_ideal": 1.06}):
+        assert misses(good | worse)
+        assert misses(good | worse | {"way": "half"}) == ("lost" in worse)
+        assert not misses(good | worse | {"way": "boto3-recipe"})
+
+
+def test_what_a_fleet_must_keep(modules: Any) -> None:
+    """With a store: none lost, nearly none refused, 95 % used; without: none lost, 80 %."""
+    misses = modules("fleet")._misses
+    good = {"way": "shared store", "lost": 0, "refused": 0.0009, "used": 0.95}
+    without = good | {"way": "congestion control", "refused": 0.5, "used": 0.80}
+    killed = without | {"way": "store killed", "used": 0.1}
+    assert not any(map(misses, (good, without, killed)))
+    assert all(misses(row | {"lost": 1}) for row in (good, without, killed))
+    assert misses(good | {"refused": 0.001})
+    assert misses(good | {"used": 0.949})
+    assert misses(without | {"used": 0.79})
+    assert not misses(without | {"way": "nothing", "lost": 9})
+
+
+def test_half_of_what_the_emulator_can_do(modules: Any) -> None:
+    """The ceiling is the one asked for, or half of the emulator's maximum; the head says which."""
+    emulated = modules("emulated")
+    assert [emulated.ceiling(200, maximum) for maximum in (399.9, 400.0, 950.0, 1.0)] == [
+        *(199, 200, 200, 2)
+    ]
+    results = {"ceiling": 200, "asked_ceiling": 200, "emulator_maximum": 950.0}
+    assert "half" not in emulated.limits(results)
+    lowered = emulated.limits(results | {"ceiling": 199, "emulator_maximum": 399.9})
+    assert "199, half of that instead of the 200 asked for" in lowered
