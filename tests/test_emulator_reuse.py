@@ -79,7 +79,11 @@ def test_a_bad_token_opens_no_session(rds: RdsEmulator) -> None:
     [
         ("SET search_path = pg_catalog", "SHOW search_path", '"$user", public'),
         ("SET ROLE pg_monitor", "SELECT current_user", "app"),
-        ("CREATE TEMP TABLE t (n int)", "SELECT count(*) FROM pg_class WHERE relname = 't'", 0),
+        (
+            "CREATE TEMP TABLE left_behind (n int)",
+            "SELECT count(*) FROM pg_class WHERE relname = 'left_behind'",
+            0,
+        ),
         ("PREPARE p AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements", 0),
         ("LISTEN news", "SELECT count(*) FROM pg_listening_channels()", 0),
         (

@@ -272,6 +272,7 @@ def test_reloads_do_not_put_collections_off() -> None:
     environ = {
         "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "AWS_CREDENTIAL_EXPIRATION": "2100-01-01T00:00:00Z",  # else no session would be made
         "HOME": os.environ["HOME"],
     }
     command = [sys.executable, "-W", "error", "-c", code]
