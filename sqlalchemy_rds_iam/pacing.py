@@ -142,14 +142,15 @@ class Pace:
             if wait <= 0:
                 self._spend()
                 return None
-            crowded = ahead >= int(CROWDED * self.rate)
-            lull = self._lull * self._speed if crowded and self._rested else 0.0
-            self._tokens -= lull
-            wait = self._wait(ahead + 1, now)
+            lull = 0.0
+            if self._rested and ahead >= int(CROWDED * self.rate):
+                lull = self._lull * self._speed
+                self._tokens -= lull
+                wait = self._wait(ahead + 1, now)
             if now + wait > latest:
                 self._tokens += lull
                 raise Crowd(ahead, wait)
-            self._rested = self._rested and not crowded
+            self._rested = self._rested and not lull
             self._issued += 1
             return Turn(self._issued, wait)
 
