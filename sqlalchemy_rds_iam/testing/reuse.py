@@ -22,7 +22,6 @@ from sqlalchemy_rds_iam.testing.opening import FAILURES
 _CHUNK = 1 << 16
 # Each of these is answered by one ReadyForQuery: Query, Sync, FunctionCall.
 _REQUESTS = frozenset((b"Q", b"S", b"F"))
-_PID = 4
 
 Stream = tuple[StreamReader, StreamWriter]
 Kinds = tuple[str, int, tuple[tuple[str, str], ...]]
