@@ -18,11 +18,8 @@ Memory is what the process's resident memory has grown by when the first token i
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -106,21 +103,9 @@ def _environ(place: str, directory: Path) -> dict[str, str]:
 
 def _case(way: str, ca: str, environ: dict[str, str]) -> Callable[[], dict[str, Any]]:
     def run() -> dict[str, Any]:
-        probe = Path(__file__).with_name("cold_probe.py")
-        try:
-            done = subprocess.run(
-                [sys.executable, str(probe), way, ca],
-                env=environ,
-                capture_output=True,
-                text=True,
-                timeout=_LONGEST,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise measure.NoResult(f"{way}: no end after {_LONGEST:g} s") from None
-        if done.returncode:
-            raise measure.NoResult(f"{way}: the process failed\n{done.stderr}")
-        found: dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, Any] = emulated.run_script(
+            "cold_probe.py", environ, way, ca, name=way, limit=_LONGEST
+        )
         return found
 
     return run

@@ -170,16 +170,43 @@ def own_environment() -> dict[str, str]:
     return {name: v for name, v in os.environ.items() if not name.startswith(foreign)}
 
 
-def client(task: dict[str, Any], environ: dict[str, str], limit: float = 180.0) -> dict[str, Any]:
+def client(task: dict[str, Any], environ: dict[str, str]) -> dict[str, Any]:
     """Run ``client.py`` with `task` in a process of its own, and return what it says.
 
     Raises:
-        NoResult: it failed, or took longer than `limit` seconds.
+        NoResult: it failed, or has no end.
+    """
+    found: dict[str, Any] = run_script(
+        "client.py", environ, task=task, name=task["way"], limit=180.0
+    )
+    return found
+
+
+def run_script(
+    script: str,
+    environ: dict[str, str],
+    *arguments: str,
+    task: dict[str, Any] | None = None,
+    name: str,
+    limit: float,
+) -> Any:
+    """Run a script beside this one in a process of its own, and return what it says.
+
+    Args:
+        script: its file name.
+        environ: its environment.
+        arguments: of its command line.
+        task: what it reads from standard input, as JSON.
+        name: of what is measured, for complaints.
+        limit: seconds that it may take.
+
+    Raises:
+        NoResult: it failed, or took longer.
     """
     try:
         done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("client.py"))],
-            input=json.dumps(task),
+            [sys.executable, str(Path(__file__).with_name(script)), *arguments],
+            input=None if task is None else json.dumps(task),
             env=environ,
             capture_output=True,
             text=True,
@@ -187,11 +214,10 @@ def client(task: dict[str, Any], environ: dict[str, str], limit: float = 180.0) 
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise measure.NoResult(f"{task['way']}: the client has no end after {limit:g} s") from None
+        raise measure.NoResult(f"{name}: {script} has no end after {limit:g} s") from None
     if done.returncode:
-        raise measure.NoResult(f"{task['way']}: the client process failed\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+        raise measure.NoResult(f"{name}: {script} failed\n{done.stderr}")
+    return json.loads(done.stdout)
 
 
 def _serve() -> None:

@@ -24,13 +24,9 @@ waiting, for a blocking call or for a machine that did something else.
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import charts
@@ -129,27 +125,15 @@ def _process(rds: emulated.Emulator, driver: str, task: dict[str, Any]) -> Windo
         "endpoint": rds.signed,
         "token": _token(rds),
     }
-    try:
-        done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("stall_probe.py"))],
-            input=json.dumps(task),
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_RUN,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise measure.NoResult(f"{driver} {way}: no end after {LONGEST_RUN:g} s") from None
-    if done.returncode:
-        raise measure.NoResult(f"{driver} {way}: the process failed\n{done.stderr}")
+    found: Windows = emulated.run_script(
+        "stall_probe.py", environ, task=task, name=f"{driver} {way}", limit=LONGEST_RUN
+    )
     calls = len(rds.sts_calls())
     if way in PLUGIN and calls != len({"renewal", "expired"} & set(windows)) + 1:
         raise measure.NoResult(
             f"{driver} {way}: {calls} calls to STS in the windows first and {windows}, so this "
             "was not what it is called; is the machine overloaded?"
         )
-    found: Windows = json.loads(done.stdout)
     return found
 
 
