@@ -62,16 +62,21 @@ def test_keys_replaced(
     open_database: Callable[..., Database], keys: Any, clock: Clock, rds: RdsEmulator
 ) -> None:
     """Keys that were rotated where they are kept cost one refusal, which the caller never sees."""
+    database = open_database(poolclass=NullPool)
+    _rotate(database, keys, clock, rds)
+    for _ in range(3):
+        assert database.scalar("select 1") == 1
+    assert _granted(rds) == [True, False, True, True, True]
+
+
+def _rotate(database: Database, keys: Any, clock: Clock, rds: RdsEmulator) -> None:
+    """Log in once, and then replace the keys where they are kept."""
     old, new = (rds.identities.issue(rds.key.principal) for _ in range(2))
     keys.hold(old)
-    database = open_database(poolclass=NullPool)
     assert database.scalar("select 1") == 1
     keys.hold(new)
     old.revoked = True
     clock.offset += SHORTEST_PAUSE
-    for _ in range(3):
-        assert database.scalar("select 1") == 1
-    assert _granted(rds) == [True, False, True, True, True]
 
 
 def test_keys_that_take_their_time(
@@ -82,13 +87,8 @@ def test_keys_that_take_their_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A refused login waits for new keys as long as it takes, not just for a moment."""
-    old, new = (rds.identities.issue(rds.key.principal) for _ in range(2))
-    keys.hold(old)
     database = open_database(poolclass=NullPool)
-    assert database.scalar("select 1") == 1
-    keys.hold(new)
-    old.revoked = True
-    clock.offset += SHORTEST_PAUSE
+    _rotate(database, keys, clock, rds)
     monkeypatch.setattr(supply, "_TURN", 0.01)
     for name in ("fetch", "prepare_async"):
         monkeypatch.setattr(AwsSource, name, _slow(getattr(AwsSource, name)))
