@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ REST = 1.5
 """Seconds before the signal, in which the window of the ceiling empties."""
 
 LONGEST_RUN = 180.0
+"""Seconds after which a process that has no end is killed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,14 +115,16 @@ def case(
         with contextlib.ExitStack() as ending:
             processes = [_start(ending, rds, task) for _ in range(fleet.processes)]
             for process in processes:
-                if _line(process) != "ready\n":
-                    raise measure.NoResult(f"{way}: a process of the fleet has failed; see above")
+                _line(process, way)
             rds.start_over(fleet.ceiling)
             begin = time.time() + REST
             for process in processes:
                 _tell(process, f"{begin}")
             meanwhile(begin)
-            found = [json.loads(each.communicate(timeout=LONGEST_RUN)[0]) for each in processes]
+            found = [json.loads(_line(process, way)) for process in processes]
+            for process in processes:
+                _tell(process, "end")
+                process.wait(LONGEST_RUN)
         return {
             "through": sorted(at - begin for each in found for at in each["through"]),
             "latencies": [seconds for each in found for seconds in each["latencies"]],
@@ -143,6 +147,9 @@ def _start(
     )
     ending.enter_context(process)
     ending.callback(process.kill)
+    alarm = threading.Timer(LONGEST_RUN, process.kill)
+    ending.callback(alarm.cancel)
+    alarm.start()
     _tell(process, json.dumps(task))
     return process
 
@@ -153,6 +160,9 @@ def _tell(process: subprocess.Popen[str], line: str) -> None:
     process.stdin.flush()
 
 
-def _line(process: subprocess.Popen[str]) -> str:
+def _line(process: subprocess.Popen[str], way: str) -> str:
     assert process.stdout is not None
-    return process.stdout.readline()
+    line = process.stdout.readline()
+    if not line:
+        raise measure.NoResult(f"{way}: a process of the fleet failed or has no end; see above")
+    return line
