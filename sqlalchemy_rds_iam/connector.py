@@ -105,16 +105,19 @@ class Connector:
                 attempts = attempts or Attempts(began, deadline)
                 token = self._queue(pace, slot, attempts)
             try:
-                # A copy, as another attempt starts from what the first one was given.
-                given = {**cparams, **arguments, "password": token.password}
-                if len(dialect.dispatch.do_connect) == 1:
+                # Listeners may change what they are given, and another attempt starts from this.
+                alone = len(dialect.dispatch.do_connect) == 1
+                given = cparams if alone else cparams.copy()
+                given |= arguments
+                given["password"] = token.password
+                if alone:
                     connection = dialect.connect(*cargs, **given)
                 else:
                     connection = self._connect(dialect, record, list(cargs), given)
                 break
             except Exception as error:
                 attempts = attempts or Attempts(began, deadline)
-                again = self._failed(error, cparams["host"], attempts, settled, token, used_at=now)
+                again = self._failed(error, key[0], attempts, settled, token, used_at=now)
                 if again is None:
                     raise
                 token = again

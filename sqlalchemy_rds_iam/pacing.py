@@ -110,7 +110,7 @@ class Pace:
         return self.rate * self._speed / self._full
 
     def go(self, now: float) -> bool:
-        """Take a turn if that means no waiting. Returns whether to go."""
+        """Take a turn if there is one and nobody waits. Returns whether to go."""
         with self._lock:
             passed = now - self._filled_at
             if self._speed == self._full and passed > 0:
@@ -122,8 +122,8 @@ class Pace:
                     self._rested = True
             else:
                 tokens = self._fill(now)
-            goes = tokens - 1 >= self._issued - self._gone
-            self._tokens = tokens - goes
+            goes = tokens >= 1.0 and self._issued <= self._gone
+            self._tokens = tokens - 1.0 if goes else tokens
             return goes
 
     def take(self, now: float, latest: float) -> Turn | None:
