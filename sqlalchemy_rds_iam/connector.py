@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -95,7 +96,9 @@ class Connector:
             found = (target.host.host,) if self._names and is_alias(key[0]) else ()
             settled = target, slot, pace = self._settle(cparams, *found)
         now = self._clock()
-        token = slot.fresh(now) or self._supply.obtain(slot, deadline)
+        token = slot.token
+        if token is None or not token.signed_at <= now < token.fresh_until:
+            token = self._supply.obtain(slot, deadline)
         arguments = target.arguments
         if target.resolve is not None:
             arguments = self._addressed(target.resolve, target, deadline)
@@ -105,15 +108,12 @@ class Connector:
                 attempts = attempts or Attempts(began, deadline)
                 token = self._queue(pace, slot, attempts)
             try:
-                # Listeners may change what they are given, and another attempt starts from this.
                 alone = len(dialect.dispatch.do_connect) == 1
-                given = cparams if alone else cparams.copy()
-                given |= arguments
-                given["password"] = token.password
-                if alone:
-                    connection = dialect.connect(*cargs, **given)
-                else:
-                    connection = self._connect(dialect, record, list(cargs), given)
+                connect = dialect.connect if alone else self._others(dialect, record)
+                # SQLAlchemy makes a dict for each connect, and whoever is called gets a copy.
+                cparams |= arguments
+                cparams["password"] = token.password
+                connection = connect(*cargs, **cparams)
                 break
             except Exception as error:
                 attempts = attempts or Attempts(began, deadline)
@@ -167,7 +167,7 @@ class Connector:
             if turn is not None:
                 pace.give_back()
             raise
-        return slot.fresh(self._clock()) or self._supply.obtain(slot, deadline)
+        return self._supply.obtain(slot, deadline)
 
     def _failed(
         self,
@@ -228,7 +228,7 @@ class Connector:
                 pace.current_rate,
             )
         self._waits.sleep(retry.pause)
-        return slot.fresh(self._clock()) or self._supply.obtain(slot, attempts.deadline)
+        return self._supply.obtain(slot, attempts.deadline)
 
     def _look_up(self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float) -> Settled:
         """Settle what was not known yet: new connect arguments, or where a CNAME leads now."""
@@ -246,21 +246,22 @@ class Connector:
 
         return self._waits.run(look_up, remaining)
 
-    def _connect(
-        self,
-        dialect: Dialect,
-        record: ConnectionPoolEntry | None,
-        cargs: list[Any],
-        cparams: dict[str, Any],
-    ) -> DBAPIConnection:
-        """Connect as SQLAlchemy would have done, the listeners after this one included.
+    def _others(
+        self, dialect: Dialect, record: ConnectionPoolEntry | None
+    ) -> Callable[..., DBAPIConnection]:
+        """What connects as SQLAlchemy would have done, the listeners after this one included.
 
         SQLAlchemy offers no way to try a failed connect again, so it has to happen in here.
         """
         listeners = dialect.dispatch.do_connect
         later = itertools.dropwhile(lambda listener: listener is not self.listener, listeners)
-        for listener in itertools.islice(later, 1, None):
-            connection: DBAPIConnection | None = listener(dialect, record, cargs, cparams)
-            if connection is not None:
-                return connection
-        return dialect.connect(*cargs, **cparams)
+
+        def connect(*args: Any, **cparams: Any) -> DBAPIConnection:
+            cargs = list(args)
+            for listener in itertools.islice(later, 1, None):
+                connection: DBAPIConnection | None = listener(dialect, record, cargs, cparams)
+                if connection is not None:
+                    return connection
+            return dialect.connect(*cargs, **cparams)
+
+        return connect

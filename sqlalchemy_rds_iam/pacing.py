@@ -84,6 +84,8 @@ class Pace:
         rate: most connects that may begin in any second.
 
     Attributes:
+        accepted: to be told when a login was let in: what is let in may go on, whatever was
+            throttled. Not a method, as each connect would pay for it.
         throttles: logins so far that were taken for throttled.
         cuts: how often that has cut the rate.
     """
@@ -101,6 +103,7 @@ class Pace:
         self._filled_at = 0.0
         self._cut_at = float("-inf")
         self._let_in: deque[float] = deque(maxlen=rate)
+        self.accepted: Callable[[float], None] = self._let_in.append
         self._issued = self._gone = 0
         _everybody.add(self)
 
@@ -110,21 +113,22 @@ class Pace:
         return self.rate * self._speed / self._full
 
     def go(self, now: float) -> bool:
-        """Take a turn if there is one and nobody waits. Returns whether to go."""
-        with self._lock:
-            passed = now - self._filled_at
-            if self._speed == self._full and passed > 0:
-                # As `_fill` does, whose call is a tenth of what a connect pays for all of this.
-                self._filled_at = now
-                tokens = self._tokens + passed * self._full
-                if tokens > self._burst:
-                    tokens = self._burst
-                    self._rested = True
-            else:
-                tokens = self._fill(now)
-            goes = tokens >= 1.0 and self._issued <= self._gone
-            self._tokens = tokens - 1.0 if goes else tokens
-            return goes
+        """Take a turn if there is one at the full rate and nobody waits. Returns whether to go."""
+        # What each connect pays: a `with` would be a third of it, and a call of `_fill` another.
+        lock, full = self._lock, self._full
+        lock.acquire()
+        try:
+            tokens = self._tokens + (now - self._filled_at) * full
+            if tokens < 1.0 or self._speed != full or self._issued > self._gone:
+                return False
+            if tokens > self._burst:
+                tokens = self._burst
+                self._rested = True
+            self._filled_at = now
+            self._tokens = tokens - 1.0
+            return True
+        finally:
+            lock.release()
 
     def take(self, now: float, latest: float) -> Turn | None:
         """Take a turn; None is the signal to go at once.
@@ -192,14 +196,6 @@ class Pace:
         """What the caller has to do now for all who take turns here; nothing, in one process."""
         return None
 
-    def accepted(self, now: float) -> None:
-        """Note a login that was let in: what is let in may go on, whatever was throttled."""
-        self._let_in.append(now)
-        if self._speed < self._full:
-            with self._lock:
-                self._fill(now)
-                self._speed = max(self._speed, min(self._share(now) * CUT, self._full))
-
     def throttled(self, now: float) -> bool:
         """Note a throttled login and cut the rate. Returns whether it was the full rate."""
         with self._lock:
@@ -243,6 +239,7 @@ class Pace:
             self._filled_at = now
             speed = self._speed
             if speed < self._full:
+                speed = max(speed, min(self._share(now) * CUT, self._full))
                 self._speed = min(speed + passed * REGAIN * self._full, self._full)
                 speed = (speed + self._speed) / 2
             tokens += passed * speed

@@ -104,6 +104,7 @@ def test_what_is_let_in_may_go_on() -> None:
     assert pace.current_rate < 2
     for number in range(50):
         pace.accepted(NOW + 0.01 + number / 1000)
+    pace.take(NOW + 0.06, FOREVER)
     assert pace.current_rate == pytest.approx(CUT * 50, rel=0.05)
 
 
