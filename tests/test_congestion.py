@@ -17,7 +17,7 @@ from worlds import Database
 from sqlalchemy_rds_iam.pacing import CUT, CUT_PAUSE, LOWEST, LULL, REGAIN, Crowd, Pace
 from sqlalchemy_rds_iam.refusal import is_throttled
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.gateway import _RefusedError
+from sqlalchemy_rds_iam.testing.opening import RefusedError
 from sqlalchemy_rds_iam.throttling import (
     CURRENT,
     FIRST,
@@ -263,13 +263,13 @@ def competing(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
     rds.gateway.ceiling = 1000
     judge, times = rds.gateway._authenticate, list[float]()
 
-    async def throttle(user: str, password: bytes) -> None:
+    def throttle(user: str, password: bytes) -> None:
         if len(times) < 2:
             times.append(time.monotonic())
-            raise _RefusedError(
+            raise RefusedError(
                 "53300", "The IAM authentication failed because of too many competing requests."
             )
-        await judge(user, password)
+        judge(user, password)
 
     monkeypatch.setattr(rds.gateway, "_authenticate", throttle)
     yield times

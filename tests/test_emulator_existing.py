@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from emulator_support import libpq
+from secrets_support import logs_in
 
 from sqlalchemy_rds_iam.testing import RdsEmulator, ServerError, postgres
 from sqlalchemy_rds_iam.testing.backend import Backend
@@ -38,7 +39,8 @@ def port() -> Iterator[int]:
             assert server._directory is not None
             assert server._server is not None
             rules = ["local all postgres trust"]
-            rules += ["host all lesser 127.0.0.1/32 trust"]
+            rules += [f"host all {user} 127.0.0.1/32 trust" for user in ("lesser", "unasked")]
+            rules += ["host all secretive,secretive_clone 127.0.0.1/32 scram-sha-256"]
             rules += [f"host all by_{each} 127.0.0.1/32 {each}" for each in METHODS.values()]
             (server._directory / "data" / "pg_hba.conf").write_text("\n".join(rules) + "\n")
             os.kill(server._server.pid, signal.SIGHUP)
@@ -103,6 +105,20 @@ def test_a_login_without_superuser(port: int) -> None:
     ):
         assert connection.execute("SELECT current_user").fetchone() == ("fresh",)
         connection.execute("CREATE TABLE mine (n int)")
+
+
+def test_users_with_passwords(port: int) -> None:
+    """They log in as themselves, as that server asks them to; nobody does whom it does not ask."""
+    with RdsEmulator(server=f"postgresql://lesser@127.0.0.1:{port}/postgres") as rds:
+        secret = rds.secrets.create("prod/app", "secretive", strategy="alternating-users")
+        for user in ("secretive", "secretive_clone", "secretive"):
+            assert secret.fields()["username"] == user
+            assert logs_in(rds, secret.fields())
+            assert not logs_in(rds, secret.fields() | {"password": "guess"})
+            secret.rotate()
+        rds.create_user("unasked", iam=False)
+        assert not logs_in(rds, {"username": "unasked", "password": "anything"})
+        assert not rds.decisions[-1].granted
 
 
 def test_a_wrong_password_is_told(port: int) -> None:

@@ -21,22 +21,40 @@ except ModuleNotFoundError as missing:
         name=missing.name,
     ) from None
 
+from sqlalchemy_rds_iam.testing.aws_secrets import (
+    DECRYPTION_FAILURE,
+    INTERNAL_ERROR,
+    KMS_DENIED,
+    THROTTLED,
+)
+from sqlalchemy_rds_iam.testing.aws_service import AwsError
 from sqlalchemy_rds_iam.testing.certificates import Certificates
+from sqlalchemy_rds_iam.testing.database_secrets import Secret, Secrets
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 from sqlalchemy_rds_iam.testing.foreground import run_foreground
 from sqlalchemy_rds_iam.testing.gateway import Gateway
 from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities, Principal
 from sqlalchemy_rds_iam.testing.login import ServerError
+from sqlalchemy_rds_iam.testing.rotation import CURRENT_FIRST, STEPS
 from sqlalchemy_rds_iam.testing.verifier import Decision, SignedEndpoint, verify
 
 __all__ = [
+    "CURRENT_FIRST",
+    "DECRYPTION_FAILURE",
+    "INTERNAL_ERROR",
+    "KMS_DENIED",
+    "STEPS",
+    "THROTTLED",
     "AccessKey",
+    "AwsError",
     "Certificates",
     "Decision",
     "Gateway",
     "Identities",
     "Principal",
     "RdsEmulator",
+    "Secret",
+    "Secrets",
     "ServerError",
     "SignedEndpoint",
     "run_foreground",

@@ -20,6 +20,13 @@ def main() -> None:
     parser.add_argument("--listen-port", type=int, default=0, help="port to listen on; 0: any")
     parser.add_argument("--user", action="append", dest="users", help="database user; repeatable")
     parser.add_argument(
+        "--secret",
+        action="append",
+        dest="secrets",
+        metavar="USER",
+        help="database user with a password, kept in a secret of its name; repeatable",
+    )
+    parser.add_argument(
         "--ceiling",
         type=float,
         default=DEFAULT_CEILING,
@@ -34,6 +41,7 @@ def main() -> None:
         given.port,
         region=given.region,
         users=given.users or ("app",),
+        secrets=given.secrets or (),
         ceiling=given.ceiling or None,
         server=given.server,
         postgres=given.postgres,

@@ -1,6 +1,6 @@
-"""The AWS endpoints a credential chain talks to, on loopback: STS, SSO, instances, containers.
+"""The AWS endpoints, on loopback: STS, SSO, instances, containers, and Secrets Manager.
 
-They issue keys from `Identities`, so the emulated database knows the keys they hand out.
+The first four issue keys from `Identities`, so the emulated database knows the keys they hand out.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from sqlalchemy_rds_iam.testing.aws_metadata import ContainerCredentials, InstanceMetadata
+from sqlalchemy_rds_iam.testing.aws_secrets import SecretsManager
 from sqlalchemy_rds_iam.testing.aws_sso import IdentityCenter
 from sqlalchemy_rds_iam.testing.aws_sts import Sts
 from sqlalchemy_rds_iam.testing.identities import Identities
@@ -23,6 +24,7 @@ class AwsEndpoints:
         sso: IAM Identity Center: GetRoleCredentials and CreateToken.
         imds: The EC2 instance metadata service; without a role until one is set.
         container: The ECS or EKS credentials endpoint; without a role until one is set.
+        secrets: Secrets Manager.
     """
 
     def __init__(self, identities: Identities) -> None:
@@ -30,7 +32,8 @@ class AwsEndpoints:
         self.sso = IdentityCenter(identities)
         self.imds = InstanceMetadata(identities)
         self.container = ContainerCredentials(identities)
-        self._services = (self.sts, self.sso, self.imds, self.container)
+        self.secrets = SecretsManager(identities, self.sts)
+        self._services = (self.sts, self.sso, self.imds, self.container, self.secrets)
 
     @property
     def sts_url(self) -> str:
@@ -51,6 +54,11 @@ class AwsEndpoints:
     def container_url(self) -> str:
         """For ``AWS_CONTAINER_CREDENTIALS_FULL_URI``, path included."""
         return self.container.url + self.container.path
+
+    @property
+    def secrets_url(self) -> str:
+        """For a Secrets Manager client's ``endpoint_url``."""
+        return self.secrets.url
 
     async def start(self) -> None:
         """Bind every service on 127.0.0.1 and serve on the running event loop.
@@ -81,5 +89,6 @@ class AwsEndpoints:
             "AWS_ENDPOINT_URL_STS": self.sts_url,
             "AWS_ENDPOINT_URL_SSO": self.sso_url,
             "AWS_ENDPOINT_URL_SSO_OIDC": self.sso_url,
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.secrets_url,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.imds_url,
         }

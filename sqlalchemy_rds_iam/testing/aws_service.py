@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -71,6 +71,7 @@ class Record:
     operation: str
     access_key: str | None
     status: int | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 class Service:
@@ -181,6 +182,10 @@ class Service:
         """The access key id `call` claims to be signed with, if any."""
         return None
 
+    def arguments(self, call: Call) -> Mapping[str, str]:  # noqa: ARG002  most record none
+        """Which parameters of `call` are recorded; never one that could hold a secret."""
+        return {}
+
     def answer(self, call: Call) -> web.Response:
         """Do what `call` asks.
 
@@ -196,7 +201,12 @@ class Service:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         call = Call(request.method, request.raw_path, tuple(request.headers.items()), body)
-        record = Record(self._identities.clock(), self.operation(call), self.caller(call))
+        record = Record(
+            self._identities.clock(),
+            self.operation(call),
+            self.caller(call),
+            arguments=self.arguments(call),
+        )
         with self._lock:
             self._records.append(record)
             failure = self._next_failure(record.operation)

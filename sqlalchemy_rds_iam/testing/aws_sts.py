@@ -116,8 +116,8 @@ class Sts(Service):
         external_id = _checked(parameters, "ExternalId")
         duration = self._duration(parameters)
         denied = (
-            f"User: {self._arn(caller)} is not authorized to perform: sts:AssumeRole on resource: "
-            f"{arn}"
+            f"User: {self.arn_of(caller)} is not authorized to perform: sts:AssumeRole on "
+            f"resource: {arn}"
         )
         if caller.revoked:
             raise AwsError(
@@ -159,13 +159,13 @@ class Sts(Service):
 
     def _caller_identity(self, key: AccessKey) -> Tree:
         arn = key.principal.arn
-        return {"Arn": self._arn(key), "UserId": self._user_id(key), "Account": arn.split(":")[4]}
+        return {"Arn": self.arn_of(key), "UserId": self._user_id(key), "Account": arn.split(":")[4]}
 
     def _session(self, role: Principal, session_name: str, duration: int) -> Tree:
         key = self._identities.issue(role, duration if self.lifetime is None else self.lifetime)
         self._session_names[key.access_key] = session_name
         return {
-            "AssumedRoleUser": {"AssumedRoleId": self._user_id(key), "Arn": self._arn(key)},
+            "AssumedRoleUser": {"AssumedRoleId": self._user_id(key), "Arn": self.arn_of(key)},
             "Credentials": {
                 "AccessKeyId": key.access_key,
                 "SecretAccessKey": key.secret_key,
@@ -196,7 +196,8 @@ class Sts(Service):
         # Keys that other services issued have no recorded session name.
         return self._session_names.get(key.access_key, "session")
 
-    def _arn(self, key: AccessKey) -> str:
+    def arn_of(self, key: AccessKey) -> str:
+        """Who `key` is: a user, or a session of a role."""
         _, partition, _, _, account, resource = key.principal.arn.split(":", 5)
         kind, _, name = resource.partition("/")
         if kind != "role":

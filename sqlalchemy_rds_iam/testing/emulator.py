@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, ExitStack
@@ -18,9 +17,11 @@ from sqlalchemy_rds_iam.testing.aws import AwsEndpoints
 from sqlalchemy_rds_iam.testing.backend import Backend, Row, newest_protocol
 from sqlalchemy_rds_iam.testing.background import Background
 from sqlalchemy_rds_iam.testing.certificates import Certificates
+from sqlalchemy_rds_iam.testing.database_secrets import Secrets
 from sqlalchemy_rds_iam.testing.gateway import Gateway
 from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities
 from sqlalchemy_rds_iam.testing.postgres import SUPERUSER, Postgres
+from sqlalchemy_rds_iam.testing.region import region_of
 from sqlalchemy_rds_iam.testing.roles import Roles
 from sqlalchemy_rds_iam.testing.verifier import Decision, SignedEndpoint
 
@@ -42,14 +43,16 @@ class RdsEmulator:
         endpoint: The host, port and region that tokens must be signed for.
         identities: The principals and keys of the emulated account.
         key: A long-term key of the IAM user ``app``, who may connect as every database user.
-        aws: The STS, instance-metadata and container endpoints.
+        aws: The endpoints of STS, Secrets Manager and of instance and container metadata.
         gateway: The fault knobs; see `Gateway`.
+        secrets: Makes and rotates secrets; see `Secrets`.
         certificates: Certificates to serve instead of the good one.
         clock: Tells all of them the time; may be replaced. See also `clock_offset`.
     """
 
     aws: AwsEndpoints
     gateway: Gateway
+    secrets: Secrets
 
     def __init__(
         self,
@@ -86,7 +89,7 @@ class RdsEmulator:
         Raises:
             ValueError: The region is not given and not in `host`.
         """
-        self.endpoint = SignedEndpoint(host, port, region or _region_of(host))
+        self.endpoint = SignedEndpoint(host, port, region or region_of(host))
         self.clock = clock
         self.identities = Identities(self._now)
         self.key = self.identities.issue(self.identities.user("app"))
@@ -240,7 +243,7 @@ class RdsEmulator:
             background = self._background = Background("rds-iam-emulator", self._deadline)
             undo.callback(background.stop)
             undo.callback(lambda: background.call(self._parts.aclose()))
-            background.call(self._serve(backend))
+            background.call(self._serve(backend, background))
             self._undo = undo.pop_all()
 
     def stop(self) -> None:
@@ -253,7 +256,7 @@ class RdsEmulator:
     def _now(self) -> float:
         return self.clock()
 
-    async def _serve(self, backend: Backend) -> None:
+    async def _serve(self, backend: Backend, background: Background) -> None:
         backend = replace(backend, protocol=await newest_protocol(backend))
         roles = Roles(backend)
         await roles.prepare()
@@ -277,6 +280,8 @@ class RdsEmulator:
         await self.aws.start()
         self._parts.push_async_callback(self.gateway.stop)
         await self.gateway.start(port=self._listen_port)
+        store, address = self.aws.secrets.store, self.gateway.address
+        self.secrets = Secrets(background, store, roles, self.endpoint, address)
 
     def _call(self, coroutine: Coroutine[None, None, _T]) -> _T:
         assert self._background is not None
@@ -293,10 +298,3 @@ class RdsEmulator:
         if self._directory is None:
             raise RuntimeError(_NOT_RUNNING)
         return self._directory
-
-
-def _region_of(host: str) -> str:
-    match = re.search(r"\.([a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2})\.", host.lower())
-    if match is None:
-        raise ValueError(f"no AWS region in the host name {host!r}: pass region=")
-    return match[1]

@@ -24,9 +24,10 @@ def rds_emulator() -> Iterator[RdsEmulator]:
 def rds_iam_environment(
     rds_emulator: RdsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RdsEmulator]:
-    """The emulator with no records and no faults, and an environment in which it is all of AWS."""
+    """The emulator without records, faults and secrets; the environment makes it all of AWS."""
     rds_emulator.clear()
     rds_emulator.gateway.reset()
+    rds_emulator.secrets.clear()
     for name in os.environ:
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)

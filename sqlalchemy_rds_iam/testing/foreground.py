@@ -24,6 +24,7 @@ def run_foreground(
     *,
     region: str | None = None,
     users: Sequence[str] = ("app",),
+    secrets: Sequence[str] = (),
     ceiling: float | None = DEFAULT_CEILING,
     server: str | None = None,
     postgres: str | None = None,
@@ -40,6 +41,7 @@ def run_foreground(
         port: The port to sign for.
         region: The region to sign for.
         users: Database users to create.
+        secrets: Database users to create that have a password, in a secret of the same name.
         ceiling: Authentications per second, None for no limit.
         server: The URL of an existing PostgreSQL.
         postgres: Which PostgreSQL to start.
@@ -69,6 +71,8 @@ def run_foreground(
                 listen_port=listen_port,
             ) as emulator,
         ):
+            for user in secrets:
+                emulator.secrets.create(user, user, database=user)
             print(_as_json(emulator) if as_json else _as_prose(emulator), file=output, flush=True)
             # Forever, but awake often enough for the signal handlers to run on every platform.
             while not stopped.wait(1.0):

@@ -7,6 +7,7 @@ It speaks the part of the PostgreSQL protocol that comes before a session ("Star
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -15,12 +16,12 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
-from sqlalchemy_rds_iam.testing import opening, reuse, wire
+from sqlalchemy_rds_iam.testing import opening, passwords, reuse, wire
 from sqlalchemy_rds_iam.testing.backend import Backend
 from sqlalchemy_rds_iam.testing.ceiling import Ceiling
 from sqlalchemy_rds_iam.testing.identities import Identities
 from sqlalchemy_rds_iam.testing.login import ServerError, read_message
-from sqlalchemy_rds_iam.testing.opening import FAILURES, Client
+from sqlalchemy_rds_iam.testing.opening import FAILURES, Client, RefusedError, negotiate
 from sqlalchemy_rds_iam.testing.records import Records
 from sqlalchemy_rds_iam.testing.relay import relay
 from sqlalchemy_rds_iam.testing.roles import Roles
@@ -34,20 +35,10 @@ MAX_TOKEN = 16 * 1024
 # As many as Linux allows. A client that the kernel has greeted but has no room for waits for
 # retransmissions, some minutes at worst.
 _BACKLOG = 4096
-# The longest password message the real server reads (PG_MAX_AUTH_TOKEN_LENGTH).
-_MAX_PASSWORD = 65_535
 _ACCEPT_PAUSE = 0.05
 _NOT_ACCEPTING = ("57P03", "the database system is not accepting connections")
 
 Stream = tuple[StreamReader, StreamWriter]
-
-
-class _RefusedError(Exception):
-    """The connection ends with this ErrorResponse."""
-
-    def __init__(self, sqlstate: str, text: str) -> None:
-        super().__init__(text)
-        self.response = wire.error(sqlstate, text)
 
 
 class Gateway:
@@ -166,7 +157,7 @@ class Gateway:
                 await reuse.relay((client.reader, client.writer), server)
             elif server is not None:
                 await relay((client.reader, client.writer), server)
-        except _RefusedError as refused:
+        except RefusedError as refused:
             assert client is not None
             client.writer.write(refused.response)
         except TimeoutError:
@@ -189,59 +180,35 @@ class Gateway:
         if wire.code(client.packet) == wire.CANCEL_REQUEST:
             await self._cancel(client.packet)
             return None
-        startup = self._negotiate(client)
+        startup = negotiate(client, self._backend.protocol)
         if not startup.user:
-            raise _RefusedError("28000", "no PostgreSQL user name specified in startup packet")
+            raise RefusedError("28000", "no PostgreSQL user name specified in startup packet")
         if not client.encrypted:
-            raise _RefusedError(
+            raise RefusedError(
                 "28000",
                 f'no pg_hba.conf entry for host "{client.address}", user "{startup.user}", '
                 f'database "{startup.database}", no encryption',
             )
+        if not await self._uses_iam(startup.user):
+            return await self._log_in_with_password(client, startup)
         client.writer.write(wire.authentication(wire.AUTHENTICATION_CLEARTEXT))
-        kind, body = await read_message(client.reader, _MAX_PASSWORD)
+        kind, body = await read_message(client.reader, passwords.MAX_PASSWORD)
         if kind != b"p":
-            raise _RefusedError("08P01", f"expected password response, got message type {kind[0]}")
+            raise RefusedError("08P01", f"expected password response, got message type {kind[0]}")
         if self.auth_delay:
             await asyncio.sleep(self.auth_delay)
-        await self._authenticate(startup.user, body)
+        self._authenticate(startup.user, body)
         return await self._open_session(client, startup)
 
-    def _negotiate(self, client: Client) -> wire.Startup:
-        """Settle on what the real server speaks, as it would ("NegotiateProtocolVersion")."""
-        newest, asked = self._backend.protocol, wire.code(client.packet)
-        # First, because a packet of another version may be laid out in another way.
-        if asked >> 16 != newest >> 16:
-            raise _RefusedError(
-                "0A000",
-                f"unsupported frontend protocol {asked >> 16}.{asked & 0xFFFF}: server supports "
-                f"3.0 to {newest >> 16}.{newest & 0xFFFF}",
-            )
-        startup = wire.parse_startup(client.packet)
-        unknown = [name for name in startup.parameters if name.startswith("_pq_.")]
-        if startup.version > newest or unknown:
-            client.writer.write(wire.negotiate_version(newest, unknown))
-        known = {k: v for k, v in startup.parameters.items() if k not in unknown}
-        return wire.Startup(min(startup.version, newest), known)
-
-    async def _authenticate(self, user: str, password: bytes) -> None:
-        decision = await self._decide(user, password)
+    def _authenticate(self, user: str, password: bytes) -> None:
+        decision = self._decide(user, password)
         self.records.add(decision)
-        if decision.reason == "PasswordAuthentication":
-            raise _RefusedError("28P01", f'password authentication failed for user "{user}"')
         if not decision.granted:
-            raise _RefusedError("28000", f'PAM authentication failed for user "{user}"')
+            raise RefusedError("28000", f'PAM authentication failed for user "{user}"')
 
-    async def _decide(self, user: str, password: bytes) -> Decision:
+    def _decide(self, user: str, password: bytes) -> Decision:
         now = self._clock() + self.clock_offset
         refused = Decision(now, user, granted=False)
-        try:
-            uses_iam = await self._roles.uses_iam(user)
-        except (*FAILURES, ServerError):
-            raise _RefusedError(*_NOT_ACCEPTING) from None
-        if not uses_iam:
-            detail = f"user {user!r} is not a member of rds_iam, so IAM was not asked"
-            return replace(refused, reason="PasswordAuthentication", detail=detail)
         if self.refuse_next > 0:
             self.refuse_next -= 1
             detail = "refused because refuse_next said so"
@@ -255,23 +222,59 @@ class Gateway:
         token = password.removesuffix(b"\0").decode(errors="replace")
         return verify(token, user, self._endpoint, self._identities, now)
 
+    async def _uses_iam(self, user: str) -> bool:
+        try:
+            return await self._roles.uses_iam(user)
+        except (*FAILURES, ServerError):
+            raise RefusedError(*_NOT_ACCEPTING) from None
+
+    async def _log_in_with_password(self, client: Client, startup: wire.Startup) -> Stream | None:
+        """Let the real server decide; None if it did not let the client in, and has said why."""
+        now = self._clock() + self.clock_offset
+        if self.auth_delay:
+            await asyncio.sleep(self.auth_delay)
+        if self.refuse_next > 0:
+            self.refuse_next -= 1
+            self.records.add(passwords.decision(now, startup.user, "refuse_next said so"))
+            client.writer.write(passwords.refusal(startup.user))
+            return None
+        server = await self._connect()
+        with contextlib.ExitStack() as undo:
+            undo.callback(server[1].transport.abort)
+            try:
+                outcome, complaint = await passwords.relay_login(
+                    (client.reader, client.writer), server, startup
+                )
+            except FAILURES:
+                raise RefusedError(*_NOT_ACCEPTING) from None
+            # Before the client learns of it, so that nobody sees a login without its decision.
+            self.records.add(passwords.decision(now, startup.user, complaint))
+            client.writer.write(outcome)
+            if complaint is not None:
+                return None
+            undo.pop_all()
+        return server
+
+    async def _connect(self) -> Stream:
+        try:
+            return await self._backend.connect()
+        except OSError:
+            raise RefusedError(*_NOT_ACCEPTING) from None
+
     async def _open_session(self, client: Client, startup: wire.Startup) -> Stream | reuse.Session:
         if self.reuse_sessions:
             try:
                 session, welcome = await self._sessions.open(startup)
             except FAILURES:
-                raise _RefusedError(*_NOT_ACCEPTING) from None
+                raise RefusedError(*_NOT_ACCEPTING) from None
             client.writer.write(welcome)
             return session
-        try:
-            server = await self._backend.connect()
-        except OSError:
-            raise _RefusedError(*_NOT_ACCEPTING) from None
+        server = await self._connect()
         try:
             client.writer.write(await self._backend.log_in_as(*server, startup))
         except FAILURES:
             server[1].transport.abort()
-            raise _RefusedError(*_NOT_ACCEPTING) from None
+            raise RefusedError(*_NOT_ACCEPTING) from None
         except BaseException:
             server[1].transport.abort()
             raise

@@ -17,19 +17,25 @@ ACCOUNT_ID = "123456789012"
 
 @dataclass
 class Principal:
-    """A user or role, and the database users its ``rds-db:connect`` policy names.
+    """A user or role, the database users its ``rds-db:connect`` policy names, and its secrets.
 
-    ``db_users=None`` stands for ``dbuser:*/*``. Assign a new value to give or take permission at
-    run time: every key of the principal follows at once.
+    ``db_users=None`` stands for ``dbuser:*/*``, ``secrets=None`` for every secret (else their
+    names). Assign a new value to give or take permission at run time: every key of the principal
+    follows at once.
     """
 
     arn: str
     db_users: frozenset[str] | None = None
     external_id: str | None = None
+    secrets: frozenset[str] | None = None
 
     def may_connect_as(self, db_user: str) -> bool:
         """Whether the policy lets this principal connect as `db_user` (case matters, as in RDS)."""
         return self.db_users is None or db_user in self.db_users
+
+    def may_use_secret(self, name: str) -> bool:
+        """Whether the policy lets this principal do anything with the secret `name`."""
+        return self.secrets is None or name in self.secrets
 
 
 @dataclass

@@ -24,6 +24,14 @@ _SHUTDOWN = 1.0
 FAILURES = (OSError, EOFError, ssl.SSLError, wire.ProtocolError)
 
 
+class RefusedError(Exception):
+    """The connection ends with this ErrorResponse."""
+
+    def __init__(self, sqlstate: str, text: str) -> None:
+        super().__init__(text)
+        self.response = wire.error(sqlstate, text)
+
+
 @dataclass(frozen=True)
 class Client:
     """A client's connection once it has said what it wants.
@@ -153,3 +161,29 @@ async def _receive_exactly(sock: socket.socket, count: int) -> bytes:
             raise EOFError("the client left before its first packet was complete")
         received += chunk
     return bytes(received)
+
+
+def negotiate(client: Client, newest: int) -> wire.Startup:
+    """Settle on what the real server speaks, as it would ("NegotiateProtocolVersion").
+
+    Args:
+        client: Who has said what it speaks; it is told if that is too much.
+        newest: The protocol version of the real server.
+
+    Raises:
+        RefusedError: It speaks another major version.
+    """
+    asked = wire.code(client.packet)
+    # First, because a packet of another version may be laid out in another way.
+    if asked >> 16 != newest >> 16:
+        raise RefusedError(
+            "0A000",
+            f"unsupported frontend protocol {asked >> 16}.{asked & 0xFFFF}: server supports "
+            f"3.0 to {newest >> 16}.{newest & 0xFFFF}",
+        )
+    startup = wire.parse_startup(client.packet)
+    unknown = [name for name in startup.parameters if name.startswith("_pq_.")]
+    if startup.version > newest or unknown:
+        client.writer.write(wire.negotiate_version(newest, unknown))
+    known = {k: v for k, v in startup.parameters.items() if k not in unknown}
+    return wire.Startup(min(startup.version, newest), known)

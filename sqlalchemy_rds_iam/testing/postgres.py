@@ -18,6 +18,13 @@ from sqlalchemy_rds_iam.testing import binaries
 SUPERUSER = "postgres"
 _SOCKET = ".s.PGSQL.5432"
 
+# The gateway has judged the tokens of rds_iam's members; who else asks has to have a password.
+_ACCESS = f"""\
+local all {SUPERUSER} trust
+local all +rds_iam trust
+local all all scram-sha-256
+"""
+
 # sun_path holds 104 bytes on the BSDs and macOS, 108 on Linux, the final zero included.
 _LONGEST_SOCKET = 103
 _LAST_WRITES = 5.0
@@ -25,7 +32,7 @@ _POLL = 0.01
 
 _SETTINGS = {
     "listen_addresses": "",
-    # The socket trusts everybody, so only the server's own system user may open it.
+    # The socket trusts its superuser, so only the server's own system user may open it.
     "unix_socket_permissions": "0700",
     # Nothing here outlives the process: speed instead of durability.
     "fsync": "off",
@@ -140,6 +147,7 @@ class Postgres:
                 ) from None
         if status != 0:
             raise RuntimeError(f"initdb of {programs} failed:\n{_last_words(directory)}")
+        (directory / "data" / "pg_hba.conf").write_text(_ACCESS)
 
     def _launch(self, programs: Path, directory: Path, account: pwd.struct_passwd | None) -> None:
         settings = _SETTINGS | {

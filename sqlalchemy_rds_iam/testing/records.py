@@ -56,7 +56,7 @@ class Records:
         with self._lock:
             self._decisions.append(decision)
             # A login that IAM was never asked about is none of IAM's metrics.
-            if decision.reason != "PasswordAuthentication":
+            if decision.method == "iam":
                 self._metrics.update(_counters(decision))
         logger.info(
             "%s: user %r: %s",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 from sqlalchemy_rds_iam.testing.backend import APPLICATION_NAME, Backend, Connection, Row
+from sqlalchemy_rds_iam.testing.login import ServerError
+from sqlalchemy_rds_iam.testing.passwords import scram_verifier
 from sqlalchemy_rds_iam.testing.wire import quote_identifier, quote_literal
 
 # As "+rds_iam" in pg_hba.conf decides: through any number of grants, no exception for superusers.
@@ -57,6 +60,42 @@ class Roles:
         if self._backend.shared_login:
             await self.execute(f"GRANT {user} TO CURRENT_USER")
         await self.execute(f"GRANT rds_iam TO {user}" if iam else f"REVOKE rds_iam FROM {user}")
+
+    async def create_password_user(self, name: str, password: str) -> None:
+        """Create the user `name`, unless it exists, and make it log in with `password`.
+
+        Raises:
+            ValueError: It authenticates through IAM, or is the emulator's own.
+        """
+        if name == self._backend.user:
+            raise ValueError(f"{name!r} is the emulator's own database user: choose another name")
+        if await self.uses_iam(name):
+            raise ValueError(
+                f"{name!r} is a member of rds_iam, so it cannot log in with a password: choose "
+                "another user, or take the membership away with create_user(..., iam=False)"
+            )
+        await self.create_user(name, iam=False)
+        await self.set_password(name, password)
+
+    async def create_member(self, name: str, *, of: str) -> None:
+        """Create the user `name`, unless it exists, with all the rights of the user `of`."""
+        await self.create_user(name, iam=False)
+        await self.execute(f"GRANT {quote_identifier(of)} TO {quote_identifier(name)}")
+
+    async def set_password(self, name: str, password: str) -> None:
+        """Give user `name` another password, for SCRAM-SHA-256."""
+        verifier = quote_literal(scram_verifier(password))
+        await self.execute(f"ALTER ROLE {quote_identifier(name)} PASSWORD {verifier}")
+
+    async def accepts(self, name: str, password: str, database: str) -> bool:
+        """Whether the server lets user `name` into `database` with `password`."""
+        backend = replace(self._backend, user=name, password=password)
+        try:
+            connection = await Connection.open(backend, database)
+        except ServerError:
+            return False
+        await connection.close()
+        return True
 
     async def create_database(self, name: str, owner: str) -> None:
         """Create the database `name` for `owner`, unless it exists. Everybody may connect to it."""

@@ -66,6 +66,7 @@ class Decision:
         detail: One plain sentence that names the exact mismatch.
         access_key: The id of the key that signed the token, as far as it could be read.
         principal: The ARN of the key's principal, once the key is known.
+        method: What decided: IAM about a token, or the server about a password.
     """
 
     time: float
@@ -75,6 +76,7 @@ class Decision:
     detail: str = ""
     access_key: str | None = None
     principal: str | None = None
+    method: Literal["iam", "password"] = "iam"
 
 
 class _RefusedError(Exception):
