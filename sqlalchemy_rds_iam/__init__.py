@@ -1,7 +1,8 @@
 """Password-less PostgreSQL on Amazon RDS for SQLAlchemy.
 
 Add ``?plugin=rds_iam`` to an engine URL, sync or async, and every new connection carries a fresh
-IAM token over verified TLS. `engine_pair` makes two such engines, a writer and a reader, and
+IAM token over verified TLS; with ``?plugin=rds_secret``, the password of a secret in AWS Secrets
+Manager. `engine_pair` makes two such engines, a writer and a reader, and
 `RoutingSession` uses both.
 """
 
@@ -15,6 +16,7 @@ from sqlalchemy_rds_iam.errors import (
     CredentialsError,
     RdsIamError,
     RoutingError,
+    SecretError,
     WaitTimeout,
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "RdsIamError",
     "RoutingError",
     "RoutingSession",
+    "SecretError",
     "WaitTimeout",
     "__version__",
     "async_engine_pair",

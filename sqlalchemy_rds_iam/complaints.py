@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy_rds_iam.config import Options
 from sqlalchemy_rds_iam.errors import CredentialsError
 from sqlalchemy_rds_iam.roles import Role
 
@@ -19,7 +20,11 @@ _SIGN_IN = "aws sso login"
 
 
 def explained(
-    error: Exception, provider: Any, profile: str | None, role: Role | None
+    error: Exception,
+    provider: Any,
+    profile: str | None,
+    role: Role | None,
+    options: type[Options],
 ) -> CredentialsError:
     """Our error for one of botocore's, with who failed and what to do about it.
 
@@ -31,6 +36,7 @@ def explained(
         provider: botocore's credentials whose renewal failed, if it came as far as that.
         profile: the profile that the user has named.
         role: the role that was to be assumed.
+        options: whose names say what to do.
     """
     from botocore import exceptions
 
@@ -42,7 +48,7 @@ def explained(
     who = getattr(provider, "method", None) or _named(error)
     retryable = True
     if isinstance(error, exceptions.ProfileNotFound):
-        where = "rds_iam_profile" if profile else "AWS_PROFILE"
+        where = options.named("profile") if profile else "AWS_PROFILE"
         text = f"{text}: {where} names what is in neither the AWS config nor credentials file"
         retryable = False
     elif isinstance(error, (exceptions.SSOError, exceptions.TokenRetrievalError)):
@@ -78,8 +84,13 @@ def outdated(error: Exception) -> bool:
     return isinstance(error, answers) and _named(error) != "iam-role"
 
 
-def found(credentials: Any, session: Any) -> Any:
+def found(credentials: Any, session: Any, options: type[Options]) -> Any:
     """The credentials that a session has found.
+
+    Args:
+        credentials: what it has found, None if nothing.
+        session: botocore's or aiobotocore's.
+        options: whose names say what to do.
 
     Raises:
         CredentialsError: there are none.
@@ -90,8 +101,8 @@ def found(credentials: Any, session: Any) -> Any:
     asked = [provider.METHOD for provider in chain.providers]
     raise CredentialsError(
         f"no AWS credentials found; asked were {', '.join(asked)}. Set AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY, name a profile with rds_iam_profile, or run where a role is "
-        "attached (ECS, EKS, EC2, Lambda)",
+        f"AWS_SECRET_ACCESS_KEY, name a profile with {options.named('profile')}, or run where a "
+        "role is attached (ECS, EKS, EC2, Lambda)",
         # botocore takes an instance metadata service that is down for one that is not there.
         retryable="iam-role" in asked,
     )

@@ -1,19 +1,20 @@
 """What the user asked for: URL query + ``create_engine`` keywords → one frozen `Config`.
 
 Every option has one name everywhere. Values may be strings everywhere, because URL queries and
-ini files know nothing else; a keyword wins over the URL.
+ini files know nothing else; a keyword wins over the URL. What both plugins have is in `Options`.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from sqlalchemy.engine import URL
 
+from sqlalchemy_rds_iam.endpoint import Endpoint, HostName, signed_endpoint
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.options import (
     as_boolean,
@@ -23,33 +24,28 @@ from sqlalchemy_rds_iam.options import (
     as_seconds,
     as_session,
     as_storage,
-    as_sts_url,
     as_text,
     as_timeout,
+    endpoint_url,
     matching,
     one_of,
     option,
 )
 
-NAME = "rds_iam"
-PREFIX = f"{NAME}_"
+PLUGINS = ("rds_iam", "rds_secret")
+"""The plugins by which an engine gets passwords, one of them for each engine."""
 
 _ROLE = ("role_session_name", "external_id", "role_duration", "sts_endpoint_url")
-_SECRETS = ("access_key", "password", "secret", "token")
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """The options of one engine; each field is the option ``rds_iam_<field>``.
+@dataclass(frozen=True)
+class Options:
+    """The options that both plugins have; each field is the option ``<plugin>_<field>``.
 
     Attributes:
         enabled: off leaves the engine exactly as without the plugin.
-        region: region to sign for; None takes it from the host name, then from the environment.
-        host: host to sign for (and to find in the server's certificate) when it is not the one
-            connected to, as through a tunnel or a CNAME.
-        port: port to sign for when it is not the one connected to.
-        resolve_cname: follow the CNAME records of a host that is no RDS endpoint name to the one
-            to sign for.
+        host: host to find in the server's certificate when it is not the one connected to, as
+            through a tunnel or a CNAME.
         profile: profile of the shared AWS config and credentials files.
         session: a botocore, boto3 or aiobotocore session that knows the credentials.
         role_arn: role to assume on top of the identity that is found; the next four go with it.
@@ -61,19 +57,17 @@ class Config:
         tls: least protection of a connection: ``verify-full``, ``verify-ca``, ``require``.
         ca: file with the certificate authorities to trust (PEM).
         refresh: ``ahead`` renews in the background, ``lazy`` only when a connect needs it.
-        failure_ttl: seconds a failed fetch of credentials is remembered.
-        timeout: seconds one connect waits for its token and its turn at the most.
-        connect_rate: most connects that begin in any second at one signed endpoint; 0 for no limit.
-        rate_storage: where a fleet keeps the connect rate that it shares; ``memory://`` is this
-            process alone. There may be a password in it.
-        throttle_retry: whether a connect that seems to be throttled is tried again in time.
+        timeout: seconds one connect waits for its password and its turn at the most.
     """
 
+    PLUGIN: ClassVar[str]
+    BRINGS: ClassVar[str]
+    """What connections get, in messages."""
+
+    SECRET_WORDS: ClassVar[tuple[str, ...]] = ("access_key", "password", "token")
+
     enabled: bool = option(as_boolean, default=True)
-    region: str | None = option(as_text)
     host: str | None = option(as_text)
-    port: int | None = option(as_port)
-    resolve_cname: bool = option(as_boolean, default=False)
     profile: str | None = option(as_text)
     session: Any = option(as_session)
     role_arn: str | None = option(
@@ -90,19 +84,44 @@ class Config:
         matching(r"[\w+=,.@:/-]{2,1224}", "2 to 1224 letters, digits or _+=,.@:/-")
     )
     role_duration: int = option(as_role_duration, default=3600)
-    sts_endpoint_url: str | None = option(as_sts_url)
+    sts_endpoint_url: str | None = option(endpoint_url("STS", "sts"))
     credentials: str = option(one_of("auto", "botocore", "aiobotocore"), default="auto")
     tls: str = option(one_of("verify-full", "verify-ca", "require"), default="verify-full")
     ca: str | None = option(as_text)
     refresh: str = option(one_of("ahead", "lazy"), default="ahead")
-    failure_ttl: float = option(as_seconds, default=1.0)
     timeout: float = option(as_timeout, default=30.0)
-    connect_rate: int = option(as_rate, default=200)
-    rate_storage: str = option(as_storage, default="memory://", private=True)
-    throttle_retry: bool = option(as_boolean, default=True)
 
     @classmethod
-    def take(cls, query: Mapping[str, Any], keywords: MutableMapping[str, Any]) -> Config:
+    def named(cls, field: str) -> str:
+        """The option's full name, as messages and URLs have it."""
+        return f"{cls.PLUGIN}_{field}"
+
+    renews_lazily: ClassVar[bool] = False
+    """Whether a connect renews what is STALE, and waits for it, where ``refresh`` is ``lazy``."""
+
+    @property
+    def memory_of_failure(self) -> float:
+        """Seconds that a failed fetch stands for the next one."""
+        raise NotImplementedError
+
+    def endpoint(
+        self, host: HostName, port: int, user: Any, ambient_region: Callable[[], str | None]
+    ) -> Endpoint:
+        """What the password of `user` at `host` is for.
+
+        Args:
+            host: the name that is verified.
+            port: the port connected to.
+            user: the database user, as the driver would get it.
+            ambient_region: finds the region of the AWS session, for names that carry none.
+
+        Raises:
+            ConfigError: there is no user, or no such endpoint.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def take(cls, query: Mapping[str, Any], keywords: MutableMapping[str, Any]) -> Self:
         """Read our options from a URL query and remove them from `create_engine`'s keywords.
 
         Raises:
@@ -111,13 +130,13 @@ class Config:
         """
         parsers = {f.name: f.metadata["parse"] for f in fields(cls)}
         private = {f.name for f in fields(cls) if f.metadata["private"]}
-        given = {key: query[key] for key in option_names(query)}
-        given |= {key: keywords.pop(key) for key in option_names(keywords)}
+        given = {key: query[key] for key in cls.names_in(query)}
+        given |= {key: keywords.pop(key) for key in cls.names_in(keywords)}
         values: dict[str, Any] = {}
         for key, value in given.items():
-            name = key.removeprefix(PREFIX)
+            name = key.removeprefix(cls.named(""))
             if name not in parsers:
-                raise ConfigError(_unknown(key, list(parsers)))
+                raise ConfigError(cls._unknown(name))
             if isinstance(value, tuple):
                 raise ConfigError(f"{key} is given {len(value)} times in the URL; give it once")
             if value is None:
@@ -127,64 +146,143 @@ class Config:
             except ValueError as error:
                 shown = "…" if name in private else re.sub(r"//[^/@]*@", "//…@", repr(value))
                 raise ConfigError(f"{key}={shown}: expected {error}") from None
+        cls._refuse_contradictions(values)
+        return cls(**values)
+
+    @classmethod
+    def names_in(cls, options: Mapping[str, Any]) -> list[str]:
+        """The keys among `options` that are ours, known or not."""
+        return [key for key in options if key.startswith(cls.named(""))]
+
+    @classmethod
+    def _refuse_contradictions(cls, values: Mapping[str, Any]) -> None:
         if "role_arn" not in values and (lonely := [name for name in _ROLE if name in values]):
             raise ConfigError(
-                f"{PREFIX}{lonely[0]} goes with a role, and there is none: set rds_iam_role_arn"
+                f"{cls.named(lonely[0])} goes with a role, and there is none: set "
+                f"{cls.named('role_arn')}"
             )
         if "profile" in values and "session" in values:
             raise ConfigError(
-                "rds_iam_profile and rds_iam_session both say whose credentials to use; give one"
+                f"{cls.named('profile')} and {cls.named('session')} both say whose credentials to "
+                "use; give one"
             )
+
+    @classmethod
+    def _unknown(cls, name: str) -> str:
+        if any(word in name for word in cls.SECRET_WORDS):
+            return (
+                f"{cls.named(name)} is not an option, and secrets do not belong where they get "
+                f"printed: AWS credentials come from the environment, a profile "
+                f"({cls.named('profile')}), a role or a session object ({cls.named('session')})"
+            )
+        known = [field.name for field in fields(cls)]
+        close = difflib.get_close_matches(name, known, n=1)
+        others = ", ".join(map(cls.named, known))
+        hint = f"did you mean {cls.named(close[0])}?" if close else f"known are {others}"
+        return f"unknown option {cls.named(name)}; {hint}"
+
+
+@dataclass(frozen=True)
+class Config(Options):
+    """The options of one engine with the plugin ``rds_iam``, besides those of `Options`.
+
+    Attributes:
+        host: host to sign for, too.
+        region: region to sign for; None takes it from the host name, then from the environment.
+        port: port to sign for when it is not the one connected to.
+        resolve_cname: follow the CNAME records of a host that is no RDS endpoint name to the one
+            to sign for.
+        failure_ttl: seconds a failed fetch of credentials is remembered.
+        connect_rate: most connects that begin in any second at one signed endpoint; 0 for no limit.
+        rate_storage: where a fleet keeps the connect rate that it shares; ``memory://`` is this
+            process alone. There may be a password in it.
+        throttle_retry: whether a connect that seems to be throttled is tried again in time.
+    """
+
+    PLUGIN: ClassVar[str] = "rds_iam"
+    BRINGS: ClassVar[str] = "token"
+    SECRET_WORDS: ClassVar[tuple[str, ...]] = (*Options.SECRET_WORDS, "secret")
+
+    region: str | None = option(as_text)
+    port: int | None = option(as_port)
+    resolve_cname: bool = option(as_boolean, default=False)
+    failure_ttl: float = option(as_seconds, default=1.0)
+    connect_rate: int = option(as_rate, default=200)
+    rate_storage: str = option(as_storage, default="memory://", private=True)
+    throttle_retry: bool = option(as_boolean, default=True)
+
+    @property
+    def memory_of_failure(self) -> float:
+        """Seconds that a failed fetch stands for the next one."""
+        return self.failure_ttl
+
+    def endpoint(
+        self, host: HostName, port: int, user: Any, ambient_region: Callable[[], str | None]
+    ) -> Endpoint:
+        """What a token for `user` at `host` is signed for; see `Options.endpoint`."""
+        if not user or not isinstance(user, str):
+            raise ConfigError(
+                "the URL names no database user, and a token is signed for one: "
+                "postgresql+psycopg://USER@host/database?plugin=rds_iam"
+            )
+        return signed_endpoint(
+            host, self.port or port, user, region=self.region, ambient_region=ambient_region
+        )
+
+    @classmethod
+    def _refuse_contradictions(cls, values: Mapping[str, Any]) -> None:
+        super()._refuse_contradictions(values)
         if "host" in values and values.get("resolve_cname"):
             raise ConfigError(
                 "rds_iam_host and rds_iam_resolve_cname=on both say what to sign for; give one"
             )
-        return cls(**values)
 
 
-def option_names(options: Mapping[str, Any]) -> list[str]:
-    """The keys among `options` that are ours, known or not."""
-    return [key for key in options if key.startswith(PREFIX)]
-
-
-def refuse_what_cannot_work(url: URL, keywords: Mapping[str, Any]) -> None:
-    """Refuse what would keep tokens from the connections, whatever the options say.
+def refuse_what_cannot_work(url: URL, keywords: Mapping[str, Any], config: Options) -> None:
+    """Refuse what would keep passwords from the connections, whatever the options say.
 
     Args:
         url: the URL as the user gave it.
         keywords: the keywords of ``create_engine()``.
+        config: the options.
 
     Raises:
-        ConfigError: a password, a way around ``do_connect``, or this plugin twice.
+        ConfigError: a password, a way around ``do_connect``, this plugin twice, or both plugins.
     """
+    brings = config.BRINGS
     connect_args = keywords.get("connect_args") or {}
     if url.password is not None or "password" in url.query or "password" in connect_args:
         raise ConfigError(
-            "there is a password in the URL or in connect_args, and rds_iam replaces it with a "
-            "token: remove the password, or switch the plugin off with rds_iam_enabled=off"
+            f"there is a password in the URL or in connect_args, and {config.PLUGIN} replaces it "
+            f"with a {brings}: remove the password, or switch the plugin off with "
+            f"{config.named('enabled')}=off"
         )
     for name in ("creator", "async_creator", "pool"):
         if keywords.get(name) is not None:
             raise ConfigError(
                 f"create_engine({name}=…) makes connections without asking plugins, so they would "
-                f"carry no token: leave {name} out (poolclass= and connect_args= are fine)"
+                f"carry no {brings}: leave {name} out (poolclass= and connect_args= are fine)"
             )
     named = url.query.get("plugin", ())
     names = [*((named,) if isinstance(named, str) else named), *(keywords.get("plugins") or ())]
-    if names.count(NAME) > 1:
+    if names.count(config.PLUGIN) > 1:
         raise ConfigError(
-            "the plugin rds_iam is named more than once in the URL and plugins=: name it once"
+            f"the plugin {config.PLUGIN} is named more than once in the URL and plugins=: name it "
+            "once"
         )
-
-
-def _unknown(key: str, known: list[str]) -> str:
-    if any(word in key for word in _SECRETS):
-        return (
-            f"{key} is not an option, and secrets do not belong where they get printed: AWS "
-            "credentials come from the environment, a profile (rds_iam_profile), a role or a "
-            "session object (rds_iam_session)"
+    if all(plugin in names for plugin in PLUGINS):
+        raise ConfigError(
+            f"the plugins {' and '.join(PLUGINS)} both want to give the connections of this engine "
+            "a password: name one of them"
         )
-    close = difflib.get_close_matches(key.removeprefix(PREFIX), known, n=1)
-    others = ", ".join(PREFIX + name for name in known)
-    hint = f"did you mean {PREFIX}{close[0]}?" if close else f"known are {others}"
-    return f"unknown option {key}; {hint}"
+    foreign = [
+        key
+        for key in (*url.query, *keywords)
+        for other in PLUGINS
+        if other != config.PLUGIN and key.startswith(f"{other}_")
+    ]
+    if foreign:
+        raise ConfigError(
+            f"{foreign[0]} is an option of another plugin than {config.PLUGIN}, which is the one "
+            f"that this engine has; its own begin with {config.named('')}"
+        )

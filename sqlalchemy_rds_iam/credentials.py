@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy_rds_iam.complaints import explained, found, outdated
-from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.config import Config, Options
 from sqlalchemy_rds_iam.errors import CredentialsError
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session, hang_up
@@ -32,6 +32,7 @@ _SELECTORS = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
     "AWS_ENDPOINT_URL_STS",
     "AWS_ENDPOINT_URL_SSO",
     "AWS_ENDPOINT_URL_SSO_OIDC",
@@ -39,7 +40,7 @@ _SELECTORS = (
 
 
 def identity(
-    config: Config, role: Role | None, environ: Mapping[str, str] = os.environ
+    config: Options, role: Role | None, environ: Mapping[str, str] = os.environ
 ) -> Hashable:
     """What tells this engine's AWS identity from any other; part of every cache key."""
     if config.session is not None:
@@ -47,7 +48,7 @@ def identity(
     return (role, config.profile, *map(environ.get, _SELECTORS))
 
 
-def ambient_region(config: Config, environ: Mapping[str, str] = os.environ) -> str | None:
+def ambient_region(config: Options, environ: Mapping[str, str] = os.environ) -> str | None:
     """The region of the AWS session, read without importing botocore.
 
     ``AWS_REGION`` counts and comes first, as in every other AWS SDK; botocore itself ignores it.
@@ -92,6 +93,11 @@ def is_async_session(session: Any) -> bool:
     )
 
 
+def profile_of(session: Any) -> str | None:
+    """The profile that a session was made with, if any."""
+    return None if session is None else getattr(_unwrapped(session), "profile", None)
+
+
 class AwsSource:
     """The tokens' source: credentials from botocore or aiobotocore, tokens by Signature V4.
 
@@ -102,13 +108,21 @@ class AwsSource:
         profile: profile of the shared config, or None for botocore's whole chain.
         session: a session of the user's own, in place of both.
         role: a role to assume on top of that identity.
+        options: whose names errors say.
     """
 
     token = staticmethod(sign)
 
-    def __init__(self, profile: str | None, session: Any = None, role: Role | None = None) -> None:
+    def __init__(
+        self,
+        profile: str | None,
+        session: Any = None,
+        role: Role | None = None,
+        options: type[Options] = Config,
+    ) -> None:
         self._profile = profile
         self._role = role
+        self._options = options
         self._given = None if session is None else _unwrapped(session)
         self._lock = threading.Lock()
         self._session: Any = None
@@ -135,7 +149,7 @@ class AwsSource:
                     self._session = self._given or botocore_session(
                         self._profile, asks_sts=self._sts
                     )
-                    base = found(self._session.get_credentials(), self._session)
+                    base = found(self._session.get_credentials(), self._session, self._options)
                     self._credentials = self._role.assumed(self._session) if self._role else base
                 return _snapshot(self._credentials, self._credentials.get_frozen_credentials())
             except Exception as error:  # noqa: BLE001  (each is explained)
@@ -178,7 +192,7 @@ class AwsSource:
             if provider is None:
                 session = self._given or self._prepared or aiobotocore_session(self._profile)
                 self._prepared = None
-                base = found(await session.get_credentials(), session)
+                base = found(await session.get_credentials(), session, self._options)
                 provider = self._role.assumed_async(session) if self._role else base
                 self._by_loop[loop] = provider
             return _snapshot(provider, await provider.get_frozen_credentials())
@@ -211,7 +225,7 @@ class AwsSource:
         self._session = self._credentials = None
 
     def _explained(self, error: Exception, provider: Any) -> CredentialsError:
-        return explained(error, provider, self._profile, self._role)
+        return explained(error, provider, self._profile, self._role, self._options)
 
 
 def _unwrapped(session: Any) -> Any:

@@ -1,6 +1,6 @@
 """One row per DBAPI: where it wants to be told about the server and about TLS.
 
-Host, port, user and password have the same names with all of them; TLS has not.
+Host, port, user and password have the same names with all of them; the database and TLS have not.
 """
 
 from __future__ import annotations
@@ -12,14 +12,8 @@ from typing import Any
 
 from sqlalchemy_rds_iam import tls
 from sqlalchemy_rds_iam.bundle import Narrowed, narrowed
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.endpoint import (
-    POSTGRESQL_PORT,
-    Endpoint,
-    HostName,
-    parse_database_host,
-    signed_endpoint,
-)
+from sqlalchemy_rds_iam.config import PLUGINS, Options
+from sqlalchemy_rds_iam.endpoint import POSTGRESQL_PORT, Endpoint, HostName, parse_database_host
 from sqlalchemy_rds_iam.errors import ConfigError
 
 Arguments = Mapping[str, Any]
@@ -34,8 +28,8 @@ class Target:
     """All that connecting to one host, port and user asks for, settled once.
 
     Attributes:
-        endpoint: what the token is signed for.
-        host: the signed host's parsed name.
+        endpoint: what the token is signed for, or the password is for.
+        host: that host's parsed name.
         arguments: connect arguments to set beside the password.
         resolve: name to look up for ``hostaddr`` on every connect, for libpq through a tunnel.
         own_ca: the CA file among the arguments, if it is one that we made; it has to be looked
@@ -53,33 +47,23 @@ class Target:
 class Driver:
     """What is particular about one DBAPI."""
 
-    tls: Callable[[Arguments, Config, HostName, bool], TlsArguments]
+    tls: Callable[[Arguments, Options, HostName, bool], TlsArguments]
     libpq: bool
+    database: str
+    """What it calls the database's name."""
 
     def target(
-        self, cparams: Arguments, config: Config, ambient_region: Callable[[], str | None]
+        self, cparams: Arguments, config: Options, ambient_region: Callable[[], str | None]
     ) -> Target:
         """Settle where `cparams` lead: what gets signed, and how the connection is protected.
 
         Raises:
             ConfigError: no host or user, several hosts, no region, or TLS weaker than asked for.
         """
-        dialled = _one_host(cparams)
+        dialled = _one_host(cparams, config)
         port = _port(cparams)
-        user = cparams.get("user")
-        if not user or not isinstance(user, str):
-            raise ConfigError(
-                "the URL names no database user, and a token is signed for one: "
-                "postgresql+psycopg://USER@host/database?plugin=rds_iam"
-            )
         host = parse_database_host(config.host) if config.host else dialled
-        endpoint = signed_endpoint(
-            host,
-            config.port or port,
-            user,
-            region=config.region,
-            ambient_region=ambient_region,
-        )
+        endpoint = config.endpoint(host, port, cparams.get("user"), ambient_region)
         tunnelled = host.host != dialled.host
         # The normalised name: a certificate never matches one with a trailing dot.
         settled, own_ca = self.tls(cparams, config, host, tunnelled)
@@ -99,18 +83,18 @@ def driver(name: str) -> Driver:
     """The row for SQLAlchemy's ``dialect.driver``; a `ConfigError` names the known ones."""
     if name not in DRIVERS:
         raise ConfigError(
-            f"the driver {name!r} is not supported by rds_iam; known are {', '.join(DRIVERS)} "
-            "(as in postgresql+psycopg://…)"
+            f"the driver {name!r} is not supported by {' or '.join(PLUGINS)}; known are "
+            f"{', '.join(DRIVERS)} (as in postgresql+psycopg://…)"
         )
     return DRIVERS[name]
 
 
-def _one_host(cparams: Arguments) -> HostName:
+def _one_host(cparams: Arguments, config: Options) -> HostName:
     host = cparams.get("host")
     if not host:
         raise ConfigError(
-            "the URL names no host, and a token is signed for one: "
-            "postgresql+psycopg://user@HOST/database?plugin=rds_iam"
+            f"the URL names no host, and a {config.BRINGS} is for one: "
+            f"postgresql+psycopg://user@HOST/database?plugin={config.PLUGIN}"
         )
     if not isinstance(host, str):
         host = ",".join(map(str, host))
@@ -126,12 +110,12 @@ def _port(cparams: Arguments) -> int:
 
 
 def _libpq_tls(
-    cparams: Arguments, config: Config, host: HostName, _tunnelled: bool
+    cparams: Arguments, config: Options, host: HostName, _tunnelled: bool
 ) -> TlsArguments:
     if cparams.get("gssencmode") == "require":
         raise ConfigError("gssencmode='require' rules out TLS, which RDS asks for: remove it")
     mode = _strongest(config, "sslmode", cparams.get("sslmode"))
-    named = {"rds_iam_ca": config.ca, "sslrootcert": cparams.get("sslrootcert")}
+    named = {config.named("ca"): config.ca, "sslrootcert": cparams.get("sslrootcert")}
     # With a Kerberos ticket at hand libpq would else prefer GSSAPI encryption to TLS.
     arguments = {"sslmode": mode, "gssencmode": "disable"}
     if mode == "require" and not any(named.values()):
@@ -148,12 +132,15 @@ def _libpq_tls(
 
 def _context_tls(
     argument: str, true_means: str
-) -> Callable[[Arguments, Config, HostName, bool], TlsArguments]:
-    def settle(cparams: Arguments, config: Config, host: HostName, tunnelled: bool) -> TlsArguments:
+) -> Callable[[Arguments, Options, HostName, bool], TlsArguments]:
+    def settle(
+        cparams: Arguments, config: Options, host: HostName, tunnelled: bool
+    ) -> TlsArguments:
         for name in ("sslmode", "sslrootcert"):
             if name in cparams:
                 raise ConfigError(
-                    f"this driver has no argument {name!r}: say rds_iam_tls and rds_iam_ca"
+                    f"this driver has no argument {name!r}: say {config.named('tls')} and "
+                    f"{config.named('ca')}"
                 )
         given = cparams.get(argument)
         if isinstance(given, ssl.SSLContext):
@@ -162,31 +149,36 @@ def _context_tls(
         if isinstance(given, bool):
             given = true_means if given else "disable"
         mode = _strongest(config, argument, given)
-        ca = (
-            tls.find_ca({"rds_iam_ca": config.ca}, host) if mode != "require" or config.ca else None
-        )
+        ca = None
+        if mode != "require" or config.ca:
+            ca = tls.find_ca({config.named("ca"): config.ca}, host)
         return {argument: tls.context(mode, ca, host, check_name=tunnelled)}, None
 
     return settle
 
 
-def _strongest(config: Config, argument: str, given: Any) -> str:
+def _strongest(config: Options, argument: str, given: Any) -> str:
     """The level to use, given what the user said in the driver's own words."""
     if given is None:
         return config.tls
     level = tls.STRENGTH.get(given, 0)
     if level >= tls.STRENGTH[config.tls]:
         return str(given)
-    fix = f"remove it, or allow it with rds_iam_tls={given}" if level else "remove it"
+    option = config.named("tls")
+    fix = f"remove it, or allow it with {option}={given}" if level else "remove it"
     raise ConfigError(
-        f"{argument} amounts to {given!r}, which is weaker than rds_iam_tls={config.tls}: {fix}. "
-        "A token sent to the wrong server, or in clear, is a password given away"
+        f"{argument} amounts to {given!r}, which is weaker than {option}={config.tls}: {fix}. "
+        f"A {config.BRINGS} sent to the wrong server, or in clear, is a password given away"
     )
 
 
 DRIVERS = {
-    "psycopg": Driver(_libpq_tls, libpq=True),
-    "asyncpg": Driver(_context_tls("ssl", true_means="verify-full"), libpq=False),
-    "psycopg2": Driver(_libpq_tls, libpq=True),
-    "pg8000": Driver(_context_tls("ssl_context", true_means="require"), libpq=False),
+    "psycopg": Driver(_libpq_tls, libpq=True, database="dbname"),
+    "asyncpg": Driver(
+        _context_tls("ssl", true_means="verify-full"), libpq=False, database="database"
+    ),
+    "psycopg2": Driver(_libpq_tls, libpq=True, database="dbname"),
+    "pg8000": Driver(
+        _context_tls("ssl_context", true_means="require"), libpq=False, database="database"
+    ),
 }

@@ -19,7 +19,7 @@ POSTGRESQL_PORT = 5432
 
 
 class Endpoint(NamedTuple):
-    """The endpoint that a token is signed for, and the region of its signature."""
+    """The endpoint that a token is signed for, and the region of its signature if it has one."""
 
     host: str
     port: int
@@ -27,7 +27,7 @@ class Endpoint(NamedTuple):
     region: str
 
     def __str__(self) -> str:
-        return f"{self.user}@{self.host}:{self.port} ({self.region})"
+        return f"{self.user}@{self.host}:{self.port}" + (self.region and f" ({self.region})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ _KINDS = tuple(
 _TRUSTSTORE = "truststore.pki"
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+){1,3}-\d+")
 _NO_ENDPOINT = {
-    "socket": "IAM authentication works over TCP with TLS only, not over a Unix socket",
-    "multi-host": "a token is good for one host only; use one engine for each host",
+    "socket": "passwords and tokens go over TCP with TLS only, not over a Unix socket",
+    "multi-host": "a password or token is for one host only; use one engine for each host",
     "dsql": "Aurora DSQL takes tokens of another kind (see the aurora-dsql-sqlalchemy package)",
     "api": "this is the endpoint of an AWS API; use the endpoint of the database",
 }
@@ -133,7 +133,7 @@ def parse_database_host(host: str) -> HostName:
     """Like `parse_host`, for a host that is to be connected to or signed for.
 
     Raises:
-        ConfigError: it cannot be the endpoint of a database with IAM authentication.
+        ConfigError: it cannot be the endpoint of a database.
     """
     found = parse_host(host)
     if found.kind in _NO_ENDPOINT:

@@ -5,8 +5,9 @@
     RdsIamError                 everything raised by this package; also a SQLAlchemyError
     ├── ConfigError             refused at create_engine(); also a SQLAlchemy ArgumentError
     ├── CredentialsError        AWS credentials could not be had; `retryable` says if time may help
+    │   └── SecretError         the secret with the password could not be had, or cannot be used
     ├── RoutingError            a write where a session reads only; also an InvalidRequestError
-    └── WaitTimeout             rds_iam_timeout ran out; also a built-in TimeoutError
+    └── WaitTimeout             the plugin's timeout ran out; also a built-in TimeoutError
 
 A login that the server refuses is not in this tree: it stays the driver's own error, as SQLAlchemy
 wraps it, with a note (PEP 678) that says what was signed and what to look at.
@@ -40,11 +41,15 @@ class CredentialsError(RdsIamError):
         self.retryable = retryable
 
 
+class SecretError(CredentialsError):
+    """The secret cannot be fetched from AWS Secrets Manager, or has no password to log in with."""
+
+
 class RoutingError(RdsIamError, InvalidRequestError):
     """A write inside ``on_reader()``; it was not sent, and what is pending in the session stays."""
 
 
 class WaitTimeout(RdsIamError, TimeoutError):  # noqa: N818  (named like SQLAlchemy's TimeoutError)
-    """The token did not arrive within ``rds_iam_timeout`` seconds; the fetch itself goes on."""
+    """The token or password did not arrive in time (``…_timeout``); the fetch itself goes on."""
 
     retryable = True

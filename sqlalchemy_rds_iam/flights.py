@@ -1,4 +1,4 @@
-"""One fetch of credentials under way, and who may fetch.
+"""One fetch under way, and who may fetch: credentials, or a secret.
 
 A flight is shared by everybody who needs its result, in threads and on any number of event loops,
 which is why its end is a future of the threading world.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.signing import Credentials, Token
+from sqlalchemy_rds_iam.discretion import discreet
+from sqlalchemy_rds_iam.lifetimes import Fetched
+from sqlalchemy_rds_iam.passwords import Token
 
 FLIGHT_LIMIT = 90.0
 """Seconds after which a fetch that never came back is given up and another may start."""
@@ -23,29 +24,29 @@ LAUNCH_LIMIT = 5.0
 
 
 class Source(Protocol):
-    """Where a password comes from: fetched credentials, and a token made of them."""
+    """Where a password comes from: something that is fetched, and a token made of it."""
 
-    def fetch(self, *, reload: bool) -> Credentials:
-        """Get credentials, blocking; `reload` asks the environment and the files anew."""
+    def fetch(self, *, reload: bool) -> Fetched:
+        """Fetch, blocking; `reload` takes nothing for granted that was found out before."""
 
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
         """Do in a thread what would else hold up the event loop in `fetch_async`."""
 
-    async def fetch_async(self) -> Credentials:
-        """Get credentials on the running event loop, after `prepare_async`."""
+    async def fetch_async(self) -> Fetched:
+        """Fetch on the running event loop, after `prepare_async`."""
 
     def reset(self) -> None:
         """Start afresh, without what a thread may hold that hangs, or is gone after a fork."""
 
-    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
-        """Make the token. Pure."""
+    def token(self, fetched: Any, endpoint: Any, now: float) -> Token:
+        """Make the token of what this source has fetched. Pure."""
 
 
 class Landing(Protocol):
-    """Where a flight ends: whoever keeps the credentials and wakes those who wait."""
+    """Where a flight ends: whoever keeps what was fetched and wakes those who wait."""
 
-    def land(self, flight: Flight, credentials: Credentials) -> None:
-        """End a flight with new credentials."""
+    def land(self, flight: Flight, fetched: Fetched) -> None:
+        """End a flight with what it has fetched."""
 
     def crash(self, flight: Flight, error: Exception) -> None:
         """End a flight with a failure."""
@@ -55,7 +56,7 @@ class Landing(Protocol):
 
 
 class Flight:
-    """One fetch of credentials under way, shared by whoever needs its result.
+    """One fetch under way, shared by whoever needs its result.
 
     Its future ends with None when it has landed, or was cut short so that somebody else has to
     lead the next one; and with an error when the fetch failed.
@@ -74,7 +75,8 @@ class Flight:
         """Fetch in this thread and tell everybody who waits."""
         self.begun = True
         try:
-            self._landing.land(self, self._source.fetch(reload=self._reload))
+            with discreet():
+                self._landing.land(self, self._source.fetch(reload=self._reload))
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
             self._landing.crash(self, error)
         except BaseException:
@@ -90,8 +92,9 @@ class Flight:
         source, loop = self._source, asyncio.get_running_loop()
         self.begun = True
         try:
-            await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
-            self._landing.land(self, await source.fetch_async())
+            with discreet():
+                await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
+                self._landing.land(self, await source.fetch_async())
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
             self._landing.crash(self, error)
         except BaseException:

@@ -1,4 +1,4 @@
-"""How long things may be used: tokens, the credentials behind them, the memory of a failure. Pure.
+"""How long things may be used: tokens, what they are made of, the memory of a failure. Pure.
 
 All times are epoch seconds on the wall clock.
 """
@@ -6,9 +6,10 @@ All times are epoch seconds on the wall clock.
 from __future__ import annotations
 
 import random
+from typing import NamedTuple, Protocol
 
 from sqlalchemy_rds_iam.errors import RdsIamError
-from sqlalchemy_rds_iam.signing import Credentials, Token
+from sqlalchemy_rds_iam.passwords import Token
 
 LONGEST_MARGIN = 30.0
 """Seconds before its end that nothing is used any more: a login takes time, and clocks differ."""
@@ -26,22 +27,36 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 def stale_at(token: Token) -> float:
     """When the last third of a token's life begins, in which it is signed anew."""
-    return token.expires_at - (token.expires_at - token.signed_at) / 3
+    return token.signed_at + (token.expires_at - token.signed_at) * 2 / 3
+
+
+class Lifetimes(NamedTuple):
+    """When to renew something, and when to stop using it."""
+
+    stale_at: float
+    dead_at: float
+
+
+class Fetched(Protocol):
+    """What a source has fetched: credentials, or a secret."""
+
+    def lifetimes(self, now: float) -> Lifetimes:
+        """When to renew it and when to stop using it, if it was fetched `now`.
+
+        Raises:
+            RdsIamError: it cannot be used at all.
+        """
 
 
 class Holding:
-    """The credentials in hand, and when to stop using them."""
+    """What was fetched last, and when to stop using it."""
 
-    __slots__ = ("credentials", "dead_at", "fetched_at", "stale_at")
+    __slots__ = ("dead_at", "fetched", "fetched_at", "stale_at")
 
-    def __init__(self, credentials: Credentials, now: float) -> None:
-        self.credentials = credentials
+    def __init__(self, fetched: Fetched, now: float) -> None:
+        self.stale_at, self.dead_at = fetched.lifetimes(now)
+        self.fetched = fetched
         self.fetched_at = now
-        self.stale_at = self.dead_at = float("inf")
-        if (end := credentials.expires_at) is not None:
-            life = end - now
-            self.stale_at = end - min(life / 3, LONGEST_RENEWAL)
-            self.dead_at = end - min(life / 10, LONGEST_MARGIN)
 
 
 class Outage:

@@ -93,7 +93,7 @@ def as_session(value: Any) -> Any:
         return value
     raise ValueError(
         "a botocore, boto3 or aiobotocore session object (as a create_engine keyword; in a URL "
-        "or an ini file name a profile with rds_iam_profile)"
+        "or an ini file name a profile instead)"
     )
 
 
@@ -118,14 +118,23 @@ def as_role_duration(value: Any) -> int:
     raise ValueError(f"whole seconds from {shortest} to {longest}, as STS does")
 
 
-def as_sts_url(value: Any) -> str:
-    """The URL of an AWS endpoint that hands out credentials."""
-    url = urlsplit(str(value).strip())
-    if url.hostname and url.scheme in {"https", "http"} and not (url.query or url.username):
-        if url.scheme == "https" or url.hostname in {"localhost", "127.0.0.1", "::1"}:
-            return url.geturl()
-        raise ValueError("an https:// URL, as STS answers with credentials in clear")
-    raise ValueError("a URL such as https://sts.eu-central-1.amazonaws.com")
+def endpoint_url(service: str, name: str) -> Callable[[Any], str]:
+    """The parser of the URL of an AWS endpoint that hands out secrets.
+
+    Args:
+        service: its name, in messages.
+        name: how its host name begins.
+    """
+
+    def parse(value: Any) -> str:
+        url = urlsplit(str(value).strip())
+        if url.hostname and url.scheme in {"https", "http"} and not (url.query or url.username):
+            if url.scheme == "https" or url.hostname in {"localhost", "127.0.0.1", "::1"}:
+                return url.geturl()
+            raise ValueError(f"an https:// URL, as {service} answers with credentials in clear")
+        raise ValueError(f"a URL such as https://{name}.eu-central-1.amazonaws.com")
+
+    return parse
 
 
 def as_storage(value: Any) -> str:

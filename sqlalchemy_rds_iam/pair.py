@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from sqlalchemy import engine_from_config
 from sqlalchemy.engine import URL, Engine
 
-from sqlalchemy_rds_iam.config import NAME, option_names
+from sqlalchemy_rds_iam.config import PLUGINS
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.pair_settings import (
     SIGNED,
@@ -19,7 +19,7 @@ from sqlalchemy_rds_iam.pair_settings import (
     from_environ,
     from_mapping,
     from_urls,
-    names_plugin,
+    named_plugins,
 )
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def engine_pair(
 
     The reader takes from the writer's URL what its own leaves out: user, port, database and query,
     our options included. A password goes with its user only, ``rds_iam_host`` and
-    ``rds_iam_port`` with their server only. Without any word about a reader, both are one engine.
+    ``rds_iam_port`` with their server only, a plugin's options with the plugin only. Without any
+    word about a reader, both are one engine.
 
     Args:
         writer: the writer's URL; or a mapping, as from an ini file, with
@@ -171,12 +172,14 @@ def _engines(
 
 def _engine(create: Callable[..., _E], role: str, options: dict[str, Any]) -> _E:
     query = options["url"].query
-    ours = option_names({**query, **options})
-    if ours and not names_plugin(query) and NAME not in (options.get("plugins") or ()):
-        raise ConfigError(
-            f"{role}: {', '.join(ours)} without the plugin: add ?plugin=rds_iam to the URL, or "
-            "remove it"
-        )
+    named = [*named_plugins(query), *(options.get("plugins") or ())]
+    for plugin in PLUGINS:
+        ours = [key for key in {**query, **options} if key.startswith(f"{plugin}_")]
+        if ours and not any(one in named for one in PLUGINS):
+            raise ConfigError(
+                f"{role}: {', '.join(ours)} without the plugin: add ?plugin={plugin} to the URL, "
+                "or remove it"
+            )
     try:
         # For the values that an ini file holds as text; it leaves all others as they are.
         return create(options, prefix="")

@@ -14,12 +14,18 @@ from typing import Any, NamedTuple
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sqlalchemy_rds_iam.config import NAME, PREFIX, Config
+from sqlalchemy_rds_iam.config import PLUGINS, Config
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.options import as_boolean
 
-SIGNED = frozenset({PREFIX + "host", PREFIX + "port"})
+NAME = Config.PLUGIN
+PREFIX = f"{NAME}_"
+
+SIGNED = frozenset({*(f"{plugin}_host" for plugin in PLUGINS), PREFIX + "port"})
 """The options that belong to one server, and not to another."""
+
+_ID_OPTION = "rds_secret_id"
 
 # Where a driver takes them from the query, they win over the other parts of the URL.
 _ADDRESS = {"host", "hostaddr", "port", "service"}
@@ -130,13 +136,18 @@ def complete(writer: URL, reader: URL) -> URL:
     """The reader's URL with what it leaves out taken from the writer's.
 
     The driver's name is always its own. A password goes with its user and not without, nor to an
-    engine that logs in by token. What is signed for goes with its server.
+    engine whose plugin has one. What is signed for goes with its server, and the options of a
+    plugin with the plugin. Where the reader has a secret of its own, that is asked for user and
+    server, and not the writer.
 
     Raises:
         ConfigError: the reader would sign for another server than the one it connects to.
     """
     own = dict(reader.query)
-    dropped: set[str] = set()
+    base, dropped = writer, _of_other_plugin(writer.query, own)
+    if _ID_OPTION in own:
+        base = URL.create(writer.drivername, database=writer.database)
+        dropped |= _LOGIN
     if elsewhere(writer, reader):
         dropped |= _ADDRESS | SIGNED
         if parse_host(str(own.get(PREFIX + "host") or reader.host or "")).region:
@@ -149,49 +160,63 @@ def complete(writer: URL, reader: URL) -> URL:
         dropped |= _DATABASE
     query = {name: value for name, value in writer.query.items() if name not in dropped} | own
     password = reader.password
-    if not (reader.username or password or logs_in_by_token(query)):
-        password = writer.password
+    if not (reader.username or password or has_password_plugin(query)):
+        password = base.password
     return URL.create(
         reader.drivername,
-        reader.username or writer.username,
+        reader.username or base.username,
         password,
-        reader.host or writer.host,
-        reader.port or writer.port,
-        reader.database or writer.database,
+        reader.host or base.host,
+        reader.port or base.port,
+        reader.database or base.database,
         query,
     )
 
 
 def elsewhere(writer: URL, reader: URL) -> bool:
     """Whether the reader's URL names a server, and not that of the writer."""
-    if not _ADDRESS.isdisjoint(reader.query):
+    if not _ADDRESS.isdisjoint(reader.query) or _ID_OPTION in reader.query:
         return True
     host, port = reader.host or writer.host or "", reader.port or writer.port
     return (parse_host(host).host, port) != (parse_host(writer.host or "").host, writer.port)
 
 
-def names_plugin(query: Mapping[str, Any]) -> bool:
-    """Whether a URL with this query has the plugin ``rds_iam``."""
-    return NAME in _plugins(query)
+def named_plugins(query: Mapping[str, Any]) -> list[str]:
+    """Our plugins in a URL with this query."""
+    return [plugin for plugin in _plugins(query) if plugin in PLUGINS]
 
 
-def logs_in_by_token(query: Mapping[str, Any]) -> bool:
-    """Whether a URL with this query has the plugin, and has it switched on."""
-    switch = {name: query[name] for name in (PREFIX + "enabled",) if name in query}
-    return names_plugin(query) and Config.take(switch, {}).enabled
+def has_password_plugin(query: Mapping[str, Any]) -> bool:
+    """Whether a URL with this query has one of our plugins, and has it switched on."""
+    return any(_is_on(query.get(f"{plugin}_enabled", "on")) for plugin in named_plugins(query))
+
+
+def _is_on(switch: Any) -> bool:
+    try:
+        return as_boolean(switch)
+    except ValueError:  # the plugin itself complains
+        return True
+
+
+def _of_other_plugin(writer: Mapping[str, Any], reader: Mapping[str, Any]) -> set[str]:
+    """The options in the writer's query for a plugin that the reader has not."""
+    plugins = named_plugins(reader) or named_plugins(writer)
+    foreign = [plugin for plugin in PLUGINS if plugins and plugin not in plugins]
+    return {key for key in writer for plugin in foreign if key.startswith(f"{plugin}_")}
 
 
 def _refuse_other_name(writer: URL, reader: URL) -> None:
-    mine, host = reader.query.get(PREFIX + "host"), writer.host
-    if mine is None or host is None:
-        return
-    theirs = writer.query.get(PREFIX + "host", host)
-    if parse_host(str(mine)).host != parse_host(str(theirs)).host:
-        raise ConfigError(
-            f"the reader is to sign for {mine!r} and to connect to the writer's {host!r}, since "
-            "rds_iam_host only says what to sign for: name the server to connect to in the "
-            "reader's URL (in the environment, in RDS_IAM_READER_SERVER)"
-        )
+    for option in (f"{plugin}_host" for plugin in PLUGINS):
+        mine, host = reader.query.get(option), writer.host
+        if mine is None or host is None:
+            continue
+        theirs = writer.query.get(option, host)
+        if parse_host(str(mine)).host != parse_host(str(theirs)).host:
+            raise ConfigError(
+                f"the reader is to sign for {mine!r} and to connect to the writer's {host!r}, "
+                f"since {option} only says what to sign for or to verify: name the server to "
+                "connect to in the reader's URL (in the environment, in RDS_IAM_READER_SERVER)"
+            )
 
 
 def _url(value: str | URL, name: str) -> URL:
@@ -222,7 +247,8 @@ def _url_of_parts(writer: URL, given: Mapping[str, str]) -> URL:
 
 def _options(keywords: dict[str, Any]) -> dict[str, str]:
     """Take out of `keywords` our options as far as a URL can hold them."""
-    names = [key for key in keywords if key.startswith(PREFIX) and key != PREFIX + "session"]
+    ours = tuple(f"{plugin}_" for plugin in PLUGINS)
+    names = [key for key in keywords if key.startswith(ours) and not key.endswith("_session")]
     taken = {name: keywords.pop(name) for name in names}
     return {name: str(value) for name, value in taken.items() if value is not None}
 
@@ -255,7 +281,7 @@ def _plugins(query: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _with_plugin(url: URL) -> URL:
-    if names_plugin(url.query):
+    if named_plugins(url.query):
         return url
     others = _plugins(url.query)
     return url.update_query_dict({"plugin": (*others, NAME) if others else NAME})

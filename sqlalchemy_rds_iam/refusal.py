@@ -12,13 +12,15 @@ from typing import Any
 
 from sqlalchemy.engine import ExceptionContext
 
+from sqlalchemy_rds_iam.config import PLUGINS, Config, Options
 from sqlalchemy_rds_iam.endpoint import Endpoint, HostName, parse_host
-from sqlalchemy_rds_iam.signing import Credentials, Token
+from sqlalchemy_rds_iam.passwords import Token
+from sqlalchemy_rds_iam.signing import Credentials
 
 _STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
 _TEXT = "authentication failed"
 _THROTTLED = re.compile("too many competing requests|Rate of connection to proxy exceeded")
-_TITLE = "rds_iam: "
+_TITLES = tuple(f"{plugin}: " for plugin in PLUGINS)
 _CERTIFICATE = re.compile("certificate verify failed|certificate .* does not match host name")
 
 
@@ -72,7 +74,7 @@ def explain(
     if user != user.lower():
         causes.insert(0, f"the user name is spelled otherwise in the database than {user!r}")
     error.add_note(
-        f"{_TITLE}the server refused the IAM token\n"
+        "rds_iam: the server refused the IAM token\n"
         f"  signed for  {endpoint.host}:{endpoint.port}, user {user!r}, region {region}\n"
         f"  signed by   {_identity(credentials, now)}\n"
         f"  token       {now - token.signed_at:.0f} s old, good for "
@@ -84,33 +86,41 @@ def explain(
     )
 
 
-def explain_certificate(error: BaseException, dialled: Any, host: HostName) -> None:
+def explain_certificate(
+    error: BaseException, dialled: Any, host: HostName, config: Options
+) -> None:
     """Add a note to a failed check of the server's certificate, if a name may be the reason.
 
     Args:
         error: any error of connecting.
         dialled: the host connected to.
-        host: the host signed for.
+        host: the host whose name is verified.
+        config: the options, and their names.
     """
+    title, option = f"{config.PLUGIN}: ", config.named("host")
     if not any(_CERTIFICATE.search(str(failure)) for failure in _chain(error)):
         return
+    is_then, or_by = "verified", ""
+    if isinstance(config, Config):
+        is_then = (
+            "signed for and verified, or,\n"
+            "  for a CNAME, rds_iam_resolve_cname=on to have its records followed"
+        )
+        or_by = ", or by the CNAME records that rds_iam_resolve_cname follows"
     if host.partition is None:
         error.add_note(
-            f"{_TITLE}the certificate was not accepted for {host.host!r}, which is no RDS endpoint "
+            f"{title}the certificate was not accepted for {host.host!r}, which is no RDS endpoint "
             "name\n"
             "  RDS certificates name RDS endpoints only, never a CNAME, custom domain or IP "
             "address that leads to one\n"
-            "  set rds_iam_host to the endpoint's own name, which is then signed for and verified, "
-            "or,\n"
-            "  for a CNAME, rds_iam_resolve_cname=on to have its records followed"
+            f"  set {option} to the endpoint's own name, which is then {is_then}"
         )
     elif host.host != parse_host(str(dialled)).host:
         error.add_note(
-            f"{_TITLE}the certificate has to name {host.host!r}, for which {dialled!r} stands\n"
-            "  it does so by rds_iam_host, or by the CNAME records that rds_iam_resolve_cname "
-            "follows\n"
+            f"{title}the certificate has to name {host.host!r}, for which {dialled!r} stands\n"
+            f"  it does so by {option}{or_by}\n"
             "  what answers there is another server, or certified by an authority that is not in "
-            "rds_iam_ca\n"
+            f"{config.named('ca')}\n"
             "  (an SSL context of your own checks for the name connected to, and cannot be used)"
         )
 
@@ -119,7 +129,7 @@ def lift_note(context: ExceptionContext) -> None:
     """Move the note from the driver's error to the SQLAlchemy error that callers catch."""
     notes: list[str] = getattr(context.original_exception, "__notes__", [])
     if context.sqlalchemy_exception is not None:
-        for note in [note for note in notes if note.startswith(_TITLE)]:
+        for note in [note for note in notes if note.startswith(_TITLES)]:
             notes.remove(note)
             context.sqlalchemy_exception.add_note(note)
 

@@ -9,7 +9,7 @@ import contextlib
 import re
 from typing import Any, NamedTuple
 
-from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.config import Options
 from sqlalchemy_rds_iam.sessions import NETWORK
 
 _REGION_IN_URL = re.compile(r"//(?:.+\.)?sts(?:-fips)?\.([a-z]+(?:-[a-z]+)+-\d+)\.")
@@ -22,6 +22,7 @@ class Role(NamedTuple):
 
     Attributes:
         region: whose STS is asked, and what that request is signed for; None leaves it to botocore.
+        options: what the names of the options begin with that have asked for it.
     """
 
     arn: str
@@ -30,9 +31,10 @@ class Role(NamedTuple):
     duration: int
     endpoint_url: str | None
     region: str | None
+    options: str
 
     @classmethod
-    def of(cls, config: Config, region: str | None) -> Role | None:
+    def of(cls, config: Options, region: str | None) -> Role | None:
         """The role that an engine's options ask for, if any.
 
         Args:
@@ -51,6 +53,7 @@ class Role(NamedTuple):
             config.role_duration,
             url,
             region,
+            config.named(""),
         )
 
     @property
@@ -61,9 +64,10 @@ class Role(NamedTuple):
     @property
     def denied(self) -> str:
         """What to look at when STS says AccessDenied."""
-        condition = "and rds_iam_external_id has to be the external id that it asks for"
+        option = f"{self.options}external_id"
+        condition = f"and {option} has to be the external id that it asks for"
         if self.external_id is None:
-            condition = "and if it asks for an external id, rds_iam_external_id has to give it"
+            condition = f"and if it asks for an external id, {option} has to give it"
         return f"The role's trust policy has to allow this caller sts:AssumeRole, {condition}"
 
     @property

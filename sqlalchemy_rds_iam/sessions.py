@@ -70,6 +70,51 @@ def aiobotocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
     return session
 
 
+def botocore_client(service: str, profile: str | None, credentials: Any, **place: Any) -> Any:
+    """A client of botocore's for a service.
+
+    Args:
+        service: botocore's name for it.
+        profile: profile of the shared config, which may have settings for clients.
+        credentials: stand for the session's whole chain of providers.
+        place: region and endpoint.
+    """
+    with _Making.lock, _once(service):
+        import botocore.config
+        import botocore.session
+
+        session = _with(credentials, botocore.session.Session(profile=profile))
+        config = botocore.config.Config(**NETWORK)
+        return session.create_client(service, config=config, **place)
+
+
+def aiobotocore_client(service: str, profile: str | None, credentials: Any, **place: Any) -> Any:
+    """The same of aiobotocore, to be entered on an event loop; and entered again after leaving.
+
+    Takes long, and is to be called in a thread.
+    """
+    with _Making.lock, _once(f"{service} in aiobotocore"):
+        import aiobotocore.config
+        import aiobotocore.session
+
+        session = _with(credentials, aiobotocore.session.AioSession(profile=profile))
+        config = aiobotocore.config.AioConfig(**NETWORK)
+
+        async def make() -> Any:
+            async with session.create_client(service, config=config, **place) as client:
+                return client
+
+        return asyncio.run(make())
+
+
+def _with(credentials: Any, session: Any) -> Any:
+    session.register_component("credential_provider", credentials)
+    if not _loaders:
+        _loaders.append(session.get_component("data_loader"))
+    session.register_component("data_loader", _loaders[0])
+    return session
+
+
 def hang_up(session: Any) -> None:
     """Close the connections to metadata services that a session keeps alive.
 

@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam.errors import CredentialsError
+from sqlalchemy_rds_iam.lifetimes import LONGEST_MARGIN, LONGEST_RENEWAL, Lifetimes
+from sqlalchemy_rds_iam.passwords import Password, Token
 
 TOKEN_LIFE = 900.0
 """Seconds that RDS accepts a token for; more is refused, less is not shortened to."""
@@ -21,19 +24,6 @@ TOKEN_LIFE = 900.0
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _EMPTY_BODY = hashlib.sha256(b"").hexdigest()
 _HTTPS_PORT = 443
-
-
-class Password(str):
-    """A password for the driver: the plain text to whoever uses it, masked to whoever prints it.
-
-    Connect arguments end up in tracebacks that show local variables, SQLAlchemy's and the driver's
-    included; only the value itself can keep its text out of all of them.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<masked, {len(self)} characters>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +42,25 @@ class Credentials:
     expires_at: float | None = None
     provider: str = "unknown"
 
+    def lifetimes(self, now: float) -> Lifetimes:
+        """When to renew them and when to stop using them, if they were fetched `now`.
 
-@dataclass(slots=True)
-class Token:
-    """A database password and the span of time it is good for (epoch seconds).
-
-    Attributes:
-        fresh_until: when something has to be done about it: re-sign it, or renew what signs it.
-        accepted: whether a login with it has succeeded, so that a refusal means a change.
-    """
-
-    password: Password
-    signed_at: float
-    expires_at: float
-    fresh_until: float = 0.0
-    accepted: bool = False
+        Raises:
+            CredentialsError: they have expired.
+        """
+        if self.expires_at is None:
+            return Lifetimes(float("inf"), float("inf"))
+        life = self.expires_at - now
+        if life <= 0:
+            raise CredentialsError(
+                f"the credentials from {self.provider!r} had expired {-life:.0f} s before they "
+                "arrived; is the clock right?",
+                retryable=True,
+            )
+        return Lifetimes(
+            self.expires_at - min(life / 3, LONGEST_RENEWAL),
+            self.expires_at - min(life / 10, LONGEST_MARGIN),
+        )
 
 
 def sign(credentials: Credentials, endpoint: Endpoint, now: float) -> Token:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import time
 
-from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.config import Options
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.flights import Flight
-from sqlalchemy_rds_iam.signing import Token
+from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.tokens import Answer, IdentityTokens, Slot
 from sqlalchemy_rds_iam.waits import Waits
 
@@ -23,9 +23,10 @@ logger = logging.getLogger("sqlalchemy_rds_iam")
 class Supply:
     """Tokens for the connects of one engine. All deadlines are on the monotonic clock."""
 
-    def __init__(self, config: Config, tokens: IdentityTokens, waits: Waits) -> None:
+    def __init__(self, config: Options, tokens: IdentityTokens, waits: Waits) -> None:
         self._config = config
         self._ahead = config.refresh == "ahead"
+        self._looks_ahead = self._ahead or config.renews_lazily
         self._tokens = tokens
         self._waits = waits
 
@@ -33,31 +34,48 @@ class Supply:
         """A token, and all the waiting that takes."""
         while True:
             answer = self._tokens.lookup(
-                slot, ahead=self._ahead, failure_ttl=self._config.failure_ttl
+                slot, ahead=self._looks_ahead, failure_ttl=self._config.memory_of_failure
             )
             if answer.flight is not None and answer.lead:
                 self._launch(answer.flight)
-            if answer.token is not None:
-                return answer.token
-            if answer.flight is not None:
-                self._wait(answer.flight, deadline)
+            token, flight = answer.token, answer.flight
+            if flight is None or (token is not None and (self._ahead or not answer.lead)):
+                assert token is not None
+                return token
+            try:
+                self._wait(flight, deadline)
+            except RdsIamError:
+                if token is None:
+                    raise
+                return token
 
     def _wait(self, flight: Flight, deadline: float) -> None:
         remaining = deadline - time.monotonic()
         if remaining <= 0 and not flight.future.done():
             raise WaitTimeout(
-                f"no AWS credentials within {self._config.timeout:g} s (rds_iam_timeout); fetching "
-                "them goes on, so a later connect may find them"
+                f"no {self._tokens.what} within {self._config.timeout:g} s "
+                f"({self._config.named('timeout')}); fetching them goes on, so a later connect may "
+                "find them"
             )
         # By turns, to notice that the one who leads has been lost.
         self._waits.join(flight, min(max(remaining, 0), _TURN))
+
+    def renew(self, slot: Slot, deadline: float) -> Token:
+        """A token of what is fetched now, or was a moment ago.
+
+        Raises:
+            RdsIamError: it cannot be had, or not in time.
+        """
+        answer = self._tokens.renew(slot)
+        self._see_through(answer, deadline)
+        return answer.token or self.obtain(slot, deadline)
 
     def replace(self, slot: Slot, refused: Token, used_at: float, deadline: float) -> Token | None:
         """A token worth trying in place of a refused one, if there is any."""
         answer = self._tokens.refused(slot, refused, age=used_at - refused.signed_at)
         if answer is None or answer.token is not None:
             return answer and answer.token
-        logger.warning("token for %s refused; reloading AWS credentials", slot.endpoint)
+        logger.warning("token for %s refused; reloading %s", slot.endpoint, self._tokens.what)
         try:
             self._see_through(answer, deadline)
             return self.obtain(slot, deadline)

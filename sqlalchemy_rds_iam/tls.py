@@ -66,8 +66,9 @@ def find_ca(
     for option, path in explicit.items():
         if path:
             return _checked(option, path)
+    own = next(iter(explicit), "rds_iam_ca")
     if host.is_proxy:
-        return system_roots()
+        return system_roots(own)
     if path := environ.get("PGSSLROOTCERT"):
         return _checked("PGSSLROOTCERT", path)
     places = bundle_places(environ)
@@ -77,7 +78,7 @@ def find_ca(
     best = next((place for place in places if place.parent.name == bundle.CACHE), places[0])
     raise ConfigError(
         "no CA bundle found to verify the database's certificate with. Download Amazon's from "
-        f"{BUNDLE_URL} to {best}, or anywhere and name it with rds_iam_ca or PGSSLROOTCERT; "
+        f"{BUNDLE_URL} to {best}, or anywhere and name it with {own} or PGSSLROOTCERT; "
         f"looked in {', '.join(map(str, places))}"
     )
 
@@ -93,11 +94,14 @@ def bundle_places(environ: Mapping[str, str] = os.environ) -> list[Path]:
     return places
 
 
-def system_roots() -> str:
+def system_roots(option: str = "rds_iam_ca") -> str:
     """Find the operating system's file of public roots, else the one that botocore ships.
 
     A path and not libpq's own ``sslrootcert=system``: the libpq inside psycopg's and psycopg2's
     binary wheels looks for it in a place that exists on their build machines only.
+
+    Args:
+        option: names a file instead, in the error.
     """
     candidates = [ssl.get_default_verify_paths().cafile, *_SYSTEM_ROOTS]
     spec = importlib.util.find_spec("botocore")
@@ -108,7 +112,7 @@ def system_roots() -> str:
             return path
     raise ConfigError(
         f"no file of public root certificates found in {', '.join(filter(None, candidates))}: "
-        "install the ca-certificates package, or name a file with rds_iam_ca"
+        f"install the ca-certificates package, or name a file with {option}"
     )
 
 
@@ -121,7 +125,7 @@ def _is_file(path: Path) -> bool:
 
 def _checked(option: str, path: str) -> str:
     if path == SYSTEM:
-        return system_roots()
+        return system_roots(option)
     file = Path(path).expanduser().absolute()
     try:
         content = file.read_bytes()

@@ -2,7 +2,8 @@
 
 Signing takes microseconds; what takes time and fails is fetching credentials. So there is one
 flight (a fetch under way) per identity, whatever the number of endpoints, threads and event loops,
-and tokens are signed on the spot from the credentials in hand, which are
+and tokens are signed on the spot from the credentials in hand. A secret's passwords come the same
+way; then it is the secret that is fetched. What is in hand is
 
 - FRESH: sign, no waiting;
 - STALE: sign, and one caller has them renewed in the background;
@@ -20,7 +21,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
@@ -28,11 +29,12 @@ from sqlalchemy_rds_iam.flights import Flight, Source
 from sqlalchemy_rds_iam.lifetimes import (
     LONGEST_PAUSE,
     SHORTEST_PAUSE,
+    Fetched,
     Holding,
     Outage,
     stale_at,
 )
-from sqlalchemy_rds_iam.signing import Credentials, Token
+from sqlalchemy_rds_iam.passwords import Token
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
@@ -46,7 +48,7 @@ class Slot:
 
     __slots__ = ("__weakref__", "accepted_at", "endpoint", "first_until", "signer", "token")
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint | str) -> None:
         self.endpoint = endpoint
         self.token: Token | None = None
         self.signer: Holding | None = None
@@ -67,27 +69,45 @@ class IdentityTokens:
     Args:
         source: fetches credentials and makes tokens of them.
         clock: epoch seconds. Wall clock, because a frozen process's monotonic clock stands still.
+        what: what is fetched, in messages.
+        level: of the log record for a first failure.
+        patience: how often it may be fetched anew after refusals, before doing so is spaced out.
     """
 
-    def __init__(self, source: Source, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        source: Source,
+        clock: Callable[[], float] = time.time,
+        *,
+        what: str = "AWS credentials",
+        level: int = logging.WARNING,
+        patience: int = 0,
+    ) -> None:
         self.source = source
         self.clock = clock
+        self.what = what
+        self._level = level
         # A thread may take it twice: the collector may end an abandoned flight at any allocation.
         self._lock = threading.RLock()
-        self._slots: weakref.WeakValueDictionary[Endpoint, Slot] = weakref.WeakValueDictionary()
+        self._slots = weakref.WeakValueDictionary[Endpoint | str, Slot]()
         self._holding: Holding | None = None
         self._flight: Flight | None = None
         self._outage: Outage | None = None
+        self._patience = self._reloads_left = patience
         self._reload_pause = SHORTEST_PAUSE
         _everybody.add(self)
 
     @property
-    def credentials(self) -> Credentials | None:
-        """The credentials that tokens are signed with at the moment."""
-        return self._holding.credentials if self._holding else None
+    def credentials(self) -> Any:
+        """What tokens are made of at the moment, as the source has fetched it; None before that."""
+        return self._holding.fetched if self._holding else None
 
-    def slot(self, endpoint: Endpoint) -> Slot:
-        """The one place for this endpoint's token, shared by all engines that connect there."""
+    def slot(self, endpoint: Endpoint | str) -> Slot:
+        """The one place for this endpoint's token, shared by all engines that connect there.
+
+        Args:
+            endpoint: what is signed; or a name, where a password is the same for all endpoints.
+        """
         with self._lock:
             slot = self._slots.get(endpoint)
             if slot is None:
@@ -142,41 +162,60 @@ class IdentityTokens:
             now = self.clock()
             holding = self._holding
             if holding is None or abs(now - holding.fetched_at) >= self._reload_pause:
-                self._reload_pause = min(self._reload_pause * 2, LONGEST_PAUSE)
-                return Answer(None, *self._join(now, reload=True))
+                return Answer(None, *self._reload(now))
             if token.accepted or age >= SHORTEST_PAUSE:
                 return Answer(self._sign(slot, holding, now))
             return None
 
+    def renew(self, slot: Slot) -> Answer:
+        """Have what tokens are made of fetched anew, unless that was done or failed a moment ago.
+
+        It is spaced out while refusals go on, as `refused` does.
+
+        Raises:
+            CredentialsError: it failed a moment ago.
+        """
+        with self._lock:
+            now = self.clock()
+            holding, outage = self._holding, self._outage
+            asked_at = holding.fetched_at if holding else None
+            asked_at = outage.failed_at if outage else asked_at
+            asked = asked_at is not None and abs(now - asked_at) < self._reload_pause
+            if not asked or self._flight is not None:
+                return Answer(None, *self._reload(now))
+            if outage is not None:
+                raise again(outage.error)
+            assert holding is not None
+            return Answer(self._sign(slot, holding, now))
+
     def accept(self, token: Token) -> None:
         """Note that a login with `token` has succeeded."""
         token.accepted = True
+        self.relax()
+
+    def relax(self) -> None:
+        """Note that refusals have ended: what is refused next need not wait for its renewal."""
+        self._reloads_left = self._patience
         self._reload_pause = SHORTEST_PAUSE
 
-    def land(self, flight: Flight, credentials: Credentials) -> None:
-        """End a flight with new credentials."""
-        now = self.clock()
-        if credentials.expires_at is not None and credentials.expires_at <= now:
-            raise CredentialsError(
-                f"the credentials from {credentials.provider!r} had expired "
-                f"{now - credentials.expires_at:.0f} s before they arrived; is the clock right?",
-                retryable=True,
-            )
+    def land(self, flight: Flight, fetched: Fetched) -> None:
+        """End a flight with what it has fetched."""
+        holding = Holding(fetched, self.clock())
         with self._lock:
             if self._flight is not flight:
                 return  # given up for lost; its successor speaks for both
             self._flight = None
-            self._holding = Holding(credentials, now)
+            self._holding = holding
             ended, self._outage = self._outage, None
         if ended:
-            logger.info("AWS credentials renewed after %d failed fetches", ended.failures)
+            logger.info("%s renewed after %d failed fetches", self.what, ended.failures)
         flight.future.set_result(None)
 
     def crash(self, flight: Flight, error: Exception) -> None:
         """End a flight with a failure, and remember it."""
         if not isinstance(error, RdsIamError):
             cause = error
-            error = CredentialsError(f"fetching AWS credentials failed: {cause!r}")
+            error = CredentialsError(f"fetching {self.what} failed: {cause!r}")
             error.__cause__ = cause
         with self._lock:
             if self._flight is not flight:
@@ -185,7 +224,7 @@ class IdentityTokens:
             self._outage = Outage(error, self.clock(), self._outage)
             first = self._outage.failures == 1
         if first:
-            logger.warning("AWS credentials cannot be had: %s", error)
+            logger.log(self._level, "%s cannot be had: %s", self.what, error)
         flight.future.set_exception(error)
 
     def cut_short(self, flight: Flight) -> None:
@@ -203,10 +242,18 @@ class IdentityTokens:
             or slot.signer is not holding
             or not token.signed_at <= now < stale_at(token)
         ):
-            token = self.source.token(holding.credentials, slot.endpoint, now)
+            token = self.source.token(holding.fetched, slot.endpoint, now)
             token.fresh_until = min(stale_at(token), holding.stale_at)
             slot.token, slot.signer = token, holding
         return token
+
+    def _reload(self, now: float) -> tuple[Flight, bool]:
+        flight, lead = self._join(now, reload=True)
+        if lead:
+            self._reloads_left -= 1
+            if self._reloads_left < 0:
+                self._reload_pause = min(self._reload_pause * 2, LONGEST_PAUSE)
+        return flight, lead
 
     def _join(self, now: float, *, reload: bool) -> tuple[Flight, bool]:
         if self._flight is not None and not self._flight.lost(now):
@@ -232,7 +279,8 @@ class IdentityTokens:
 
 def again(error: BaseException) -> RdsIamError:
     """A new error to raise for a shared one, which would else gather every waiter's traceback."""
-    copy = CredentialsError(str(error), retryable=getattr(error, "retryable", False))
+    kind = type(error) if isinstance(error, CredentialsError) else CredentialsError
+    copy = kind(str(error), retryable=getattr(error, "retryable", False))
     copy.__cause__ = error
     return copy
 

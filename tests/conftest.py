@@ -58,6 +58,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     plugin._identities.clear()
+    plugin._clients.clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,11 +26,15 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.ext.asyncio import AsyncEngine, async_engine_from_config
 
 from sqlalchemy_rds_iam import plugin
-from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam.endpoint import HostName, parse_host
+from sqlalchemy_rds_iam.passwords import Password
 from sqlalchemy_rds_iam.testing import Decision, Gateway, RdsEmulator, SignedEndpoint
+from sqlalchemy_rds_iam.testing.database_secrets import Secrets
 
 _LOOPBACK = "127.0.0.1"
 _PROFILE = re.compile(r"(?:rds_iam_profile|source_profile|AWS_PROFILE)['\"]?\s*=\s*['\"]?([\w.-]+)")
+_SECRET = re.compile(r"rds_secret_id=([\w/]+)")
+_SECRETS_HOST = "mydb.abc123.eu-central-1.rds.amazonaws.com"
 _ROLE = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 
 
@@ -161,13 +165,33 @@ class World:
             config.write(stream)
         for role in _ROLE.findall(whole):
             self._rds.identities._add(role, None, None)
+        self._keep_secrets({*_SECRET.findall(whole)})
         self._patch.setenv("AWS_CONFIG_FILE", str(file))
         # The one is for RDS itself, the other for RDS Proxy, which has public certificates.
         self._patch.setenv("PGSSLROOTCERT", str(self._rds.ca_file))
         self._patch.setenv("SSL_CERT_FILE", str(self._rds.ca_file))
 
+    def _keep_secrets(self, names: set[str]) -> None:
+        """Make the secrets of these names, each of a user and a database of its own."""
+        rds, endpoint = self._rds, SignedEndpoint(_SECRETS_HOST, 5432, "eu-central-1")
+        store, roles, background = rds.aws.secrets.store, rds._running_roles, rds._background
+        assert background is not None
+        rds.secrets.clear()
+        keeper = Secrets(background, store, roles, endpoint, (_SECRETS_HOST, 5432))
+        for name in names:
+            user = name.rpartition("/")[2]
+            keeper.create(name, user, database=user)
+
     def lead(self, cparams: dict[str, Any]) -> None:
-        """Lead a connection that carries a token of the account to the gateway it is signed for."""
+        """Lead a connection that carries a token of the account to the gateway it is signed for.
+
+        One that carries the password of a secret is led by its host.
+        """
+        if isinstance(cparams.get("password"), Password) and "X-Amz" not in cparams["password"]:
+            name = parse_host(cparams["host"])
+            endpoint = SignedEndpoint(name.host, int(cparams["port"]), str(name.region))
+            self._route(cparams, name, self._gateway(endpoint).address)
+            return
         signed = urlsplit("https://" + str(cparams.get("password")))
         query = parse_qs(signed.query)
         access_key, _, region = (*query.get("X-Amz-Credential", ["//"])[0].split("/"), "", "")[:3]
@@ -181,6 +205,9 @@ class World:
             user, database = cparams["user"], cparams.get("dbname") or cparams["database"]
             self._rds.create_user(user)
             self._rds._call(self._rds._running_roles.create_database(database, user))
+        self._route(cparams, name, address)
+
+    def _route(self, cparams: dict[str, Any], name: HostName, address: tuple[str, int]) -> None:
         if "sslmode" in cparams:
             cparams |= {"hostaddr": address[0], "port": address[1]}
             cparams["host"] = cparams["host"].partition(",")[0]

@@ -14,7 +14,8 @@ import pytest
 from docs_support import Document, command_faults, documents, faults
 from docs_world import World
 
-from sqlalchemy_rds_iam.config import PREFIX, Config
+from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.testing import fixtures
 
 pytest_plugins = ["docs_fixtures"]
@@ -93,12 +94,23 @@ def test_syntax(document: Document) -> None:
 
 @EVERY
 def test_options(document: Document) -> None:
-    """Every `rds_iam_…` that a document names is an option, or a fixture of the public ones."""
+    """Every `rds_iam_…` that a document names is an option, or a fixture of the public ones.
+
+    So is every `rds_secret_…`.
+    """
     text = "\n".join([*document.prose, *(block.text for block in document.blocks)])
-    known = {PREFIX + field.name for field in fields(Config)} | set(vars(fixtures))
-    for name in re.findall(rf"\b{PREFIX}[a-z_]+", text):
+    known = {kind.named(field.name) for kind in (Config, SecretConfig) for field in fields(kind)}
+    known |= set(vars(fixtures))
+    for name in re.findall(r"(?<![/_])\b(?:rds_iam_|rds_secret_)[a-z_]+", text):
         # Some are named together: rds_iam_role_…
         assert name in known or (name[-1] == "_" and any(each.startswith(name) for each in known))
+
+
+@EVERY
+def test_tests(document: Document) -> None:
+    """A test that a document names as the proof of something exists."""
+    for file, test in re.findall(r"`(test_\w+\.py)::(test_\w+)`", "\n".join(document.prose)):
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(), test
 
 
 @EVERY

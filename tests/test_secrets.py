@@ -3,61 +3,23 @@
 from __future__ import annotations
 
 import gc
-import logging
 import sys
 import traceback
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 import pytest
 from sqlalchemy.pool import NullPool
 
-import sqlalchemy_rds_iam
+from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.plugin import RdsIamPlugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-OURS = str(sqlalchemy_rds_iam.__path__[0])
-
-
-class _Collector(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.lines: list[str] = []
-        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
-
-
-@pytest.fixture
-def log() -> Iterator[_Collector]:
-    """Everything logged at DEBUG by anybody, formatted."""
-    collector = _Collector()
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(collector)
-    root.setLevel(logging.DEBUG)
-    yield collector
-    root.removeHandler(collector)
-    root.setLevel(level)
-
-
-def _our_frames(error: BaseException) -> str:
-    """Our own frames of a traceback with their local variables, as error trackers send them."""
-    shown: list[str] = []
-    chain: list[BaseException] = [error]
-    while chain:
-        current = chain.pop()
-        chain += [e for e in (current.__cause__, current.__context__) if e is not None]
-        for frame, _ in traceback.walk_tb(current.__traceback__):
-            if frame.f_code.co_filename.startswith(OURS):
-                shown += [f"{name}={value!r}" for name, value in frame.f_locals.items()]
-    return "\n".join(shown)
+pytest_plugins = ["leaks_fixtures"]
 
 
 def test_canaries(
-    connect: Any, rds: RdsEmulator, log: _Collector, monkeypatch: pytest.MonkeyPatch
+    connect: Any, rds: RdsEmulator, log: Any, our_frames: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Secret key, session token and signature appear nowhere, in success and in refusal."""
     key = rds.identities.issue(rds.key.principal, lifetime=3600)
@@ -68,7 +30,7 @@ def test_canaries(
     rds.gateway.refuse_next = 10
     error = database.raises(Exception)
     cause = error.__cause__ or error
-    tokens = [o for o in gc.get_objects() if type(o).__name__ == "Token"]
+    tokens = [o for o in gc.get_objects() if type(o) is Token]
     signatures = {token.password.rpartition("=")[2] for token in tokens}
     assert signatures
     assert log.lines
@@ -84,7 +46,7 @@ def test_canaries(
             *(repr(vars(o)) for o in gc.get_objects() if isinstance(o, RdsIamPlugin)),
             *(repr(e) + str(e) + "".join(getattr(e, "__notes__", [])) for e in (error, cause)),
             "".join(traceback.format_exception(error)),
-            _our_frames(error),
+            our_frames(error),
         ]
     )
     assert "X-Amz-Signature" not in shown

@@ -108,6 +108,13 @@ def emulator(
             help="Database user, with a database of its name; by default app. Repeatable."
         ),
     ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="USER",
+            help="Database user with a password, kept in a secret of its name. Repeatable.",
+        ),
+    ] = None,
     ceiling: Annotated[
         float,
         typer.Option(
@@ -139,6 +146,7 @@ def emulator(
             port,
             region=region,
             users=user or ("app",),
+            secrets=secret or (),
             ceiling=ceiling or None,
             server=server,
             postgres=postgres,

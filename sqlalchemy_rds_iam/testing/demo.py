@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.signing import TOKEN_LIFE, Credentials, Password, sign
+from sqlalchemy_rds_iam.passwords import Password
+from sqlalchemy_rds_iam.signing import TOKEN_LIFE, Credentials, sign
 from sqlalchemy_rds_iam.testing import binaries
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 

@@ -1,0 +1,49 @@
+"""What a connection logs in with: a password, what goes with it, and how long it is good for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Password(str):
+    """A password for the driver: the plain text to whoever uses it, masked to whoever prints it.
+
+    Connect arguments end up in tracebacks that show local variables, SQLAlchemy's and the driver's
+    included; only the value itself can keep its text out of all of them.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<masked, {len(self)} characters>"
+
+    def __call__(self) -> str:
+        """The plain text: asyncpg's SCRAM takes no other kind, and asks what can be called."""
+        return str(self)
+
+
+@dataclass(slots=True)
+class Token:
+    """A database password and the span of time it is good for (epoch seconds).
+
+    Attributes:
+        fresh_until: when something has to be done about it: make another one, or renew what it is
+            made of.
+        accepted: whether a login with it has succeeded, so that a refusal means a change.
+        user: the user whose password it is, if that is not for others to say.
+        arguments: the connect arguments of a login with it.
+    """
+
+    password: Password
+    signed_at: float
+    expires_at: float
+    fresh_until: float = 0.0
+    accepted: bool = False
+    user: str | None = None
+    arguments: dict[str, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.arguments = {"password": self.password}
+        if self.user is not None:
+            self.arguments["user"] = self.user

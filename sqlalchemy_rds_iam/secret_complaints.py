@@ -1,0 +1,135 @@
+"""What Secrets Manager says when it does not give out a secret, with what to do about it.
+
+Sources: "GetSecretValue" and "Common errors" in the AWS Secrets Manager API reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy_rds_iam.errors import CredentialsError, SecretError
+from sqlalchemy_rds_iam.secret_config import SecretConfig
+
+# Said of the caller's keys, which may have been replaced since they were loaded.
+STALE_KEYS = {
+    "ExpiredTokenException",
+    "IncompleteSignatureException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "UnrecognizedClientException",
+}
+_THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException"}
+_DENIED = {"AccessDenied", "AccessDeniedException"}
+# The codes, a part of the message, and what to say about it.
+_REASONS: tuple[tuple[set[str], str, str], ...] = (
+    (
+        {"ResourceNotFoundException"},
+        "",
+        (
+            "does not exist: check the spelling of rds_secret_id, the region (rds_secret_region) "
+            "and the account; in another account a secret is found by its whole ARN only"
+        ),
+    ),
+    (
+        {"InvalidRequestException"},
+        "marked for deletion",
+        (
+            "is scheduled for deletion: restore it (aws secretsmanager restore-secret), or name "
+            "another with rds_secret_id"
+        ),
+    ),
+    (
+        {"DecryptionFailure", *_DENIED},
+        "KMS",
+        (
+            "cannot be decrypted ({}): the identity needs kms:Decrypt on the key that encrypts it, "
+            "and the key has to be enabled"
+        ),
+    ),
+    (
+        _DENIED,
+        "",
+        (
+            "is not for this identity ({}): it needs secretsmanager:GetSecretValue on the ARN of "
+            "the secret, and kms:Decrypt if a key of your own encrypts it"
+        ),
+    ),
+    (
+        STALE_KEYS,
+        "",
+        (
+            "cannot be fetched, as AWS does not accept the keys that ask for it ({}): have they "
+            "expired, and is this machine's clock right?"
+        ),
+    ),
+    (_THROTTLED, "", "cannot be fetched: throttled ({})"),
+)
+
+
+class VersionNotFoundError(SecretError):
+    """There is no version with that staging label; a rotation is not under way."""
+
+
+def explained(
+    error: Exception, config: SecretConfig, region: str, stage: str | None
+) -> SecretError:
+    """Our error for one of botocore's.
+
+    Raise it outside of the handler: botocore's quotes answers that it cannot parse.
+
+    Args:
+        error: botocore's, or ours.
+        config: which secret was asked for.
+        region: where.
+        stage: the staging label asked for; None if a version id was.
+    """
+    from botocore import exceptions
+
+    if isinstance(error, SecretError):
+        return type(error)(str(error), retryable=error.retryable)
+    if isinstance(error, CredentialsError):
+        return SecretError(
+            f"the secret {config.name!r} cannot be asked for: {error}", retryable=error.retryable
+        )
+    what = f"the secret {config.name!r} in {region}"
+    if isinstance(error, exceptions.ClientError):
+        found: dict[str, Any] = error.response.get("Error", {})
+        code = str(found.get("Code"))
+        return _refused(code, _harmless(found.get("Message")), what, config, stage)
+    if isinstance(error, exceptions.HTTPClientError | exceptions.BotoCoreError):
+        return SecretError(
+            f"{what} cannot be fetched: {_harmless(error)}. Is the endpoint of Secrets Manager "
+            "reachable from here (a NAT gateway, a VPC endpoint, its security group), and is the "
+            f"region right ({config.named('region')}, {config.named('endpoint_url')})?",
+            retryable=True,
+        )
+    told = SecretError(f"{what} cannot be fetched: {error!r}")
+    told.__cause__ = error
+    return told
+
+
+def _refused(
+    code: str, said: str, what: str, config: SecretConfig, stage: str | None
+) -> SecretError:
+    if code == "ResourceNotFoundException" and "secret value" in said:
+        version = f"labelled {stage}" if stage else f"with the id {config.version_id}"
+        return VersionNotFoundError(
+            f"{what} has no version {version}: see rds_secret_version_stage and "
+            "rds_secret_version_id; a secret is without any until it is given a value"
+        )
+    for codes, words, text in _REASONS:
+        if code in codes and words in said:
+            retryable = codes is STALE_KEYS or codes is _THROTTLED
+            return SecretError(f"{what} {text.format(f'{code}: {said}')}", retryable=retryable)
+    return SecretError(
+        f"{what} cannot be fetched ({code}: {said})",
+        retryable=code in {"InternalServiceError", "InternalFailure", "ServiceUnavailable"}
+        or code.startswith("5"),
+    )
+
+
+def _harmless(said: Any) -> str:
+    """The first line, as far as it quotes no document."""
+    lines = str(said).strip().splitlines() or [type(said).__name__]
+    return lines[0].partition("{")[0].partition("<")[0].strip().rstrip(".:")

@@ -1,0 +1,243 @@
+"""Options of rds_secret: every spelling of a secret's name, and errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import URL, create_engine, make_url
+
+from sqlalchemy_rds_iam import ConfigError, SecretError
+from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.secret_config import SecretConfig, SecretId, as_secret_id
+from sqlalchemy_rds_iam.secrets import login_in
+
+NAMES = st.text(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_+=.@!-",
+    min_size=1,
+    max_size=64,
+)
+REGIONS = st.sampled_from(["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"])
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/app-a1b2c3"
+VALUES: dict[str, tuple[str, Any]] = {
+    "enabled": ("off", False),
+    "region": ("eu-west-1", "eu-west-1"),
+    "endpoint_url": ("https://vpce-1.example.com", "https://vpce-1.example.com"),
+    "version_stage": ("BLUE", "BLUE"),
+    "version_id": ("b" * 32, "b" * 32),
+    "username_key": ("who", "who"),
+    "password_key": ("pw", "pw"),
+    "conflict": ("URL", "url"),
+    "ttl": ("60", 60.0),
+    "neg_ttl": ("0", 0.0),
+    "resurrect_ttl": ("1e3", 1000.0),
+    "host": ("db.example.com", "db.example.com"),
+    "profile": ("prod", "prod"),
+    "credentials": ("botocore", "botocore"),
+    "tls": ("verify-ca", "verify-ca"),
+    "ca": ("/etc/ca.pem", "/etc/ca.pem"),
+    "refresh": ("lazy", "lazy"),
+    "timeout": ("12", 12.0),
+    "role_arn": ("arn:aws:iam::123456789012:role/app", "arn:aws:iam::123456789012:role/app"),
+}
+WITH_A_ROLE = {"role_session_name", "external_id", "role_duration", "sts_endpoint_url"}
+
+
+def _taken(**options: Any) -> SecretConfig:
+    given_options = {f"rds_secret_{name}": value for name, value in options.items()}
+    return SecretConfig.take({}, {"rds_secret_id": "app"} | given_options)
+
+
+def test_every_option_is_covered() -> None:
+    """The table of this module knows every option there is."""
+    known = {field.name for field in fields(SecretConfig)}
+    assert {*VALUES, *WITH_A_ROLE, "session", "id"} == known
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_text_means_its_value(name: str) -> None:
+    """A string in the URL, the same as a keyword and the Python value are one and the same."""
+    text, value = VALUES[name]
+    query = {"rds_secret_id": "app", f"rds_secret_{name}": text}
+    from_url = SecretConfig.take(query, {})
+    assert getattr(from_url, name) == value
+    assert from_url == _taken(**{name: text}) == _taken(**{name: value}) != _taken()
+
+
+@given(NAMES)
+def test_any_name(name: str) -> None:
+    """Every name that AWS allows is taken as it is, out of a URL's query, too."""
+    assert as_secret_id(name) == SecretId(name)
+    url = URL.create("postgresql+psycopg", query={"rds_secret_id": name})
+    query = make_url(url.render_as_string()).query
+    assert SecretConfig.take(query, {}).id == SecretId(name)
+
+
+@given(NAMES, REGIONS, st.sampled_from(["aws", "aws-cn", "aws-us-gov"]), st.booleans())
+def test_any_arn(name: str, region: str, partition: str, partial: bool) -> None:
+    """An ARN says the region, whether it is whole or without its last seven characters."""
+    arn = f"arn:{partition}:secretsmanager:{region}:123456789012:secret:{name}"
+    arn += "" if partial else "-AbC123"
+    assert as_secret_id(f" {arn} ") == SecretId(arn, region)
+
+
+@given(NAMES, st.sampled_from([("#1", "AWSCURRENT"), ("#2", "AWSPREVIOUS")]))
+def test_kongs_numbers(name: str, number: tuple[str, str]) -> None:
+    """As in Kong Gateway, #1 is AWSCURRENT and #2 is AWSPREVIOUS."""
+    config = _taken(id=name + number[0])
+    assert (config.name, config.stage) == (name, number[1])
+
+
+@given(st.text(max_size=40))
+def test_anything_else(text: str) -> None:
+    """Whatever is given is taken or refused with a sentence; never anything else."""
+    with contextlib.suppress(ValueError):
+        assert as_secret_id(text).text in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("id", "", "the name of a secret"),
+        ("id", "a b", "without spaces; in a URL, a \\+ is written %2B"),
+        ("id", "app#3", "nothing after # but 1"),
+        ("id", "app#", "nothing after # but 1"),
+        ("id", "arn:aws:ssm:eu-west-1:123456789012:parameter/x", "its ARN such as"),
+        ("id", "arn:aws:secretsmanager:eu-west-1:12:secret:x", "its ARN such as"),
+        ("id", "ünder", "the name of a secret"),
+        ("region", "Frankfurt", "a region such as"),
+        ("ttl", "-1", "number of seconds"),
+        ("version_id", "1", "32 to 64"),
+        ("conflict", "both", "'error' or 'url' or 'secret'"),
+        ("endpoint_url", "http://example.com", "Secrets Manager answers with credentials in clear"),
+        ("endpoint_url", "example.com", "https://secretsmanager.eu-central-1.amazonaws.com"),
+        ("version_stge", "x", "did you mean rds_secret_version_stage"),
+        ("connect_rate", "50", "is about IAM tokens, see rds_iam_connect_rate"),
+        ("resolve_cname", "on", "is about IAM tokens"),
+        ("port", "5433", "is about IAM tokens"),
+        ("password", "canary", "secrets do not belong .*rds_secret_profile"),
+        ("access_key", "canary", "secrets do not belong"),
+    ],
+)
+def test_bad_values(name: str, value: str, says: str) -> None:
+    """The error names the option and says what was expected, and not what must not be printed."""
+    with pytest.raises(ConfigError, match=says) as caught:
+        _taken(**{name: value})
+    assert f"rds_secret_{name}" in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"id": None}, "rds_secret_id is missing"),
+        ({"id": ARN, "region": "us-east-1"}, "contradicts the ARN in rds_secret_id"),
+        ({"version_stage": "A", "version_id": "b" * 32}, "both say which version"),
+        ({"id": "app#2", "version_stage": "A"}, "the # in rds_secret_id both say which version"),
+        ({"external_id": "abc"}, "rds_secret_external_id goes with a role"),
+        ({"profile": "a", "session": type("S", (), {"get_credentials": len})()}, "both say whose"),
+    ],
+)
+def test_contradictions(options: dict[str, Any], says: str) -> None:
+    """What cannot be right together is refused."""
+    with pytest.raises(ConfigError, match=says):
+        _taken(**options)
+
+
+def test_switched_off() -> None:
+    """Switched off, the plugin does not even ask for a secret's name."""
+    assert not SecretConfig.take({"rds_secret_enabled": "off"}, {}).enabled
+    create_engine("postgresql+psycopg:///app?plugin=rds_secret&rds_secret_enabled=off")
+
+
+def test_the_shared_options_are_the_same() -> None:
+    """Options that both plugins have mean and default to the same."""
+    iam = {field.name: field for field in fields(Config)}
+    for field in fields(SecretConfig):
+        if field.name in iam and field.name != "region":
+            assert field.default == iam[field.name].default
+            assert field.metadata["parse"] is iam[field.name].metadata["parse"]
+
+
+HOST = "app@db.abc123.us-east-1.rds.amazonaws.com/app"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        (f"{HOST}?plugin=rds_secret&plugin=rds_iam&rds_secret_id=x", "name one of them"),
+        (f"{HOST}?plugin=rds_iam&plugin=rds_secret&rds_secret_id=x", "name one of them"),
+        (
+            f"{HOST}?plugin=rds_secret&rds_secret_id=x&rds_iam_ca=/x",
+            "rds_iam_ca is an option of an",
+        ),
+        (f"{HOST}?plugin=rds_iam&rds_secret_ca=/x", "its own begin with rds_iam_"),
+        (f"{HOST}?plugin=rds_secret&plugin=rds_secret&rds_secret_id=x", "more than once"),
+        ("a:b@h/d?plugin=rds_secret&rds_secret_id=x", "replaces it with a password.*_enabled=off"),
+    ],
+)
+def test_what_cannot_work(ca: str, url: str, says: str) -> None:
+    """Two plugins, the options of the other one, a password: each an error of create_engine()."""
+    with pytest.raises(ConfigError, match=says):
+        create_engine(f"postgresql+psycopg://{url}")
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "pg8000"])
+def test_tls_is_asked_for(ca: str, driver: str) -> None:
+    """Weaker TLS than asked for is refused by create_engine(), without knowing the host."""
+    argument = "ssl_context" if driver == "pg8000" else "sslmode"
+    weak: Any = True if driver == "pg8000" else "require"
+    url = f"postgresql+{driver}://?plugin=rds_secret&rds_secret_id=x&rds_secret_region=us-east-1"
+    create_engine(url)
+    with pytest.raises(ConfigError, match=r"weaker than rds_secret_tls=verify-full.*A password"):
+        create_engine(url, connect_args={argument: weak})
+    with pytest.raises(ConfigError, match="rds_secret_ca"):
+        create_engine(f"{url}&rds_secret_ca=/nowhere")
+
+
+def _read(text: str) -> tuple[Any, str]:
+    """What a secret of this text says, or the error's words, which have to stand for themselves."""
+    try:
+        return login_in(text, "app", "username", "password"), ""
+    except SecretError as error:
+        context, said = error.__context__, str(error)
+    assert context is None
+    assert "'app'" in said
+    return None, said
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["username", "password", "host", "port", "dbname"]), JSON))
+def test_any_json(value: dict[str, Any]) -> None:
+    """Whatever JSON a secret holds: a login with these very values, or an error without them."""
+    login, _ = _read(json.dumps(value))
+    if login is not None:
+        assert str(login.password()) == value["password"]
+        assert repr(login.password).startswith("<masked")
+        assert login.user == value.get("username")
+        assert login.port is None or login.port == int(value["port"])
+
+
+@given(st.text())
+def test_any_text(text: str) -> None:
+    """Any text is a password as it is, unless it begins like JSON; errors do not quote it."""
+    login, said = _read(text)
+    if not text.lstrip().startswith("{"):
+        assert login.password() == text if text else "is empty" in said
+    assert login or len(text) < 8 or text not in said
+
+
+def test_deep_json() -> None:
+    """JSON that is too deep for Python is an error like any other."""
+    assert "too deep" in _read('{"a":' * 100_000)[1]

@@ -1,0 +1,106 @@
+"""Nothing that is printed holds the password of a secret, nor the keys that fetched it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import traceback
+from typing import Any
+
+import botocore.session
+import pytest
+from rds_secret_support import USER, LogIn
+from sqlalchemy import NullPool, event
+
+from sqlalchemy_rds_iam import SecretError, plugin
+from sqlalchemy_rds_iam.plugin import RdsSecretPlugin
+from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
+
+pytest_plugins = ["rds_secret_fixtures", "leaks_fixtures"]
+
+
+@pytest.fixture
+def session_key(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A temporary key, for its session token, which requests carry as it is."""
+    key = rds.identities.issue(rds.key.principal, lifetime=3600)
+    for name, value in key.environ().items():
+        monkeypatch.setenv(name, value)
+    return key
+
+
+def test_canaries(
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, session_key: Any, log: Any, our_frames: Any
+) -> None:
+    """Passwords, keys and session tokens appear nowhere, in success, rotation and refusal."""
+    passwords = [secret.fields()["password"]]
+    database = log_in(secret, {"rds_secret_ttl": "0.001"}, echo="debug")
+    database.scalar("select 1")
+    secret.rotate()
+    passwords.append(secret.fields()["password"])
+    database.scalar("select 1")
+    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    error = database.raises(Exception)
+    rds.secrets.store("odd", '{"password": "canary-in-broken-json"')
+    broken = log_in("odd").raises(SecretError)
+    cause = error.__cause__ or error
+    assert log.lines
+    assert any(line.startswith("botocore") for line in log.lines)
+    shown = "\n".join(
+        [
+            *log.lines,
+            repr(database.engine),
+            repr(database.connector),
+            *(repr(vars(tokens)) for tokens in plugin._identities.values()),
+            *(repr(o.credentials) for o in plugin._identities.values()),
+            *(repr(o) for o in gc.get_objects() if type(o).__name__ in {"SecretToken", "Search"}),
+            *(repr(vars(o)) for o in gc.get_objects() if isinstance(o, RdsSecretPlugin)),
+            *(repr(e) + str(e) + "".join(getattr(e, "__notes__", [])) for e in (error, cause)),
+            "".join(traceback.format_exception(error)),
+            "".join(traceback.format_exception(broken)),
+            our_frames(error),
+            our_frames(broken),
+        ]
+    )
+    assert "version" in shown
+    secrets = [*passwords, session_key.secret_key, session_key.session_token, "canary-in-broken"]
+    for hidden in secrets:
+        assert hidden not in shown
+    assert "SecretString" not in shown
+
+
+def test_other_peoples_logs(rds: RdsEmulator, log_in: LogIn, secret: Secret, log: Any) -> None:
+    """Botocore goes on logging what other calls carry: it is ours alone that are left out."""
+    log_in(secret).scalar("select 1")
+    logging.getLogger("botocore.parsers").debug("somebody else's answer")
+    client = botocore.session.Session().create_client("sts", region_name="us-east-1")
+    client.get_caller_identity()
+    client.close()
+    lines = [line for line in log.lines if line.startswith("botocore.parsers")]
+    assert any("somebody else's" in line for line in lines)
+    assert any("GetCallerIdentity" in line for line in lines)
+
+
+def test_sqlalchemys_frames(log_in: LogIn, secret: Secret) -> None:
+    """The arguments that SQLAlchemy and other listeners are given do not show the password."""
+    database = log_in(secret)
+    seen: list[str] = []
+
+    @event.listens_for(database.engine, "do_connect")
+    def _spy(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
+        seen.append(repr(cparams))
+
+    database.scalar("select 1")
+    assert "<masked" in seen[0]
+    assert secret.fields()["password"] not in seen[0]
+
+
+def test_a_roles_keys(rds: RdsEmulator, connect: Any, log: Any) -> None:
+    """With tokens, too: what STS answers with when a role is assumed is not logged."""
+    role = rds.identities.role("quiet")
+    database = connect(options={"rds_iam_role_arn": role.arn}, poolclass=NullPool)
+    database.scalar("select 1")
+    credentials = database.connector._tokens.credentials
+    assert credentials.session_token
+    logged = "\n".join(log.lines)
+    for hidden in (credentials.secret_key, credentials.session_token):
+        assert hidden not in logged
