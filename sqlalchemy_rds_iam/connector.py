@@ -60,9 +60,7 @@ class Connector:
         if target.own_ca is not None and not target.own_ca.is_current():
             settled = target, slot, pace = self._settle_again(cparams, target)
         now = self._clock()
-        token = slot.token
-        if token is None or not token.signed_at <= now < token.fresh_until:
-            token = self._supply.obtain(slot, deadline)
+        token = slot.fresh(now) or self._supply.obtain(slot, deadline)
         arguments = target.arguments
         if target.resolve is not None:
             arguments = self._addressed(target.resolve, target, deadline)

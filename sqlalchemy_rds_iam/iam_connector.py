@@ -115,7 +115,7 @@ class IamConnector(Connector):
             if turn is not None:
                 pace.give_back()
             raise
-        return self._supply.obtain(slot, deadline)
+        return slot.fresh(self._clock()) or self._supply.obtain(slot, deadline)
 
     def _failed(
         self,
@@ -174,4 +174,4 @@ class IamConnector(Connector):
                 pace.current_rate,
             )
         self._waits.sleep(retry.pause)
-        return self._supply.obtain(slot, attempts.deadline)
+        return slot.fresh(self._clock()) or self._supply.obtain(slot, attempts.deadline)

@@ -190,7 +190,7 @@ class _Version(Connector):
 
     def token(self, deadline: float) -> SecretToken:
         """The password in hand, or if there is none, one that is fetched."""
-        token = self._supply.obtain(self._slot, deadline)
+        token = self._slot.fresh(self._clock()) or self._supply.obtain(self._slot, deadline)
         assert isinstance(token, SecretToken)
         return token
 

@@ -40,11 +40,7 @@ logger = logging.getLogger("sqlalchemy_rds_iam")
 
 
 class Slot:
-    """The place of one endpoint's token. Whoever connects there holds it; then it is gone.
-
-    Between its `signed_at` and its `fresh_until` nothing needs to be done about the token: it is
-    used without a lock, and without a look at anything else.
-    """
+    """The place of one endpoint's token. Whoever connects there holds it; then it is gone."""
 
     __slots__ = ("__weakref__", "accepted_at", "endpoint", "first_until", "signer", "token")
 
@@ -53,6 +49,13 @@ class Slot:
         self.token: Token | None = None
         self.signer: Holding | None = None
         self.accepted_at = self.first_until = float("-inf")
+
+    def fresh(self, now: float) -> Token | None:
+        """The token if nothing needs to be done about it: the warm path, without a lock."""
+        token = self.token
+        if token is not None and token.signed_at <= now < token.fresh_until:
+            return token
+        return None
 
 
 class Answer(NamedTuple):

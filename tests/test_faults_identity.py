@@ -249,17 +249,23 @@ def test_sessions_of_fifteen_minutes(
     assert all(_granted(rds))
 
 
+@pytest.mark.parametrize("rate", ["0", "100"])
 def test_a_refused_user_does_not_cost_the_others(
     open_database: Callable[..., Database],
     container: Provider,
     clock: Clock,
     rds: RdsEmulator,
+    rate: str,
 ) -> None:
-    """While one user lacks the grant and another connects well, AWS is asked seldom."""
+    """While one user lacks the grant and another connects well, AWS is asked seldom.
+
+    Whether that one has to wait for its turn or not, it logs in with the token that it has.
+    """
     rds.create_user("stranger")
     container.role.db_users = frozenset({"app"})
-    good = open_database(poolclass=NullPool)
-    bad = open_database(user="stranger", poolclass=NullPool)
+    options = {"rds_iam_connect_rate": rate}
+    good = open_database(options=options, poolclass=NullPool)
+    bad = open_database(user="stranger", options=options, poolclass=NullPool)
     before = container.calls
     for _ in range(40):
         assert good.scalar("select 1") == 1

@@ -95,6 +95,7 @@ def test_a_lookup_does_the_same_among_many() -> None:
         slots = _many(tokens, count)
         with _operations() as called:
             found = tokens.slot(slots[-1].endpoint)
+            assert found.fresh(tokens.clock()) is slots[-1].token
             tokens.lookup(found, ahead=True, failure_ttl=1.0)
         assert found is slots[-1]
         steps.append(called)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokens_support import at_hand
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam.endpoint import Endpoint
@@ -59,7 +58,7 @@ class Account:
     def connect(self, *, ahead: bool = True, failure_ttl: float = 1.0) -> Token:
         """Get a token as a connect does, with flights that land at once."""
         while True:
-            if (token := at_hand(self.slot, self.now)) is not None:
+            if (token := self.slot.fresh(self.now)) is not None:
                 return token
             answer = self.tokens.lookup(self.slot, ahead=ahead, failure_ttl=failure_ttl)
             if answer.flight is not None:

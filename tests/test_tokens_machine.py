@@ -7,7 +7,6 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tokens_support import at_hand
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam.endpoint import Endpoint
@@ -72,7 +71,7 @@ class CacheMachine(RuleBasedStateMachine):
     def connect(self, number: int, ahead: bool, failure_ttl: float) -> None:
         """A connect asks for a token and uses it, leads, waits, or fails at once."""
         slot = self.slots[number]
-        token = at_hand(slot, self.now)
+        token = slot.fresh(self.now)
         if token is None:
             remembered = self._remembered(failure_ttl)
             try:
