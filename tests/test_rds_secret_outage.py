@@ -278,9 +278,10 @@ def test_lazily_in_an_outage(
     database = log_in(secret, {"rds_secret_ttl": "0.001", "rds_secret_refresh": "lazy"})
     database.scalar("select 1")
     rds.aws.secrets.fail(INTERNAL_ERROR)
+    before = calls()
     for _ in range(3):
         assert database.scalar("select 1") == 1
-    assert calls() == 2
+    assert calls() == before + 1
 
 
 def test_the_deadline(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
