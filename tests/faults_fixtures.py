@@ -73,16 +73,16 @@ def clock(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One try of a quarter of a second is all that botocore has."""
-    monkeypatch.setitem(sessions.NETWORK, "connect_timeout", 0.25)
-    monkeypatch.setitem(sessions.NETWORK, "read_timeout", 0.25)
+    """One try of half a second is all that botocore has."""
+    monkeypatch.setitem(sessions.NETWORK, "connect_timeout", 0.5)
+    monkeypatch.setitem(sessions.NETWORK, "read_timeout", 0.5)
     monkeypatch.setitem(sessions.NETWORK, "retries", {"mode": "standard", "total_max_attempts": 1})
-    for name, value in {"TIMEOUT_SECONDS": 0.25, "RETRY_ATTEMPTS": 1, "SLEEP_TIME": 0}.items():
+    for name, value in {"TIMEOUT_SECONDS": 0.5, "RETRY_ATTEMPTS": 1, "SLEEP_TIME": 0}.items():
         monkeypatch.setattr(botocore.utils.ContainerMetadataFetcher, name, value)
     monkeypatch.setitem(
         botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES,
         "metadata_service_timeout",
-        ("metadata_service_timeout", "AWS_METADATA_SERVICE_TIMEOUT", 0.25, None),
+        ("metadata_service_timeout", "AWS_METADATA_SERVICE_TIMEOUT", 0.5, None),
     )
 
 
