@@ -174,6 +174,31 @@ def private_file(content: bytes, label: str, environ: Mapping[str, str] = os.env
     return None
 
 
+def keep(content: bytes, name: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Put `content` into the user's cache directory, in place of what may be there; whole.
+
+    Args:
+        content: what the file has to hold.
+        name: the file's name.
+        environ: where ``HOME`` and ``XDG_CACHE_HOME`` are read.
+
+    Returns:
+        Its path.
+
+    Raises:
+        OSError: there is no such directory, it is not to be written, or is in others' hands.
+    """
+    home = cache_home(environ)
+    if home is None:
+        raise FileNotFoundError("there is no home directory: set XDG_CACHE_HOME")
+    directory = home / CACHE
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "geteuid") and not _owned_directory(directory):
+        raise PermissionError(f"others than you decide what is in {str(directory)!r}")
+    _write(directory / name, content)
+    return directory / name
+
+
 def cache_home(environ: Mapping[str, str] = os.environ) -> Path | None:
     """The user's cache directory (XDG Base Directory Specification), if there is a home at all."""
     named = Path(environ.get("XDG_CACHE_HOME", ""))

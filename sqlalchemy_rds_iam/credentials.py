@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy_rds_iam.complaints import explained, found, outdated
 from sqlalchemy_rds_iam.config import Config, Options
+from sqlalchemy_rds_iam.endpoint import HostName
 from sqlalchemy_rds_iam.errors import CredentialsError
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session, hang_up
@@ -69,6 +70,13 @@ def ambient_region(config: Options, environ: Mapping[str, str] = os.environ) -> 
         return None  # botocore explains what is wrong with the file once it has to read it
     section = "default" if profile in {None, "default"} else f"profile {profile}"
     return parser.get(section, "region", fallback=None)
+
+
+def nearest_region(
+    config: Config, host: HostName, environ: Mapping[str, str] = os.environ
+) -> str | None:
+    """The region whose STS is nearest: where we run, else where the database `host` does."""
+    return ambient_region(config, environ) or config.region or host.region
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials | None:

@@ -13,13 +13,21 @@ import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam import bundle
 from sqlalchemy_rds_iam.endpoint import HostName
 from sqlalchemy_rds_iam.errors import ConfigError
 
 BUNDLE_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+BUNDLE_URLS = {
+    "aws": BUNDLE_URL,
+    "aws-us-gov": (
+        "https://truststore.pki.us-gov-west-1.rds.amazonaws.com/global/global-bundle.pem"
+    ),
+    "aws-cn": "https://rds-truststore.s3.cn-north-1.amazonaws.com.cn/global/global-bundle.pem",
+}
+"""Where Amazon publishes its bundle for each partition; none of them is in another's."""
 SYSTEM = "system"
 """Stands for the operating system's roots wherever a CA file may be given, as in libpq."""
 
@@ -50,10 +58,24 @@ _SYSTEM_ROOTS = (
 _PEM = b"-----BEGIN CERTIFICATE-----"
 
 
+class FoundCa(NamedTuple):
+    """A CA file, and what led to it."""
+
+    path: str
+    rule: str
+
+
 def find_ca(
     explicit: Mapping[str, str | None], host: HostName, environ: Mapping[str, str] = os.environ
 ) -> str:
-    """Find the file with the certificate authorities to check `host` against.
+    """Find the file with the certificate authorities to check `host` against; see `locate_ca`."""
+    return locate_ca(explicit, host, environ).path
+
+
+def locate_ca(
+    explicit: Mapping[str, str | None], host: HostName, environ: Mapping[str, str] = os.environ
+) -> FoundCa:
+    """Find the file with the certificate authorities to check `host` against, and say why that one.
 
     Args:
         explicit: files the user named, by the option that named them; the first one counts.
@@ -65,33 +87,47 @@ def find_ca(
     """
     for option, path in explicit.items():
         if path:
-            return _checked(option, path)
+            return FoundCa(_checked(option, path), option)
     own = next(iter(explicit), "rds_iam_ca")
     if host.is_proxy:
-        return system_roots(own)
+        return FoundCa(system_roots(own), "the system's public roots, which certify RDS Proxy")
     if path := environ.get("PGSSLROOTCERT"):
-        return _checked("PGSSLROOTCERT", path)
-    places = bundle_places(environ)
+        return FoundCa(_checked("PGSSLROOTCERT", path), "PGSSLROOTCERT")
+    places = bundle_places(environ, host.partition)
     for place in places:
         if _is_file(place):
-            return _checked("the well-known place", str(place))
+            return FoundCa(_checked("the well-known place", str(place)), "a well-known place")
     best = next((place for place in places if place.parent.name == bundle.CACHE), places[0])
     raise ConfigError(
-        "no CA bundle found to verify the database's certificate with. Download Amazon's from "
-        f"{BUNDLE_URL} to {best}, or anywhere and name it with {own} or PGSSLROOTCERT; "
-        f"looked in {', '.join(map(str, places))}"
+        "no CA bundle found to verify the database's certificate with. Download Amazon's with "
+        f"rds-iam ca --download, or from {BUNDLE_URLS.get(host.partition or '', BUNDLE_URL)} to "
+        f"{best}, or anywhere and name it with {own} or PGSSLROOTCERT; looked in "
+        f"{', '.join(map(str, places))}"
     )
 
 
-def bundle_places(environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """Where a CA bundle is looked for when nobody named one, best first."""
+def bundle_places(
+    environ: Mapping[str, str] = os.environ, partition: str | None = None
+) -> list[Path]:
+    """Where a CA bundle is looked for when nobody named one, best first.
+
+    Args:
+        environ: where ``HOME`` and ``XDG_CACHE_HOME`` are read.
+        partition: of the database; those beside ``aws`` have bundles, and so places, of their own.
+    """
     places = [Path(place) for place in _RDS_BUNDLES]
     home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  (never raises)
     if cache := bundle.cache_home(environ):
-        places.insert(0, cache / bundle.CACHE / "global-bundle.pem")
+        names = dict.fromkeys((bundle_name(partition), bundle_name(None)))
+        places[:0] = [cache / bundle.CACHE / name for name in names]
     if Path(home).is_absolute():
         places.insert(0, Path(home, ".postgresql", "root.crt"))
     return places
+
+
+def bundle_name(partition: str | None) -> str:
+    """What the bundle of a partition is called in the user's cache."""
+    return "global-bundle.pem" if partition in {None, "aws"} else f"{partition}-bundle.pem"
 
 
 def system_roots(option: str = "rds_iam_ca") -> str:

@@ -83,7 +83,7 @@ class ThreadWaits:
         if self._inline:
             flight.run()
         else:
-            _in_thread(flight.run)
+            in_thread(flight.run)
 
     def join(self, flight: Flight, timeout: float) -> None:  # noqa: D102
         try:
@@ -125,7 +125,7 @@ class GreenletWaits:
 
     def launch(self, flight: Flight) -> None:  # noqa: D102
         if not self._on_loop:
-            _in_thread(flight.run)
+            in_thread(flight.run)
             return
         flight.loop = asyncio.get_running_loop()
         task = flight.loop.create_task(flight.run_async(_off_loop))
@@ -134,7 +134,7 @@ class GreenletWaits:
 
     def join(self, flight: Flight, timeout: float) -> None:  # noqa: D102
         try:
-            error = await_(_outcome(flight.future, timeout))
+            error = await_(outcome(flight.future, timeout))
         except TimeoutError:
             return
         if error is not None:
@@ -158,9 +158,9 @@ class GreenletWaits:
             raise _unresolved(host, error) from error
 
     def run(self, work: Callable[[], T], timeout: float) -> T:  # noqa: D102
-        done = _in_thread(work)
+        done = in_thread(work)
         try:
-            await_(_outcome(done, timeout))
+            await_(outcome(done, timeout))
         except TimeoutError:
             raise WaitTimeout(
                 f"it is not known after {timeout:.2g} s what to sign for (rds_iam_timeout)"
@@ -169,11 +169,11 @@ class GreenletWaits:
 
 
 async def _off_loop(work: Callable[[], None]) -> None:
-    if error := await _outcome(_in_thread(work), None):
+    if error := await outcome(in_thread(work), None):
         raise error
 
 
-async def _outcome(future: Future[Any], limit: float | None) -> BaseException | None:
+async def outcome(future: Future[Any], limit: float | None) -> BaseException | None:
     """Await a future of the threading world, from any loop, leaving it untouched on time-out."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
@@ -192,7 +192,7 @@ async def _outcome(future: Future[Any], limit: float | None) -> BaseException | 
     return future.exception()
 
 
-def _in_thread(work: Callable[[], T]) -> Future[T]:
+def in_thread(work: Callable[[], T]) -> Future[T]:
     """Run `work` in a daemon thread of its own.
 
     Not in the loop's default executor, which the application can fill up and which is joined at
@@ -216,9 +216,19 @@ def _in_thread(work: Callable[[], T]) -> Future[T]:
     return ended
 
 
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Do `work` that may not know a deadline, such as looking up a name, in a thread of its own.
+
+    Raises:
+        TimeoutError: it takes longer than `seconds`, and goes on until the process ends.
+        Exception: what `work` raises.
+    """
+    return in_thread(work).result(seconds)
+
+
 def _start(work: Callable[[], None]) -> None:
     with contextlib.suppress(RuntimeError):  # no thread to be had: it does without the work
-        _in_thread(work)
+        in_thread(work)
 
 
 def _unresolved(host: str, error: OSError) -> RdsIamError:

@@ -35,6 +35,11 @@ def regions_named(block: bytes) -> set[str]:
     }
 
 
+def without(region: str) -> bytes:
+    """The bundle from the time before a region was opened."""
+    return b"".join(block for block in blocks(BUNDLE) if region not in regions_named(block))
+
+
 def named_ca(name: str) -> bytes:
     """A small CA of this common name, with another part of the name after it."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
 import shlex
 import textwrap
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +18,13 @@ import typer
 from sqlalchemy_rds_iam.cli.app import app
 
 ROOT = Path(__file__).parents[1]
+_EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+FRAMEWORKS = {re.split(r"[^\w-]", each)[0] for each in _EXTRAS["frameworks"]}
+"""The packages that examples may need and not find, as on the oldest versions."""
 
 _FENCE = re.compile(r"( *)(`{3,})([^`]*)")
-_MARK = re.compile(r"<!-- not run: (.*?) *-->")
+_MARK = re.compile(r"<!-- (not run|needs): (.*?) *-->")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _SPAN = re.compile(r"(`+)(.+?)\1")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _MAKE = re.compile(r"^make(?: +[A-Z_]+=\S*)* +([a-z][\w-]*)")
@@ -35,6 +41,7 @@ class Block:
         language: first word after the fence; empty if there is none.
         text: the code, without the indentation of the fence.
         excuse: what the mark before it says why it is not run; None without a mark.
+        needs: packages without which it is not run, as another kind of mark says.
     """
 
     document: str
@@ -42,6 +49,7 @@ class Block:
     language: str
     text: str
     excuse: str | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -51,7 +59,12 @@ class Block:
     @property
     def runs(self) -> bool:
         """Whether the tests have to run it."""
-        return self.language in _RUN and self.excuse is None
+        return self.language in _RUN and self.excuse is None and not self.missing
+
+    @property
+    def missing(self) -> set[str]:
+        """What it needs and does not find."""
+        return {package for package in self.needs if importlib.util.find_spec(package) is None}
 
     @property
     def is_test_module(self) -> bool:
@@ -89,7 +102,7 @@ class Document:
     @property
     def links(self) -> list[str]:
         """The targets of all links that stay within the repository."""
-        text = _SPAN.sub("", "\n".join(self.prose))
+        text = _COMMENT.sub("", _SPAN.sub("", "\n".join(self.prose)))
         return [link for link in _LINK.findall(text) if not re.match(r"[a-z]+:", link)]
 
     @property
@@ -101,7 +114,7 @@ class Document:
         return [list(words) for line in lines if (words := _command(line))]
 
     def _read(self, lines: list[str]) -> None:
-        mark: str | None = None
+        mark: re.Match[str] | None = None
         fence: re.Match[str] | None = None
         code: list[str] = []
         for number, line in enumerate(lines, 1):
@@ -112,7 +125,7 @@ class Document:
                 language = (fence[3].split() or [""])[0]
                 text = "".join(f"{each.removeprefix(fence[1])}\n" for each in code)
                 first = number - len(code)
-                self.blocks.append(Block(self.name, first, language, text, mark))
+                self.blocks.append(Block(self.name, first, language, text, *_marks(mark)))
                 if mark is not None and language not in _RUN:
                     self.loose_marks.append(f"{self.name}:{first}")
                 fence, code, mark = None, [], None
@@ -124,7 +137,7 @@ class Document:
                     self.loose_marks.append(f"{self.name}:{number}")
                     mark = None
                 if found := _MARK.fullmatch(line.strip()):
-                    mark = found[1]
+                    mark = found
         assert fence is None, f"{self.name}: a block of code does not end"
         if mark is not None:
             self.loose_marks.append(f"{self.name}: at the end")
@@ -145,8 +158,10 @@ def faults(document: Document, others: dict[str, Document]) -> Iterator[str]:
             yield f"{block.place}: {block.language!r} is not run; say {near[0]!r}"
         if block.excuse == "":
             yield f"{block.place}: the mark does not say why it is not run"
+        for package in set(block.needs) - FRAMEWORKS:
+            yield f"{block.place}: needs {package}, and the extra 'frameworks' does not bring it"
     for place in document.loose_marks:
-        yield f"{place}: a mark 'not run' without a block of python or ini right after it"
+        yield f"{place}: a mark without a block of python or ini right after it"
     for link in document.links:
         path, _, anchor = link.partition("#")
         target = _resolve(document.name, path)
@@ -164,7 +179,7 @@ def command_faults(words: list[str]) -> Iterator[str]:
         if words[1] not in _make_targets():
             yield f"make {words[1]}"
         return
-    group = typer.main.get_group(app)
+    group = typer.main.get_command(app)
     name, *arguments = words[1:]
     if name.startswith("-"):
         command, arguments = group, [name]
@@ -173,6 +188,8 @@ def command_faults(words: list[str]) -> Iterator[str]:
     else:
         yield f"rds-iam {name}"
         return
+    if "--" in arguments:  # what follows is another program's
+        arguments = arguments[: arguments.index("--")]
     known = {option for each in command.params for option in each.opts} | {"-h", "--help"}
     for option in arguments:
         if option.startswith("-") and option.partition("=")[0] not in known:
@@ -184,6 +201,13 @@ def variables(text: str) -> dict[str, str]:
     lines = [line for line in textwrap.dedent(text).splitlines() if line and line[0] != "#"]
     assert all("=" in line for line in lines), text
     return dict(line.split("=", 1) for line in lines)
+
+
+def _marks(mark: re.Match[str] | None) -> tuple[str | None, tuple[str, ...]]:
+    """Why a block is not run, and what it needs."""
+    if mark is None:
+        return None, ()
+    return (mark[2], ()) if mark[1] == "not run" else (None, tuple(re.findall(r"[\w-]+", mark[2])))
 
 
 def _make_targets() -> set[str]:

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from sqlalchemy_rds_iam.waits import _in_thread, _outcome
+from sqlalchemy_rds_iam.waits import in_thread, outcome
 
 
 def test_wakes_a_sleeping_loop() -> None:
@@ -20,7 +20,7 @@ def test_wakes_a_sleeping_loop() -> None:
     async def wait() -> BaseException | None:
         loop = asyncio.get_running_loop()
         loop.call_soon(lambda: threading.Thread(target=future.set_result, args=[None]).start())
-        return await _outcome(future, 10)
+        return await outcome(future, 10)
 
     # In debug mode a loop complains about being touched from another thread.
     assert asyncio.run(wait(), debug=True) is None
@@ -29,12 +29,12 @@ def test_wakes_a_sleeping_loop() -> None:
 async def test_one_waiter_leaves_the_others_alone() -> None:
     """Neither a time-out nor a cancelled task touches what others wait for."""
     future: Future[None] = Future()
-    patient = asyncio.create_task(_outcome(future, 10))
-    cancelled = asyncio.create_task(_outcome(future, 10))
+    patient = asyncio.create_task(outcome(future, 10))
+    cancelled = asyncio.create_task(outcome(future, 10))
     await asyncio.sleep(0)
     cancelled.cancel()
     with pytest.raises(TimeoutError):
-        await _outcome(future, 0.001)
+        await outcome(future, 0.001)
     with pytest.raises(asyncio.CancelledError):
         await cancelled
     error = OSError("no route")
@@ -48,7 +48,7 @@ def test_a_closed_loop_waits_no_more() -> None:
 
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
-            await _outcome(future, 0.001)
+            await outcome(future, 0.001)
 
     asyncio.run(give_up())
     future.set_result(None)
@@ -59,10 +59,10 @@ def test_work_in_a_thread_keeps_its_context() -> None:
     trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace")
     trace.set("abc")
     seen: list[object] = []
-    _in_thread(lambda: seen.extend([trace.get(), threading.current_thread().daemon])).result(5)
+    in_thread(lambda: seen.extend([trace.get(), threading.current_thread().daemon])).result(5)
     assert seen == ["abc", True]
     with pytest.raises(IndexError):
-        _in_thread([].pop).result(5)
+        in_thread([].pop).result(5)
 
 
 def test_a_launch_does_not_wait_for_the_work() -> None:
@@ -73,7 +73,7 @@ def test_a_launch_does_not_wait_for_the_work() -> None:
     try:
         for _ in range(10):  # on a busy machine either may be held up
             launched = threading.Event()
-            ended = _in_thread(lambda: order.append(launched.is_set()))  # noqa: B023
+            ended = in_thread(lambda: order.append(launched.is_set()))  # noqa: B023
             launched.set()
             ended.result(5)
     finally:

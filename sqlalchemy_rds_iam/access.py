@@ -1,0 +1,177 @@
+"""A database URL taken as the plugin takes it, and tokens for it, without an engine or a driver.
+
+For what is no SQLAlchemy: a command line tool, a driver used by itself, a policy to be written.
+
+    from sqlalchemy_rds_iam.access import Access
+
+    access = Access("postgresql://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app")
+    password = access.token().password
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.config import Config, refuse_what_cannot_work
+from sqlalchemy_rds_iam.drivers import Target, driver
+from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.names import Names, is_alias
+from sqlalchemy_rds_iam.passwords import Token
+from sqlalchemy_rds_iam.reporting import Reporter
+from sqlalchemy_rds_iam.roles import Role
+from sqlalchemy_rds_iam.secret_config import SecretConfig
+from sqlalchemy_rds_iam.signing import Credentials
+from sqlalchemy_rds_iam.supply import Supply
+from sqlalchemy_rds_iam.tokens import IdentityTokens
+from sqlalchemy_rds_iam.waits import ThreadWaits, within
+
+_LIBPQ = driver("psycopg")
+_TLS = ("sslmode", "sslrootcert", "gssencmode")
+
+
+class Access:
+    """The way of one URL to its tokens. Whatever blocks does so for ``rds_iam_timeout`` at most.
+
+    Args:
+        url: as for ``create_engine()``, with or without the plugin's name.
+        options: the plugin's options that win over those in the URL, by their whole names.
+
+    Attributes:
+        url: the URL without plugins and their options.
+        engine_url: the URL for ``create_engine()``, with the plugin and the options.
+        config: the options.
+        cparams: what SQLAlchemy makes of the URL for libpq, the names of its own driver included.
+        endpoint: what tokens are signed for.
+        host: the parsed name of that.
+
+    Raises:
+        ConfigError: the URL or an option cannot work.
+        RdsIamError: a CNAME is to be followed, and leads to no endpoint.
+    """
+
+    def __init__(self, url: str | URL, options: Mapping[str, str] | None = None) -> None:
+        given = _parsed(url).update_query_dict(dict(options or {}))
+        named = given.query.get("plugin", ())
+        plugins = (named,) if isinstance(named, str) else named
+        if SecretConfig.PLUGIN in plugins and Config.PLUGIN not in plugins:
+            raise ConfigError(
+                "the URL names the plugin rds_secret: its connections log in with a password from "
+                "Secrets Manager, and this is about tokens"
+            )
+        config = Config.take(given.query, {})
+        refuse_what_cannot_work(given, {}, config)
+        if not config.enabled:
+            raise ConfigError(
+                "rds_iam_enabled=off: an engine of this URL logs in without a token; leave the "
+                "option out to have one"
+            )
+        self.url = given.difference_update_query(["plugin", *Config.names_in(given.query)])
+        if Config.PLUGIN not in plugins:
+            given = given.update_query_pairs([("plugin", Config.PLUGIN)], append=True)
+        self.engine_url = given
+        # The dialect alone: it needs no driver to be installed.
+        dialect: Any = self.url.set(drivername="postgresql+psycopg").get_dialect()()
+        self.cparams: dict[str, Any] = dialect.create_connect_args(self.url)[1]
+        self.config = config = _followed(config, self.cparams.get("host"))
+        # Where to, without a CA file being looked for: signing needs none.
+        where = {key: value for key, value in self.cparams.items() if key not in _TLS}
+        target = _target(where, replace(config, tls="require", ca=None))
+        self.endpoint, self.host = target.endpoint, target.host
+        role = Role.of(config, aws.nearest_region(config, target.host))
+        self._tokens = IdentityTokens(aws.AwsSource(config.profile, None, role))
+        self._slot = self._tokens.slot(self.endpoint)
+        self._supply = Supply(config, self._tokens, ThreadWaits(inline=False), Reporter(config))
+
+    def token(self) -> Token:
+        """A token to log in with.
+
+        Raises:
+            CredentialsError: there are no AWS credentials to sign with.
+            WaitTimeout: they did not arrive in time.
+        """
+        return self._supply.obtain(self._slot, self._deadline)
+
+    def replaced(self, refused: Token) -> Token:
+        """A token to go on with after one that was refused, of reloaded credentials if need be.
+
+        Raises:
+            CredentialsError: there are no AWS credentials to sign with.
+            WaitTimeout: they did not arrive in time.
+        """
+        age = time.time() - refused.signed_at
+        answer = self._tokens.refused(self._slot, refused, age=age)
+        found = answer and self._supply.follow(self._slot, answer, self._deadline)
+        return found or self.token()
+
+    def credentials(self) -> Credentials:
+        """What tokens are signed with.
+
+        Raises:
+            CredentialsError: there are none.
+            WaitTimeout: they did not arrive in time.
+        """
+        self.token()
+        found: Credentials | None = self._tokens.credentials
+        assert found is not None
+        return found
+
+    def target(self) -> Target:
+        """What libpq has to be told to connect, verified TLS included.
+
+        Raises:
+            ConfigError: there is no CA file to verify the server with, or the TLS asked for is
+                too weak.
+        """
+        words = self.cparams
+        if isinstance(level := words.get("ssl"), str):
+            words = {"sslmode": level, **words}  # asyncpg's word for the same
+        return _target(words, self.config)
+
+    @property
+    def _deadline(self) -> float:
+        return time.monotonic() + self.config.timeout
+
+
+def _parsed(url: str | URL) -> URL:
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):
+        # What it says may quote the URL, and a password with it.
+        raise ConfigError(
+            "the URL cannot be read: expected postgresql+psycopg://USER@HOST:PORT/DATABASE, with "
+            "special characters as percent codes, and in quotes in a shell"
+        ) from None
+    if found.get_backend_name() != "postgresql":
+        raise ConfigError(
+            f"the URL begins with {found.drivername}://: expected postgresql://, or that with a "
+            "driver, as in postgresql+psycopg://USER@HOST:PORT/DATABASE"
+        )
+    return found
+
+
+def _followed(config: Config, host: Any) -> Config:
+    """The options with the endpoint that a CNAME leads to, if it is to be followed."""
+    if not (config.resolve_cname and is_alias(host)):
+        return config
+    names = Names()
+    try:
+        # Its own deadline may be exceeded by the pauses between its attempts.
+        found = within(
+            config.timeout + 1, lambda: names.look_up(host, config.timeout, config.failure_ttl)
+        )
+    except RdsIamError:
+        raise
+    except TimeoutError:
+        raise WaitTimeout(f"DNS did not answer for {host!r} within {config.timeout:g} s") from None
+    return replace(config, host=found)
+
+
+def _target(cparams: Mapping[str, Any], config: Config) -> Target:
+    return _LIBPQ.target(cparams, config, lambda: aws.ambient_region(config))

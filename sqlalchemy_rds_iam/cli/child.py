@@ -1,0 +1,128 @@
+"""Running another program: in our place, or below us with signals passed on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+from sqlalchemy_rds_iam.waits import in_thread
+
+_SIGNALED = 128
+_KEPT = 65_536
+_LAST_WORDS = 1.0
+
+
+class Ended(NamedTuple):
+    """How a program ended.
+
+    Attributes:
+        code: its exit status, as a shell has it: 128+N after signal N.
+        last_words: the end of what it wrote to standard error.
+    """
+
+    code: int
+    last_words: str
+
+
+def become(command: Sequence[str], environ: dict[str, str]) -> NoReturn:
+    """Let `command` take our place: its signals, terminal and exit status are its own.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+    if not hasattr(os, "fork"):
+        # On Windows whoever started us would take that for our end.
+        sys.exit(subprocess.run(command, env=environ, check=False).returncode)  # noqa: S603
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Python ignores these two, and what is ignored stays so in the program.
+    ignored = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ignored}
+    try:
+        os.execvpe(command[0], list(command), environ)  # noqa: S606  (it is what was asked for)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def supervise(command: Sequence[str], environ: dict[str, str]) -> Ended:
+    """Run `command` to its end, pass on signals, and keep the end of its standard error.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+    kept = bytearray()
+    relay = _Relay()
+    with relay.listening():
+        child = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE)  # noqa: S603
+        relay.to(child)
+        pipe = child.stderr
+        assert pipe is not None
+
+        def read() -> None:
+            with pipe:
+                while chunk := os.read(pipe.fileno(), _KEPT):
+                    sys.stderr.buffer.write(chunk)
+                    sys.stderr.buffer.flush()
+                    kept.extend(chunk)
+                    del kept[:-_KEPT]
+
+        reading = in_thread(read)
+        code = child.wait()
+        # What it has started itself may keep the pipe open, and is not waited for.
+        with suppress(TimeoutError):
+            reading.result(_LAST_WORDS)
+    return Ended(code if code >= 0 else _SIGNALED - code, kept.decode(errors="replace"))
+
+
+class _Relay:
+    """Passes signals on to a child, those included that come before there is one."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+
+    def to(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+        for number in self._early:
+            child.send_signal(number)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        before = {}
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            # What is ignored, as below nohup, the child ignores, too.
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, self._pass_on)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and _in_foreground():
+            return  # the terminal has told everybody in the foreground
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)
+
+
+def _in_foreground() -> bool:
+    """Whether a key at the terminal sends its signals to this process and its children."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+        try:
+            return os.tcgetpgrp(terminal) == os.getpgrp()
+        finally:
+            os.close(terminal)
+    except (AttributeError, OSError):
+        return False

@@ -1,0 +1,79 @@
+"""``rds-iam policy`` and ``rds-iam grant``: what AWS and the database have to allow."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from sqlalchemy_rds_iam.cli.common import (
+    EXAMPLE,
+    FAILED,
+    AsJson,
+    Options,
+    Timeout,
+    Url,
+    access,
+    note,
+    told,
+)
+from sqlalchemy_rds_iam.grants import grants
+from sqlalchemy_rds_iam.iam_policy import ACCOUNT, RESOURCE, connect_policy, look_up
+
+POLICY_EPILOG = (
+    "Examples:\n"
+    f"- `rds-iam policy {EXAMPLE}`\n"
+    '- `rds-iam policy "$DATABASE_URL" > policy.json && aws iam put-role-policy '
+    "--role-name orders --policy-name orders-db --policy-document file://policy.json`\n"
+)
+GRANT_EPILOG = (
+    "Examples:\n"
+    f"- `rds-iam grant {EXAMPLE}`\n"
+    '- `rds-iam grant "$DATABASE_URL" | psql -h mydb.abc123… -U postgres`\n'
+)
+
+
+def policy(url: Url, *, options: Options = None, timeout: Timeout = None) -> None:
+    """Print the IAM policy that lets an identity connect as the user of the URL, and nobody else.
+
+    The resource id in it, which is no name, is looked up with the AWS credentials that are found:
+    rds:DescribeDBInstances, rds:DescribeDBClusters or rds:DescribeDBProxies, by the kind of
+    endpoint. Where AWS does not tell, ACCOUNT-ID and RESOURCE-ID stand in the policy, and how to
+    fill them is said on standard error.
+
+    The policy is attached by you: to the role or user that connects, in the account of the
+    database. Nothing is changed.
+
+    Exits with 0 if the policy is complete; with 1 if placeholders are left; with 2 if called
+    wrongly.
+    """
+    with told():
+        found = access(url, options, timeout)
+        findings = look_up(found)
+        document = connect_policy(findings.resources, found.endpoint.user)
+    for sentence in findings.notes:
+        note(sentence)
+    typer.echo(json.dumps(document, indent=2))
+    if not findings.complete:
+        left = [each for each in (ACCOUNT, RESOURCE) if each in json.dumps(document)]
+        note(f"the policy is not complete: fill in {' and '.join(left)}")
+        raise typer.Exit(FAILED)
+
+
+def grant(
+    url: Url, *, options: Options = None, timeout: Timeout = None, as_json: AsJson = False
+) -> None:
+    """Print the SQL that lets the user of the URL log in by token. Nothing is executed.
+
+    It is to be run by the master user, at the writer. What the user may do with tables is not part
+    of it. RDS Proxy is another matter, which the comments explain.
+
+    Neither AWS nor the database is asked. Exits with 0; with 2 if called wrongly.
+    """
+    with told():
+        found = access(url, options, timeout)
+        wanted = grants(found.endpoint.user, found.cparams.get("dbname"), found.host)
+    if as_json:
+        typer.echo(json.dumps({"user": found.endpoint.user, **wanted._asdict()}))
+    else:
+        typer.echo(wanted.script())

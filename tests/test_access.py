@@ -1,0 +1,101 @@
+"""`Access`: a URL on its way to a token without an engine, by names that stand for an endpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from cli_support import shown
+from sqlalchemy import URL
+
+from sqlalchemy_rds_iam import RdsIamError, WaitTimeout, libpq
+from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+pytest.importorskip("dns", reason="dnspython is not installed")
+
+from dns_support import DnsServer, dns_server
+
+ALIAS = "localhost"
+
+
+@pytest.fixture
+def server(rds: RdsEmulator) -> Iterator[DnsServer]:
+    """DNS, for which the alias stands for the emulator's endpoint."""
+    with dns_server() as server:
+        server.point(ALIAS, rds.endpoint.host)
+        yield server
+
+
+@pytest.fixture
+def url(rds: RdsEmulator) -> URL:
+    """A URL of the alias."""
+    found = rds.url(rds_iam_resolve_cname="on")
+    return found.difference_update_query(["rds_iam_host"]).set(host=ALIAS)
+
+
+def test_cname(server: DnsServer, url: URL, rds: RdsEmulator) -> None:
+    """A CNAME is followed to the endpoint that is signed for and in the certificate."""
+    rds.gateway.certificate = rds.certificates.other_host(rds.endpoint.host)
+    access = Access(url)
+    assert access.endpoint.host == rds.endpoint.host
+    variables = libpq.settings(access).variables
+    environ, _ = libpq.environment(variables, access.token(), {})
+    assert set(environ["PGHOST"].split(",")) == {rds.endpoint.host}
+    psycopg.connect(
+        host=environ["PGHOST"],
+        hostaddr=environ["PGHOSTADDR"],
+        port=environ["PGPORT"],
+        user="app",
+        password=environ["PGPASSWORD"],
+        sslmode="verify-full",
+        sslrootcert=environ["PGSSLROOTCERT"],
+    ).close()
+
+
+def test_leads_nowhere(server: DnsServer, url: URL) -> None:
+    """A name that leads to no endpoint is an error that says where it leads."""
+    server.point(ALIAS, "db.example.com")
+    with pytest.raises(
+        RdsIamError, match=r"lead to no RDS endpoint: 'db.example.com' has no CNAME"
+    ):
+        Access(url)
+    assert shown("token", url.render_as_string()).code == 1
+
+
+def test_silent(server: DnsServer, url: URL) -> None:
+    """A DNS server that keeps silent holds nobody up for longer than the timeout."""
+    server.fault = "silence"
+    began = time.monotonic()
+    with pytest.raises(WaitTimeout):
+        Access(url, {"rds_iam_timeout": "0.2"})
+    assert time.monotonic() - began < 1
+
+
+def test_hostaddr(rds: RdsEmulator) -> None:
+    """An address that the URL of a libpq driver gives is the one that is connected to."""
+    host, port = rds.address
+    url = rds.url().set(host=rds.endpoint.host, port=port)
+    url = url.update_query_dict({"hostaddr": host, "sslcert": "mine", "options": "-c geqo=off"})
+    found = libpq.settings(Access(url))
+    assert found.variables["PGHOSTADDR"] == host
+    assert found.variables["PGSSLCERT"] == "mine"
+    assert found.variables["PGOPTIONS"] == "-c geqo=off"
+    assert found.lost == []
+
+
+@pytest.mark.parametrize(
+    ("drivername", "query", "mode"),
+    [
+        ("postgresql+psycopg", {}, "verify-full"),
+        ("postgresql+psycopg", {"rds_iam_tls": "require"}, "require"),
+        ("postgresql+psycopg", {"rds_iam_tls": "require", "sslmode": "verify-ca"}, "verify-ca"),
+        ("postgresql+asyncpg", {"rds_iam_tls": "require", "ssl": "verify-ca"}, "verify-ca"),
+    ],
+)
+def test_tls(rds: RdsEmulator, drivername: str, query: dict[str, str], mode: str) -> None:
+    """TLS is what the URL asks for, in the plugin's words or in the driver's own."""
+    found = libpq.settings(Access(rds.url(drivername, **query)))
+    assert found.variables["PGSSLMODE"] == mode

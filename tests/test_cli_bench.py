@@ -1,0 +1,123 @@
+"""`rds-iam bench`: what it counts, and that it is gentle."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from cli_support import shown
+
+from sqlalchemy_rds_iam.gauge import MOST_FAILURES, Gauged, gauge
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+DRIVERS = ["psycopg", "psycopg2", "asyncpg", "pg8000"]
+
+
+def _url(rds: RdsEmulator, driver: str = "psycopg") -> str:
+    return rds.url(f"postgresql+{driver}").render_as_string()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_counts(rds: RdsEmulator, driver: str) -> None:
+    """It opens as many connections as it says, after a first one, and leaves none behind."""
+    url = _url(rds, driver)
+    found = shown("bench", url, "--connects", "10", "--rate", "100", "--json")
+    assert (found.code, found.err) == (0, "")
+    data = json.loads(found.out)
+    assert (data["connects"], data["refused"], data["throttled"]) == (10, 0, 0)
+    assert len(rds.decisions) == 11
+    assert 0 < data["p50_ms"] <= data["p99_ms"] < 5000
+    assert (data["asked_per_second"], data["ceiling"]) == (100, 200)
+    assert data["per_second"] == pytest.approx(10 / data["seconds"], rel=0.01)
+    assert data["errors"] == []
+
+
+@pytest.mark.timing
+def test_gentle(rds: RdsEmulator) -> None:
+    """Connects begin at the rate that was asked for, not faster."""
+    gauge(rds.url(), connects=8, rate=20)
+    times = [each.time for each in rds.decisions][1:]
+    assert times[-1] - times[0] == pytest.approx(7 / 20, abs=0.15)
+
+
+def test_beyond_the_ceiling(rds: RdsEmulator) -> None:
+    """A rate beyond the ceiling is refused before anything is connected, unless allowed."""
+    for arguments, limit in (
+        (["--rate", "201"], 200),
+        (["--rate", "31", "-o", "rds_iam_connect_rate=30"], 30),
+        (["--rate", "201", "-o", "rds_iam_connect_rate=0"], 200),
+    ):
+        found = shown("bench", _url(rds), *arguments)
+        assert found.code == 2
+        assert f"more than rds_iam_connect_rate={limit}" in found.err
+    assert not rds.decisions
+    allowed = shown("bench", _url(rds), "--rate", "201", "--connects", "3", "--exceed-ceiling")
+    assert allowed.code == 0
+    assert "of 201 that the plugin lets begin" in allowed.out
+
+
+def test_throttled(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals after a login that was let in are counted, and after three nothing more is tried."""
+    monkeypatch.setattr(rds.gateway, "ceiling", 4)
+    found = shown("bench", _url(rds), "--connects", "50", "--rate", "60", "--json")
+    assert found.code == 1
+    data = json.loads(found.out)
+    assert data["refused"] >= MOST_FAILURES
+    assert len(data["errors"]) == data["refused"]
+    assert data["connects"] < 10
+    assert len(rds.decisions) < 25
+    assert "likely throttling" in found.err
+
+
+def test_first_refused(rds: RdsEmulator) -> None:
+    """A login that is not let in at all ends it, with what the plugin has to say about that."""
+    rds.gateway.refuse_next = 9
+    found = shown("bench", _url(rds))
+    assert (found.code, found.out) == (1, "")
+    assert found.err.startswith("rds-iam: ")
+    assert "the server refused the IAM token" in found.err
+    assert "sqlalche.me" not in found.err
+    assert len(rds.decisions) <= 2
+
+
+def test_prose(rds: RdsEmulator) -> None:
+    """Without --json it says the same in lines of text."""
+    found = shown("bench", _url(rds), "--connects", "2", "--rate", "100")
+    lines = dict(line.split(maxsplit=1) for line in found.out.splitlines())
+    assert lines["endpoint"] == f"app@{rds.endpoint.host}:5432 ({rds.endpoint.region})"
+    assert lines["let"].startswith("in      2, ")
+    assert lines["refused"] == "0"
+    assert {"let", "asked", "throttled", "first", "p50,"} < set(lines)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_hanging(rds: RdsEmulator, driver: str) -> None:
+    """A server that does not answer holds it up for --timeout, and no longer."""
+    rds.gateway.auth_delay = 2.0
+    began = time.monotonic()
+    found = shown("bench", _url(rds, driver), "--timeout", "0.3")
+    assert time.monotonic() - began < 1.5
+    assert (found.code, found.out) == (1, "")
+    assert "not connected within 0.3 s" in found.err
+    rds.gateway.auth_delay = 0.0
+    for thread in threading.enumerate():
+        if thread.name == "rds-iam-fetch":
+            thread.join(5)
+
+
+def test_missing_driver(rds: RdsEmulator) -> None:
+    """A driver that is not installed, or not known, is named."""
+    found = shown("bench", _url(rds, "psycopg9"))
+    assert found.code == 1
+    assert "psycopg9" in found.err
+
+
+def test_percentiles() -> None:
+    """The nearest rank: of 100 times the 99th is p99; of none there is none."""
+    gauged = Gauged(5, 200, times=[float(each) for each in range(100, 0, -1)])
+    assert [gauged.percentile(share) for share in (0.01, 0.5, 0.99, 1.0)] == [1, 50, 99, 100]
+    assert Gauged(5, 200, times=[3.0]).percentile(0.99) == 3
+    assert Gauged(5, 200).percentile(0.5) is None
+    assert Gauged(5, 200).as_data()["p50_ms"] is None

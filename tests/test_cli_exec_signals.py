@@ -1,0 +1,119 @@
+"""`rds-iam exec`: signals reach the program, from whomever they come, and end it as they do."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import pytest
+from cli_support import COMMAND, MODES, URL, python
+
+from sqlalchemy_rds_iam.cli import child
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+
+@MODES
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals(rds: RdsEmulator, mode: tuple[str, ...], number: signal.Signals) -> None:
+    """A signal reaches the program, whose own exit status is that of the command."""
+    code = (
+        "import signal, sys, time\n"
+        f"signal.signal({int(number)}, lambda *_: sys.exit(42))\n"
+        "print('ready', flush=True)\n"
+        # In short naps: a signal just before one long sleep would be handled after it.
+        "while True: time.sleep(0.01)"
+    )
+    command = [*COMMAND, "exec", URL, *mode, *python(code)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=_with_ca(rds), start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        assert process.wait(10) == 42
+
+
+def test_early_signals() -> None:
+    """A signal that comes before the program is there is passed on to it; an ignored one is not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    relay = child._Relay()
+    try:
+        with relay.listening():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            signal.raise_signal(signal.SIGTERM)
+            with subprocess.Popen(["sleep", "30"]) as process:
+                relay.to(process)
+                assert process.wait(10) == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _in_a_terminal(*command: str, key: bytes = b"") -> list[bytes]:
+    """What a command prints that a terminal of its own is in control of; its keys are for it."""
+    take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    take += "os.execv(sys.argv[1], sys.argv[1:])"
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", take, *command],
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        os.close(slave)
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        os.write(master, key)
+        lines += process.stdout.readlines()
+        assert process.wait(10) == 0
+    os.close(master)
+    return lines
+
+
+@MODES
+def test_key_of_the_terminal(
+    rds: RdsEmulator, mode: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C reaches the program, and what it does then is its own affair."""
+    monkeypatch.setenv("PGSSLROOTCERT", str(rds.ca_file))
+    code = (
+        "import signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
+        "print('ready', flush=True)\n"
+        "print(signal.sigtimedwait([signal.SIGINT], 10).si_signo)"
+    )
+    shown = _in_a_terminal(*COMMAND, "exec", URL, *mode, *python(code), key=b"\x03")
+    assert shown == [b"ready\n", b"2\n"]
+
+
+def test_told_once() -> None:
+    """What the terminal has told the program already is not passed on by us as well."""
+    code = (
+        "import signal, subprocess\n"
+        "from sqlalchemy_rds_iam.cli import child\n"
+        "process, relay = subprocess.Popen(['sleep', '30']), child._Relay()\n"
+        "relay.to(process)\n"
+        "relay._pass_on(signal.SIGINT, None)\n"
+        "relay._pass_on(signal.SIGTERM, None)\n"
+        "print(process.wait(10))"
+    )
+    # Of two signals that wait, the lower number is delivered first.
+    assert _in_a_terminal(sys.executable, "-c", code) == [b"-15\n"]
+
+
+def _with_ca(rds: RdsEmulator) -> dict[str, str]:
+    return {**os.environ, "PGSSLROOTCERT": str(rds.ca_file)}
+
+
+@MODES
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGPIPE])
+def test_ended_by_a_signal(rds: RdsEmulator, mode: tuple[str, ...], number: signal.Signals) -> None:
+    """A program that a signal ends counts as ended by it, in a shell as 128+N."""
+    script = f"{' '.join(COMMAND[:-1])} '{COMMAND[-1]}' exec '{URL}' {' '.join(mode)} -- "
+    script += f"sh -c 'kill -{int(number)} $$'; echo $?"
+    done = subprocess.run(
+        ["bash", "-c", script], env=_with_ca(rds), capture_output=True, timeout=30, check=False
+    )
+    assert done.stdout == f"{128 + number}\n".encode()
