@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -12,27 +13,44 @@ from sqlalchemy_rds_iam.connector import Connector, Settled
 from sqlalchemy_rds_iam.credentials import ambient_region
 from sqlalchemy_rds_iam.drivers import Driver, Target
 from sqlalchemy_rds_iam.errors import WaitTimeout
+from sqlalchemy_rds_iam.events import Kind
 from sqlalchemy_rds_iam.fleet import pace_at
 from sqlalchemy_rds_iam.names import Names, is_alias
 from sqlalchemy_rds_iam.pacing import Crowd, Pace
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.refusal import explain, is_refusal, is_throttled
-from sqlalchemy_rds_iam.throttling import Attempts
-from sqlalchemy_rds_iam.tokens import IdentityTokens, Slot
+from sqlalchemy_rds_iam.reporting import Reporter
+from sqlalchemy_rds_iam.slots import Slot
+from sqlalchemy_rds_iam.throttling import Attempts, Retry
+from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.waits import Waits
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
 
 class IamConnector(Connector):
-    """The way of every physical connect of one engine with the plugin ``rds_iam``."""
+    """The way of every physical connect of one engine with the plugin ``rds_iam``.
+
+    Args:
+        config: the options.
+        driver: of the engine.
+        tokens: of the engine's identity.
+        waits: how the engine waits.
+        remedy: the command that whoever is refused is told of.
+    """
 
     _config: Config
 
     def __init__(
-        self, config: Config, driver: Driver, tokens: IdentityTokens, waits: Waits
+        self,
+        config: Config,
+        driver: Driver,
+        tokens: IdentityTokens,
+        waits: Waits,
+        remedy: Callable[[], str],
     ) -> None:
-        super().__init__(config, driver, tokens, waits)
+        super().__init__(config, driver, tokens, waits, Reporter(config))
+        self._remedy = remedy
         self._names = Names(self._clock) if config.resolve_cname else None
 
     def rehearse(self, cparams: dict[str, Any]) -> None:
@@ -129,12 +147,21 @@ class IamConnector(Connector):
     ) -> Token | None:
         if self._names is not None:
             self._names.doubt(dialled)
-        target, slot, pace = settled
+        target, slot, _ = settled
         throttled = is_throttled(error)
         if not throttled and not is_refusal(error):
             return None
-        again = self._once_more(attempts, slot, pace, token, used_at, throttled=throttled)
-        if again is None and not throttled:
+        again = self._once_more(
+            error, attempts, settled, token=token, used_at=used_at, throttled=throttled
+        )
+        if again is not None:
+            attempts.retried += 1
+            text, attempt = "login at %s is tried again (attempt %d)", attempts.retried + 1
+            endpoint = slot.endpoint
+            self._report(
+                "retried", slot, again, logging.DEBUG, text, endpoint, attempt, attempt=attempt
+            )
+        elif not throttled:
             self._tokens.forget(slot, token)
             explain(
                 error,
@@ -143,35 +170,65 @@ class IamConnector(Connector):
                 token=token,
                 credentials=self._tokens.credentials,
                 now=self._clock(),
+                command=self._remedy(),
             )
         return again
 
     def _once_more(
         self,
+        error: Exception,
         attempts: Attempts,
-        slot: Slot,
-        pace: Pace | None,
+        settled: Settled,
+        *,
         token: Token,
         used_at: float,
-        *,
         throttled: bool,
     ) -> Token | None:
         """A token for another attempt after a refusal; None if the refusal is the answer."""
+        _, slot, pace = settled
         patient = pace is not None and self._config.throttle_retry
+        answer = None
         if not throttled and attempts.doubt(slot, monotonic(), patient=patient):
-            found = self._supply.replace(slot, token, used_at, attempts.deadline)
+            answer = self._tokens.refused(slot, token, age=used_at - token.signed_at)
+        self._report_refused(error, slot, token, reloads=answer is not None and not answer.token)
+        if answer is not None:
+            found = self._supply.follow(slot, answer, attempts.deadline)
             if found is not None:
                 return found
         if pace is None or not patient:
             return None
+        before = attempts.throttled
         retry = attempts.again(slot, pace, monotonic(), certain=throttled)
+        if attempts.throttled > before:
+            self._report_throttled(slot, token, pace, retry)
         if retry is None:
             return None
-        if retry.slowed:
-            logger.warning(
-                "logins at %s seem to be throttled: %.0f new connections a second for now",
-                slot.endpoint,
-                pace.current_rate,
-            )
         self._waits.sleep(retry.pause)
         return slot.fresh(self._clock()) or self._supply.obtain(slot, attempts.deadline)
+
+    def _report_refused(self, error: Exception, slot: Slot, token: Token, *, reloads: bool) -> None:
+        level, text, args = logging.DEBUG, "token for %s refused", [str(slot.endpoint)]
+        if reloads:
+            level, text = logging.WARNING, "token for %s refused; reloading %s"
+            args.append(self._tokens.what)
+        self._report("refused", slot, token, level, text, *args, error=type(error).__name__)
+
+    def _report_throttled(self, slot: Slot, token: Token, pace: Pace, retry: Retry | None) -> None:
+        rate = pace.current_rate
+        self._report(
+            "throttled",
+            slot,
+            token,
+            logging.WARNING if retry and retry.slowed else logging.DEBUG,
+            "logins at %s seem to be throttled: %.0f new connections a second for now",
+            slot.endpoint,
+            rate,
+            rate=rate,
+            pause=retry and retry.pause,
+        )
+
+    def _report(
+        self, kind: Kind, slot: Slot, token: Token, level: int, text: str, *args: Any, **more: Any
+    ) -> None:
+        about = {"endpoint": slot.endpoint, "holding": slot.signer, "token": token}
+        self.reporter.report(kind, self._clock(), level, text, *args, **about, **more)

@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import weakref
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import event
@@ -20,8 +21,9 @@ from sqlalchemy_rds_iam.config import Config, Options, refuse_what_cannot_work
 from sqlalchemy_rds_iam.drivers import driver
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.events import Origin
 from sqlalchemy_rds_iam.iam_connector import IamConnector
-from sqlalchemy_rds_iam.refusal import lift_note
+from sqlalchemy_rds_iam.refusal import doctor_command, lift_note
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.rotation import ROUNDS
 from sqlalchemy_rds_iam.secret_config import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretConfig
@@ -82,15 +84,18 @@ class RdsIamPlugin(PasswordPlugin):
     def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> IamConnector:
         config = self._config
         host = parse_host(config.host or str(cparams.get("host")))
-        # Whose STS is nearest: where we run, else where the database does.
-        role = Role.of(config, aws.ambient_region(config) or config.region or host.region)
+        role = Role.of(config, aws.nearest_region(config, host))
         waits = _waits(config, is_async=dialect.is_async)
         tokens = _shared(
             _identities,
             aws.identity(config, role),
-            lambda: IdentityTokens(aws.AwsSource(config.profile, config.session, role)),
+            lambda: IdentityTokens(
+                aws.AwsSource(config.profile, config.session, role),
+                origin=Origin(config.PLUGIN, config.role_arn),
+            ),
         )
-        return IamConnector(config, driver(dialect.driver), tokens, waits)
+        remedy = partial(doctor_command, config, dialect.driver, cparams)
+        return IamConnector(config, driver(dialect.driver), tokens, waits, remedy)
 
 
 class RdsSecretPlugin(PasswordPlugin):
@@ -122,7 +127,10 @@ class RdsSecretPlugin(PasswordPlugin):
                 what = f"secret {config.name!r} ({name})"
                 # That there is no other version is how it should be.
                 level = logging.WARNING if stage == config.stage else logging.DEBUG
-                return IdentityTokens(source, what=what, level=level, patience=ROUNDS)
+                origin = Origin(config.PLUGIN, config.role_arn)
+                return IdentityTokens(
+                    source, what=what, level=level, patience=ROUNDS, origin=origin
+                )
 
             return name, _shared(_identities, (*shared, name), make)
 

@@ -7,13 +7,16 @@ PostgreSQL's ``auth.c``), so the error says nothing; what can help is what only 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine import URL, ExceptionContext
 
 from sqlalchemy_rds_iam.config import PLUGINS, Config, Options
 from sqlalchemy_rds_iam.endpoint import Endpoint, HostName, parse_host
+from sqlalchemy_rds_iam.grants import membership
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.signing import Credentials
 
@@ -21,6 +24,8 @@ _STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_pas
 _TEXT = "authentication failed"
 _THROTTLED = re.compile("too many competing requests|Rate of connection to proxy exceeded")
 _TITLES = tuple(f"{plugin}: " for plugin in PLUGINS)
+# Connect arguments without a secret that decide where a connect leads, and whom it trusts.
+_CONNECTING = ("hostaddr", "ssl", "sslmode", "sslrootcert")
 _CERTIFICATE = re.compile("certificate verify failed|certificate .* does not match host name")
 
 
@@ -55,11 +60,22 @@ def explain(
     token: Token,
     credentials: Credentials | None,
     now: float,
+    command: str,
 ) -> None:
-    """Add a note (PEP 678) to the driver's error: what was signed, by whom, and likely causes."""
+    """Add a note (PEP 678) to the driver's error: what was signed, by whom, and likely causes.
+
+    Args:
+        error: the driver's.
+        endpoint: what was signed for.
+        host: the parsed name of that.
+        token: what was refused.
+        credentials: what it was signed with.
+        now: epoch seconds.
+        command: finds out more, see `doctor_command`.
+    """
     user, region = endpoint.user, endpoint.region
     causes = [
-        f'the database user {user!r} lacks the role: GRANT rds_iam TO "{user}"',
+        f"the database user {user!r} lacks the role: {membership(user)}",
         f"the identity lacks rds-db:connect on dbuser:<resource id>/{user} (case matters)",
         "IAM database authentication is off for this instance, cluster or proxy",
         "this machine's clock is off by minutes, or the credentials have been revoked",
@@ -81,9 +97,37 @@ def explain(
         f"{max(token.expires_at - now, 0):.0f} s more\n"
         "  likely causes\n"
         + "".join(f"    - {cause}\n" for cause in causes)
-        + "  the exact reason "
+        + f"  to tell them apart\n    {command}\n"
+        "  the exact reason "
         "is in the instance's iam-db-auth-error log and its IamDbAuthConnectionFailure* metrics"
     )
+
+
+def doctor_command(config: Config, driver: str, cparams: Mapping[str, Any]) -> str:
+    """The command that looks into a refused login, ready for a shell.
+
+    Args:
+        config: the options. Those that may hold a password are left out, and so are objects.
+        driver: the name of the DBAPI.
+        cparams: what SQLAlchemy hands to the driver.
+    """
+    query = {"plugin": config.PLUGIN}
+    for option in fields(config):
+        value = getattr(config, option.name)
+        if value != option.default and not option.metadata["private"] and option.name != "session":
+            switch = ("off", "on")[value] if isinstance(value, bool) else value
+            query[config.named(option.name)] = str(switch)
+    query |= {key: value for key in _CONNECTING if isinstance(value := cparams.get(key), str)}
+    host = cparams["host"]
+    url = URL.create(
+        f"postgresql+{driver}",
+        cparams["user"],
+        host=host if isinstance(host, str) else ",".join(map(str, host)),
+        port=int(cparams["port"]) if cparams.get("port") else None,
+        database=cparams.get("dbname") or cparams.get("database"),
+        query=query,
+    )
+    return f"rds-iam doctor {shlex.quote(url.render_as_string())}"
 
 
 def explain_certificate(

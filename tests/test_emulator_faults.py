@@ -77,6 +77,26 @@ def test_the_databases_clock_may_be_wrong(rds: RdsEmulator) -> None:
     assert rds.metrics["IamDbAuthConnectionFailureInvalidToken"] == 2
 
 
+def test_a_proxy_may_answer(rds: RdsEmulator) -> None:
+    """An answer of somebody's in front goes to whoever shows a token, and IAM is not asked."""
+    rds.gateway.answer = "28000", "This RDS proxy has no credentials for the role app."
+    with pytest.raises(psycopg.OperationalError, match="no credentials for the role"):
+        psycopg.connect(**libpq(rds))
+    assert rds.decisions == []
+    rds.gateway.reset()
+    psycopg.connect(**libpq(rds)).close()
+
+
+def test_tokens_may_be_cut(rds: RdsEmulator) -> None:
+    """Of a token only so much arrives; one that is as long as what is kept arrives whole."""
+    token = libpq(rds)["password"]
+    for kept, granted in ((len(token) - 1, False), (len(token), True), (None, True)):
+        rds.gateway.longest_token = kept
+        with contextlib.suppress(psycopg.OperationalError):
+            psycopg.connect(**libpq(rds, password=token)).close()
+        assert rds.decisions[-1].granted is granted
+
+
 def test_authentication_may_be_slow(rds: RdsEmulator) -> None:
     """auth_delay delays the answer."""
     rds.gateway.auth_delay = 0.04

@@ -55,7 +55,7 @@ def test_what_it_prints_is_enough_to_connect(process: subprocess.Popen[str]) -> 
         exports = [shlex.split(line)[1] for line in lines if line.startswith("export ")]
         environ = dict(each.split("=", 1) for each in exports)
         ca_file = os.path.join(os.path.dirname(environ["AWS_CONFIG_FILE"]), "ca.pem")  # noqa: PTH118, PTH120
-        assert any(line.startswith("URL: postgresql+psycopg://app@") for line in lines)
+        assert environ["RDS_IAM_URL"].startswith("postgresql+psycopg://app@")
     key = AccessKey(
         environ["AWS_ACCESS_KEY_ID"],
         environ["AWS_SECRET_ACCESS_KEY"],

@@ -66,6 +66,7 @@ def _note(user: str, host: str, credentials: Credentials | None) -> str:
         token=Token(Password("canary-token"), 1000, 1900),
         credentials=credentials,
         now=1060.0,
+        command="rds-iam doctor URL",
     )
     return error.__notes__[0]
 
@@ -81,6 +82,7 @@ def test_note() -> None:
         "is no RDS endpoint name",
         "spelled otherwise",
         'GRANT rds_iam TO "App"',
+        "to tell them apart\n    rds-iam doctor URL\n",
     ):
         assert part in note
     assert "canary" not in note

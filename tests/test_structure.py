@@ -24,8 +24,11 @@ ORDER = [
     "lifetimes",
     "signing",
     "secrets",
+    "events",
+    "reporting",
     "discretion",
     "flights",
+    "slots",
     "sessions",
     "roles",
     "complaints",
@@ -42,6 +45,7 @@ ORDER = [
     "tls",
     "drivers",
     "names",
+    "grants",
     "refusal",
     "waits",
     "supply",
@@ -49,11 +53,21 @@ ORDER = [
     "iam_connector",
     "rotation",
     "secret_connector",
+    "stats",
+    "otel",
     "plugin",
     "pair_settings",
     "pair",
     "routing",
     "routing_async",
+    "access",
+    "libpq",
+    "rds_api",
+    "iam_policy",
+    "authorities",
+    "ca_download",
+    "gauge",
+    "doctor",
     "testing",
     "cli",
 ]
@@ -67,14 +81,17 @@ def test_public_names() -> None:
         "ConfigError",
         "CredentialsError",
         "EnginePair",
+        "Event",
         "RdsIamError",
         "RoutingError",
         "RoutingSession",
         "SecretError",
+        "Stats",
         "WaitTimeout",
         "__version__",
         "async_engine_pair",
         "engine_pair",
+        "rds_iam_stats",
     ]
     for name in sqlalchemy_rds_iam.__all__:
         assert getattr(sqlalchemy_rds_iam, name).__class__ is not ModuleType
@@ -94,7 +111,7 @@ def test_imports_point_one_way(file: Path) -> None:
     }
     room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if room == "__init__":
-        assert imported == {"errors", "pair", "routing", "routing_async"}
+        assert imported == {"errors", "events", "pair", "routing", "routing_async", "stats"}
     else:
         before = set(ORDER[: ORDER.index(room)])
         assert imported - {room, *sqlalchemy_rds_iam.__all__} <= before

@@ -1,4 +1,4 @@
-"""The commands: each reads its options, imports what it runs only then, and shows the outcome."""
+"""The commands. The two here need the extra ``testing``, and import it only when they are run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,24 @@ from typing import Annotated
 import typer
 
 from sqlalchemy_rds_iam import __version__
+from sqlalchemy_rds_iam.cli import authorities, doctor, gauging, permissions, programs, tokens
 from sqlalchemy_rds_iam.cli.report import Report
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     # Python's own traceback: a bug report needs all of it, and none of the local variables.
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.command(epilog=doctor.EPILOG)(doctor.doctor)
+app.command(epilog=tokens.EPILOG)(tokens.token)
+app.command("exec", epilog=programs.EPILOG)(programs.execute)
+app.command(epilog=permissions.POLICY_EPILOG)(permissions.policy)
+app.command(epilog=permissions.GRANT_EPILOG)(permissions.grant)
+app.command(epilog=authorities.EPILOG)(authorities.ca)
+app.command(epilog=gauging.EPILOG)(gauging.bench)
 
 
 def run() -> None:
@@ -41,6 +49,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback(
     epilog="Examples:\n"
+    '- `rds-iam doctor "$DATABASE_URL"` finds out why an engine does not connect\n'
     "- `rds-iam demo` shows what the plugin does in ten seconds, without AWS\n"
     "- `rds-iam emulator --listen-port 15432` runs an endpoint to develop against\n"
 )
@@ -80,7 +89,7 @@ def demo(
         typer.echo(json.dumps(report.as_data()))
     else:
         report.closing(
-            len(steps), "Next: rds-iam emulator runs such an endpoint for your own code."
+            len(steps), f"Next: {sys.argv[0]} emulator runs such an endpoint for your own code."
         )
     raise typer.Exit(0 if report.passed else 1)
 

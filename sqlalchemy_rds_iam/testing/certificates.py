@@ -10,6 +10,8 @@ import trustme
 
 ALPN = "postgresql"
 
+# As the CAs of Amazon RDS call themselves; those of anybody else do not.
+_ORGANIZATION, _UNIT = "Amazon Web Services, Inc.", "Amazon RDS"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -19,7 +21,7 @@ class Certificates:
     def __init__(self, host: str) -> None:
         """Create the authority for the database `host`."""
         self.host = host
-        self._authority = trustme.CA()
+        self._authority = trustme.CA(organization_name=_ORGANIZATION, organization_unit_name=_UNIT)
         self._unrelated = trustme.CA()
 
     def write_ca(self, path: Path) -> Path:

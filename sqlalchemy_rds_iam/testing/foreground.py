@@ -98,14 +98,17 @@ def _as_json(emulator: RdsEmulator) -> str:
 def _as_prose(emulator: RdsEmulator) -> str:
     host, port = emulator.address
     endpoint = emulator.endpoint
-    exports = (f"export {k}={shlex.quote(v)}" for k, v in emulator.environ().items())
+    url = emulator.url().render_as_string(hide_password=False)
+    environ = {**emulator.environ(), "RDS_IAM_URL": url}
+    exports = (f"export {k}={shlex.quote(v)}" for k, v in environ.items())
     return "\n".join(
         (
             f"Listening on {host}:{port} as {endpoint.host}:{endpoint.port} in {endpoint.region}.",
             "",
             *exports,
             "",
-            f"URL: {emulator.url().render_as_string(hide_password=False)}",
+            "With these in another shell rds-iam doctor looks at it, rds-iam exec -- psql logs in,",
+            "and create_engine(os.environ['RDS_IAM_URL']) connects.",
             "",
             "Ctrl-C stops it.",
         )

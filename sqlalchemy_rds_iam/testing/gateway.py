@@ -51,6 +51,8 @@ class Gateway:
         decline_tls: Answer every request for TLS with "N", as a server without TLS does.
         refuse_next: Refuse this many more logins whatever their token says.
         auth_delay: Seconds that each authentication takes longer.
+        answer: SQLSTATE and words to answer each token with, as a proxy in front would.
+        longest_token: Bytes that are kept of each token, as by a pooler that cuts passwords.
         clock_offset: Seconds by which the database's clock is ahead of everybody else's.
         certificate: The TLS context that is served; see `Certificates` for bad ones.
         login_timeout: Seconds a client may take from connecting to its token.
@@ -90,6 +92,8 @@ class Gateway:
         self.decline_tls = False
         self.refuse_next = 0
         self.auth_delay = 0.0
+        self.answer: tuple[str, str] | None = None
+        self.longest_token: int | None = None
         self.clock_offset = 0.0
         self.certificate = self._valid_certificate
 
@@ -197,7 +201,9 @@ class Gateway:
             raise RefusedError("08P01", f"expected password response, got message type {kind[0]}")
         if self.auth_delay:
             await asyncio.sleep(self.auth_delay)
-        self._authenticate(startup.user, body)
+        if self.answer is not None:
+            raise RefusedError(*self.answer)
+        self._authenticate(startup.user, body[: self.longest_token])
         return await self._open_session(client, startup)
 
     def _authenticate(self, user: str, password: bytes) -> None:

@@ -1,0 +1,76 @@
+"""``rds-iam doctor``: the examination as a command."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sqlalchemy_rds_iam.cli.common import EXAMPLE, FAILED, AsJson, Options, Url, given, told
+from sqlalchemy_rds_iam.cli.diagnosis import show
+from sqlalchemy_rds_iam.doctor import Report, examine
+
+EPILOG = (
+    "Examples:\n"
+    f"- `rds-iam doctor '{EXAMPLE}?plugin=rds_iam'`\n"
+    '- `rds-iam doctor "$DATABASE_URL" --log` asks CloudWatch for the server\'s own reason\n'
+    "- `rds-iam doctor \"$DATABASE_URL\" --json | jq -r '.causes[0].code'`\n"
+)
+
+
+def doctor(
+    url: Url,
+    *,
+    options: Options = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How long one step may take.")
+    ] = 10,
+    read_log: Annotated[
+        bool,
+        typer.Option(
+            "--log",
+            help="If the login is refused, read the reason in CloudWatch (logs:FilterLogEvents).",
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what each check has seen.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find out why an engine does not connect: the cause, what shows it, what to do.
+
+    It walks what a connect walks: the options; DNS; the network; TLS and the server's certificate;
+    the AWS credentials, their owner and this machine's clock; what the token is signed for; the
+    login; and, once let in, the user, its limits and the pool.
+
+    RDS refuses every token in the same words, so a refused one is narrowed down by what only the
+    client knows. Each cause is said to be certain, likely or possible. Run it where the
+    application runs, as the same user and with the same environment.
+
+    With plugin=rds_secret the login is tried, and no more: its passwords are those of a secret.
+
+    Nothing is changed, no secret is printed, and at most six logins are attempted.
+
+    Exits with 0 if the login works, with 1 if it does not, with 2 if called wrongly.
+    """
+    with told():
+        report = _examined(url, given(options, None), timeout=timeout, read_log=read_log)
+    if as_json:
+        typer.echo(json.dumps(report.as_data(), indent=2))
+    else:
+        show(report, Console(highlight=False, emoji=False), verbose=verbose)
+    raise typer.Exit(0 if report.healthy else FAILED)
+
+
+def _examined(url: str, options: dict[str, str], *, timeout: float, read_log: bool) -> Report:
+    # On standard error, and in a terminal only, so that what is piped is the report alone.
+    with Console(stderr=True).status("") as status:
+        return examine(
+            url,
+            timeout=timeout,
+            read_log=read_log,
+            tell=lambda check: status.update(f"looking at: {check.lower()}"),
+            **options,
+        )

@@ -1,0 +1,192 @@
+"""Who we are in AWS: the credentials as the plugin finds them, and what STS says about them.
+
+STS tells whether the keys are good, whose they are, and, by the Date of its answer, whether this
+machine's clock is right. Everybody may ask it ("GetCallerIdentity" in the AWS STS API reference),
+but not every network reaches it, and then nothing is said against the credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.doctor.chart import Chart
+from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
+from sqlalchemy_rds_iam.doctor.keys import complaint, verdict
+from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
+from sqlalchemy_rds_iam.roles import Role
+from sqlalchemy_rds_iam.sessions import botocore_session
+from sqlalchemy_rds_iam.signing import Credentials
+
+WRONG_CLOCK, INEXACT_CLOCK = 240.0, 30.0
+"""Seconds: AWS accepts what was signed up to five minutes in its future, and STS in its past."""
+ENDING = 60.0
+_ONCE = {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 1}}
+_CLOCK_EXPLAINS = (
+    *("keys-invalid", "secret-wrong", "session-expired", "certificate-expired"),
+    *("certificate-early", "credentials-failed", "policy", "role-denied"),
+)
+
+
+def examine(chart: Chart) -> Iterator[Finding]:
+    """Get the credentials, and ask STS about them."""
+    role = Role.of(chart.config, _region(chart))
+    try:
+        chart.credentials = _fetch(chart, role)
+    except RdsIamError as error:
+        base = _base(chart) if role else None
+        caller, _ = _ask(chart, base)
+        yield from _clock(chart)
+        yield complaint(chart, error, role, caller)
+        return
+    credentials = chart.credentials
+    found = f"access key …{credentials.access_key[-4:]} from {credentials.provider!r}"
+    chart.hide(credentials.secret_key, credentials.session_token)
+    caller, refusal = _ask(chart, credentials)
+    chart.caller, chart.verified = caller, caller is not None
+    evidence = (f"found      {found}", f"expires    {_expiry(credentials)}")
+    if caller is not None:
+        yield ok(f"{caller}", *evidence)
+    yield from _clock(chart)
+    if refusal is not None:
+        finding = verdict(credentials, refusal)
+        chart.condemned |= finding is not None
+        yield finding or note(
+            f"{found}; STS could not be asked whose it is: {refusal[1]}",
+            *evidence[1:],
+            "so it is not known whether the keys are good, nor whether the clock is right"
+            if chart.skew is None
+            else "so it is not known whether the keys are good",
+        )
+    if credentials.expires_at is not None and credentials.expires_at - time.time() < ENDING:
+        yield warning(
+            "session-ending",
+            f"the credentials end in {credentials.expires_at - time.time():.0f} s",
+            fix="Have whoever provides them renew them earlier",
+        )
+    if credentials.provider == "env" and (profile := os.environ.get("AWS_PROFILE")):
+        yield note(
+            f"keys in the environment win over AWS_PROFILE={profile}",
+            f"rds_iam_profile={profile} makes the profile win",
+        )
+
+
+def _region(chart: Chart) -> str | None:
+    """The region whose STS is asked, as for the plugin's own roles."""
+    host = chart.config.host or str(chart.cparams.get("host"))
+    return aws.nearest_region(chart.config, parse_host(host))
+
+
+def _fetch(chart: Chart, role: Role | None) -> Credentials:
+    session = chart.config.session
+    source = aws.AwsSource(chart.config.profile, session, role)
+    if session is None or not aws.is_async_session(session):
+        return source.fetch(reload=False)
+
+    async def fetch() -> Credentials:
+        source.prepare_async(asyncio.get_running_loop(), reload=False)
+        return await source.fetch_async()
+
+    return asyncio.run(fetch())
+
+
+def _base(chart: Chart) -> Credentials | None:
+    """Who wanted to assume the role."""
+    with contextlib.suppress(CredentialsError):
+        found = _fetch(chart, None)
+        chart.hide(found.secret_key, found.session_token)
+        return found
+    return None
+
+
+def _ask(
+    chart: Chart, credentials: Credentials | None
+) -> tuple[str | None, tuple[str, str] | None]:
+    """Ask STS who `credentials` are, or, without any, only what time it is.
+
+    Returns:
+        The caller's ARN; or else what went wrong, as an error code (empty if nobody answered) and
+        a sentence.
+    """
+    from botocore import UNSIGNED, exceptions  # takes a fifth of a second
+    from botocore.config import Config as ClientConfig
+
+    keys: dict[str, Any] = {}
+    options: dict[str, Any] = {**_ONCE}
+    if credentials is None:
+        options["signature_version"] = UNSIGNED
+    else:
+        keys = {
+            "aws_access_key_id": credentials.access_key,
+            "aws_secret_access_key": credentials.secret_key,
+            "aws_session_token": credentials.session_token,
+        }
+    try:
+        client = botocore_session(chart.config.profile, asks_sts=True).create_client(
+            "sts",
+            region_name=_region(chart),
+            endpoint_url=chart.config.sts_endpoint_url,
+            config=ClientConfig(**options),
+            **keys,
+        )
+    except (RdsIamError, exceptions.BotoCoreError, ValueError) as error:
+        return None, ("", _first_line(error))
+    began = time.time()
+    with contextlib.closing(client):
+        try:
+            answer = client.get_caller_identity()
+        except exceptions.ClientError as error:
+            _read_clock(chart, error.response, began)
+            found = error.response.get("Error", {})
+            return None, (str(found.get("Code")), f"{found.get('Code')}: {found.get('Message')}")
+        except (exceptions.BotoCoreError, OSError, ValueError) as error:
+            return None, ("", _first_line(error))
+    _read_clock(chart, answer, began)
+    return str(answer["Arn"]), None
+
+
+def _read_clock(chart: Chart, answer: dict[str, Any], began: float) -> None:
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    with contextlib.suppress(KeyError, ValueError):
+        date = parsedate_to_datetime(headers["date"]).timestamp()
+        # It was written between the two, and its fraction of a second was cut off.
+        chart.skew = date + 0.5 - (began + time.time()) / 2
+
+
+def _clock(chart: Chart) -> Iterator[Finding]:
+    if chart.skew is None or abs(chart.skew) < INEXACT_CLOCK:
+        return
+    behind = "behind" if chart.skew > 0 else "ahead of"
+    summary = f"this machine's clock is {abs(chart.skew):.0f} s {behind} AWS's"
+    how: dict[str, Any] = {
+        "why": "AWS refuses what was signed more than five minutes in the future, and tokens older "
+        "than 15 minutes, by its own clock",
+        "evidence": (f"here       {time.strftime('%FT%TZ', time.gmtime())}",),
+        "fix": "Set the clock, and have it kept: chrony or systemd-timesyncd; a container has its "
+        "host's",
+        "commands": ("timedatectl status", "chronyc tracking", "date -u"),
+    }
+    if abs(chart.skew) >= WRONG_CLOCK:
+        chart.condemned = True
+        yield problem("clock-skewed", summary, explains=_CLOCK_EXPLAINS, **how)
+    else:
+        yield warning("clock-inexact", summary, **how)
+
+
+def _expiry(credentials: Credentials) -> str:
+    if credentials.expires_at is None:
+        temporary = credentials.session_token is not None
+        return "nobody knows when" if temporary else "never, these are long-term keys"
+    return f"in {credentials.expires_at - time.time():.0f} s"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]

@@ -1,0 +1,122 @@
+"""The token and the login: what is signed, what the server asks for, and what it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from urllib.parse import parse_qsl
+
+from sqlalchemy import make_url
+
+from sqlalchemy_rds_iam.doctor import refused
+from sqlalchemy_rds_iam.doctor.advice import describe, grant
+from sqlalchemy_rds_iam.doctor.answers import explained, is_refused_token, said
+from sqlalchemy_rds_iam.doctor.chart import Chart
+from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, ok, problem, warning
+from sqlalchemy_rds_iam.doctor.options import shown
+from sqlalchemy_rds_iam.doctor.visits import failed, knock, log_in
+from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, METHODS, OK, Answer
+from sqlalchemy_rds_iam.signing import sign
+
+
+def examine_token(chart: Chart) -> Iterator[Finding]:
+    """Sign, and read from the token itself what was signed."""
+    assert chart.credentials is not None
+    token = chart.token = sign(chart.credentials, chart.settled.endpoint, time.time())
+    address, _, query = token.password.partition("/?")
+    signed = dict(parse_qsl(query))
+    chart.hide(token.password, signed["X-Amz-Signature"])
+    _, day, region, service, _ = signed["X-Amz-Credential"].split("/")
+    session = signed.get("X-Amz-Security-Token")
+    yield ok(
+        f"{len(token.password)} characters, good for {token.expires_at - time.time():.0f} s",
+        f"address    {address}",
+        f"user       {signed['DBUser']!r}",
+        f"scope      {day} {region} {service}",
+        f"signed at  {signed['X-Amz-Date']}, for {signed['X-Amz-Expires']} s",
+        f"session    {f'token of {len(session)} characters' if session else 'none'}",
+    )
+
+
+def examine_login(chart: Chart) -> Iterator[Finding]:
+    """Ask what the server wants of this user, and log in if that is a token."""
+    user = chart.settled.endpoint.user
+    try:
+        answer = knock(chart, user)
+        chart.method = answer.method
+        if answer.method == CLEARTEXT:
+            assert chart.token is not None
+            answer = log_in(chart, chart.token)
+    except OSError as error:
+        yield failed(error)
+        return
+    if answer.method == OK:
+        yield warning(
+            "no-authentication",
+            f"the server lets {user!r} in without asking for anything",
+            why="RDS never does: this is another PostgreSQL",
+            fix="Correct host and port",
+        )
+    if answer.ready:
+        chart.logged_in = True
+        if answer.method == CLEARTEXT:
+            yield ok(f"the server accepts the token of {user!r}")
+    elif answer.accepted:
+        yield ok(f"the server accepts the token of {user!r}, and then refuses the session")
+        yield explained(chart, answer)
+    elif is_refused_token(answer):
+        yield from refused.narrowed(chart, answer)
+    elif answer.fields:
+        yield explained(chart, answer)
+    else:
+        yield _no_iam_user(chart, answer)
+
+
+def _no_iam_user(chart: Chart, answer: Answer) -> Finding:
+    """The server wants a password, so IAM is not going to be asked about this user."""
+    user, method = chart.settled.endpoint.user, answer.method or OK
+    asks = METHODS.get(method, f"asks for authentication method {method}")
+    evidence = [f"user {user!r}: the server {asks}"]
+    for other in dict.fromkeys((user.lower(), user.capitalize(), user.upper())):
+        if other == user:
+            continue
+        try:
+            again = knock(chart, other)
+        except OSError:
+            break
+        asked = METHODS.get(again.method if again.method is not None else -1, said(again))
+        evidence.append(f"user {other!r}: the server {asked}")
+        if again.method == CLEARTEXT:
+            return problem(
+                "user-case",
+                f"the database user is {other!r}, not {user!r}: of the two it is the one that logs "
+                "in by token",
+                why="the case of a user name counts in the URL, in the database and in the policy; "
+                "CREATE USER makes it lower case unless it is quoted",
+                evidence=tuple(evidence),
+                fix="Spell it like that in the URL, and in the policy",
+                commands=(shown(make_url(chart.given).set(username=other)),),
+            )
+    if chart.settled.host.is_proxy:
+        return problem(
+            "proxy-without-iam",
+            f"the RDS Proxy asks {user!r} for a password: IAM is not required for that user",
+            Certainty.LIKELY,
+            evidence=tuple(evidence),
+            fix="Set IAM authentication to Required in the proxy",
+            commands=describe(chart),
+        )
+    return problem(
+        "rds-iam-missing",
+        f"the server asks {user!r} for a password, not for a token: the user lacks the role "
+        "rds_iam, does not exist, or IAM authentication is off",
+        why="which of them it is the server tells nobody from outside",
+        evidence=tuple(evidence),
+        fix="Grant the role (as the master user); if the user is a member, switch IAM "
+        "authentication on",
+        commands=(
+            f"\\du {user}   -- in psql: does it exist, is it a member?",
+            grant(user),
+            *describe(chart),
+        ),
+    )

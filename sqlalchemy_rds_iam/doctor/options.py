@@ -1,0 +1,221 @@
+"""The URL and the options: everything that ``create_engine()`` has to say, before anybody is asked.
+
+The engine is made in earnest, so what is found here is what the application would find.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam import names, tls
+from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.doctor.chart import Chart
+from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
+from sqlalchemy_rds_iam.drivers import driver
+from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.secret_config import SecretConfig
+
+_GROUP = "sqlalchemy.plugins"
+_OURS = {
+    Config.PLUGIN: "sqlalchemy_rds_iam.plugin:RdsIamPlugin",
+    SecretConfig.PLUGIN: "sqlalchemy_rds_iam.plugin:RdsSecretPlugin",
+}
+
+# What a ConfigError says, and the cause's name for machines. Its sentence says what to do.
+_CONFIG_ERRORS = (
+    ("contradicts", "region-wrong"),
+    ("is weaker than", "tls-weak"),
+    ("which RDS asks for", "tls-weak"),
+    ("there is a password", "password-in-url"),
+    ("CA bundle|CA file|root certificates|PGSSLROOTCERT|rds_iam_ca|sslrootcert", "ca-file"),
+    ("names no region|no region for|expected a region", "region-unknown"),
+    ("several hosts|one host only", "several-hosts"),
+    ("unknown option|is not an option", "option-unknown"),
+    ("the driver", "driver-unknown"),
+    ("needs the dnspython|greenlet package|not installed", "package-missing"),
+    ("named more than once|both want to give", "plugin-twice"),
+)
+
+
+def examine(chart: Chart) -> Iterator[Finding]:
+    """Read the URL and make the engine of it."""
+    try:
+        url = make_url(chart.given)
+    except ArgumentError:
+        # Its text may quote the URL, and with it a password.
+        yield problem(
+            "url-unreadable",
+            "SQLAlchemy cannot read the URL",
+            fix="Write it like this, with a user name and no password, and in quotes in a shell",
+            commands=("postgresql+psycopg://USER@HOST/DATABASE?plugin=rds_iam",),
+        )
+        return
+    keywords = dict(chart.keywords)
+    chart.hide(*_secrets(url, keywords))
+    named = {*_named(url, keywords)}
+    options: type[Config | SecretConfig] = Config
+    if named & {*_OURS} == {SecretConfig.PLUGIN}:
+        options = SecretConfig
+    yield from _owners(options.PLUGIN)
+    if options.PLUGIN not in named:
+        yield warning(
+            "plugin-not-named",
+            "the URL does not name the plugin, so an engine made of it logs in without a token",
+            fix="Add the plugin, here or by create_engine(plugins=['rds_iam']); it is assumed "
+            "from here on",
+            commands=(shown(url.update_query_dict({"plugin": Config.PLUGIN}, append=True)),),
+        )
+        keywords["plugins"] = [*keywords.get("plugins", ()), Config.PLUGIN]
+    yield from _engine(chart, url, keywords, options)
+
+
+def shown(url: URL) -> str:
+    """A URL as it may be printed."""
+    return url.render_as_string(hide_password=True)
+
+
+def _engine(
+    chart: Chart, url: URL, keywords: dict[str, Any], options: type[Config | SecretConfig]
+) -> Iterator[Finding]:
+    try:
+        config = options.take(url.query, dict(keywords))
+        made = keywords | {config.named("timeout"): chart.timeout}
+        if isinstance(config, Config):
+            chart.config = config
+            # Whether a login is throttled is for the checks to find out, who wait for nobody else.
+            made["rds_iam_throttle_retry"] = False
+        engine = create_engine(url, **made)
+        _, cparams = engine.dialect.create_connect_args(url)
+        chart.engine = engine
+        chart.cparams = {**cparams, **(keywords.get("connect_args") or {})}
+        if not config.enabled:
+            yield problem(
+                "plugin-off",
+                f"{config.named('enabled')}=off: this engine logs in without a {config.BRINGS}",
+                fix="Remove the option to have the plugin; nothing else was looked at",
+            )
+            return
+        if not isinstance(config, Config):
+            chart.secret = config.name
+            yield note(
+                f"connections log in with a password, of the secret {config.name!r}: it is tried, "
+                "and no more; what can be looked at step by step is a login by token"
+            )
+            return
+        if chart.config.resolve_cname and names.is_alias(chart.cparams.get("host")):
+            chart.dialled = str(chart.cparams["host"])
+            yield ok(f"{chart.dialled} stands for an endpoint that DNS has to name")
+            return
+        settle(chart, chart.config)
+    except ConfigError as error:
+        yield problem(config_code(str(error)), str(error))
+        return
+    except (NoSuchModuleError, ImportError) as error:
+        yield problem(
+            "driver-missing",
+            f"SQLAlchemy cannot load what the URL's {url.drivername} asks for: {error}",
+            fix="Name an installed driver, or install it",
+            commands=("pip install 'sqlalchemy-rds-iam[psycopg]'", "postgresql+psycopg://…"),
+        )
+        return
+    except (ArgumentError, TypeError) as error:
+        yield problem("option-wrong", f"create_engine() refuses: {error}")
+        return
+    yield from _settled(chart)
+
+
+def settle(chart: Chart, config: Config) -> None:
+    """Work out what is signed, and for whom, as the plugin does.
+
+    Raises:
+        ConfigError: it cannot work.
+    """
+    assert chart.engine is not None
+    target = driver(chart.engine.dialect.driver).target(
+        chart.cparams, config, lambda: aws.ambient_region(config)
+    )
+    arguments = {**chart.cparams, **target.arguments}
+    chart.target = target
+    chart.dialled = str(target.resolve or arguments.get("hostaddr") or arguments["host"])
+
+
+def _settled(chart: Chart) -> Iterator[Finding]:
+    target, config = chart.settled, chart.config
+    yield ok(
+        f"tokens for user {target.endpoint.user!r} are signed for {target.endpoint.host}:"
+        f"{target.endpoint.port} in {target.endpoint.region}",
+        f"endpoint   {target.host.kind}",
+        f"driver     {chart.engine.dialect.driver}" if chart.engine else "",
+    )
+    level = target.arguments.get("sslmode", config.tls)
+    if tls.STRENGTH.get(level, 0) < tls.STRENGTH["verify-full"]:
+        yield warning(
+            "tls-unverified",
+            f"with TLS at the level {level!r} nobody checks that the right server gets the token",
+            fix="Leave out rds_iam_tls and sslmode, which makes it verify-full",
+        )
+
+
+def config_code(words: str) -> str:
+    """The name of the cause behind a ConfigError."""
+    found = (code for pattern, code in _CONFIG_ERRORS if re.search(pattern, words))
+    return next(found, "option-wrong")
+
+
+def _owners(plugin: str) -> Iterator[Finding]:
+    """Look who is registered under the plugin's name."""
+    found: list[EntryPoint] = list(entry_points(group=_GROUP, name=plugin))
+    # A distribution that is found twice, as from a checkout, is one owner.
+    owners = sorted({f"{each.dist.name if each.dist else '?'} ({each.value})" for each in found})
+    if not owners:
+        yield problem(
+            "plugin-missing",
+            f"no installed package registers the SQLAlchemy plugin {plugin}",
+            why="SQLAlchemy finds plugins through the metadata of installed packages only",
+            fix="Install the package; a copy of its source on the path is not enough",
+            commands=("pip install sqlalchemy-rds-iam",),
+            explains=("driver-missing",),
+            regardless=True,
+        )
+    elif len(owners) > 1 or found[0].value != _OURS[plugin]:
+        others = [each.dist.name for each in found if each.dist and each.value != _OURS[plugin]]
+        yield problem(
+            "plugin-owners",
+            f"the plugin name {plugin} belongs to {' and '.join(owners)}",
+            why="which of them SQLAlchemy loads depends on the order of directories on the path",
+            evidence=tuple(owners),
+            fix="Uninstall the one that you do not use, then install the other one again, as both "
+            "may have written into the same package",
+            commands=tuple(f"pip uninstall {name}" for name in sorted(set(others))),
+            regardless=True,
+        )
+
+
+def _named(url: URL, keywords: dict[str, Any]) -> Iterator[str]:
+    for key in ("plugin", "plugins"):
+        named = url.query.get(key, ())
+        yield from (named,) if isinstance(named, str) else named
+    named = keywords.get("plugins") or ()
+    yield from (named,) if isinstance(named, str) else named
+
+
+def _secrets(url: URL, keywords: dict[str, Any]) -> Iterator[str | None]:
+    """What must not be seen of what was given: passwords of the database, a key, a rate storage."""
+    yield url.password
+    for given in (url.query, keywords, keywords.get("connect_args") or {}):
+        yield from (_text(given.get(name)) for name in ("password", "sslpassword"))
+        with contextlib.suppress(ValueError):
+            yield urlsplit(_text(given.get("rds_iam_rate_storage")) or "").password
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,198 @@
+"""A refused token: the one answer that means many things, narrowed down as far as can be known.
+
+RDS says "PAM authentication failed" for every reason. What tells them apart is what this machine
+knows (its clock, its keys, what it has signed) and what other logins do. The rest is ranked by how
+often it is the reason, and said to be no more than that.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+
+from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.doctor import iam_log
+from sqlalchemy_rds_iam.doctor.advice import log_group, metric, policy, simulate
+from sqlalchemy_rds_iam.doctor.answers import explained, is_refused_token, said
+from sqlalchemy_rds_iam.doctor.chart import Chart
+from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, Status, problem
+from sqlalchemy_rds_iam.doctor.identity import INEXACT_CLOCK
+from sqlalchemy_rds_iam.doctor.visits import TooManyLogins, log_in
+from sqlalchemy_rds_iam.doctor.wire import Answer
+from sqlalchemy_rds_iam.endpoint import POSTGRESQL_PORT, Endpoint, parse_host
+from sqlalchemy_rds_iam.signing import sign
+
+PAUSE = 2.0
+"""Seconds after which the login is tried once more: throttling is counted by the second."""
+
+_MOST_DOUBTS = 3
+"""Other tokens that are tried."""
+
+LIKELY, POSSIBLE = Certainty.LIKELY, Certainty.POSSIBLE
+
+
+def narrowed(chart: Chart, answer: Answer) -> Iterator[Finding]:
+    """What may be behind a refused token, surest first."""
+    assert chart.token is not None
+    yield problem(
+        "login-refused",
+        f"the server refuses the token of {chart.settled.endpoint.user!r}",
+        evidence=(said(answer),),
+        symptom=True,
+    )
+    if chart.condemned:
+        return
+    if chart.read_log:
+        yield (reason := iam_log.reason(chart, chart.token.signed_at))
+        if reason.status is Status.PROBLEM and reason.certainty is Certainty.CERTAIN:
+            return
+    try:
+        found = _signed_otherwise(chart) or _later(chart)
+    except (TooManyLogins, OSError):
+        found = None
+    if found is not None:
+        yield found
+        return
+    yield from _unknown(chart)
+
+
+def _signed_otherwise(chart: Chart) -> Finding | None:
+    """Try what else may have to be signed, where the URL leaves a doubt about it."""
+    for code, option, endpoint in itertools.islice(_doubts(chart), _MOST_DOUBTS):
+        assert chart.credentials is not None
+        answer = log_in(chart, sign(chart.credentials, endpoint, time.time()))
+        if answer.accepted:
+            signed = chart.settled.endpoint
+            return problem(
+                code,
+                f"the server accepts a token for {endpoint.host}:{endpoint.port} in "
+                f"{endpoint.region}, and none for {signed.host}:{signed.port} in {signed.region}",
+                why="host, port and region are signed, and have to be those of the endpoint "
+                "itself, whatever leads there",
+                evidence=("tried with both, one after the other",),
+                fix="Say so in the URL",
+                commands=(option,),
+            )
+    return None
+
+
+def _doubts(chart: Chart) -> Iterator[tuple[str, str, Endpoint]]:
+    signed, host, config = chart.settled.endpoint, chart.settled.host, chart.config
+    names = [*chart.aliases, *(chart.server.names if chart.server else ())]
+    endpoints = [found for found in map(parse_host, names) if found.region is not None]
+    if chart.tunnelled or config.port is not None:
+        for port in dict.fromkeys((POSTGRESQL_PORT, chart.port)):
+            if port != signed.port:
+                yield "port-wrong", f"rds_iam_port={port}", signed._replace(port=port)
+    if host.region is None:
+        candidates = [*(str(found.region) for found in endpoints), aws.ambient_region(config)]
+        for region in list(dict.fromkeys(filter(None, candidates)))[:2]:
+            if region != signed.region:
+                yield "region-wrong", f"rds_iam_region={region}", signed._replace(region=region)
+    for found in endpoints[:1]:
+        if found.host != signed.host and found.kind != "global-writer":
+            other = signed._replace(host=found.host, region=str(found.region))
+            yield "host-wrong", f"rds_iam_host={found.host}", other
+
+
+def _later(chart: Chart) -> Finding | None:
+    """Try the same again after a pause, unless it is known already why it is refused."""
+    if chart.skew is not None and abs(chart.skew) > INEXACT_CLOCK:
+        return None
+    assert chart.credentials is not None
+    time.sleep(PAUSE)
+    token = sign(chart.credentials, chart.settled.endpoint, time.time())
+    answer = log_in(chart, token)
+    if answer.accepted:
+        # The driver's login is left out: there are too many as it is.
+        return problem(
+            "throttled",
+            "the login was throttled, or failed for a moment: it was refused, and "
+            f"{PAUSE:g} s later accepted",
+            LIKELY,
+            why="RDS throttles new IAM connections, and refuses them in the same words as any "
+            "other; a failure of its own that passes looks no different",
+            evidence=("keys and endpoint were the same both times",),
+            fix="Keep connections in the pool, bring processes up one after the other, lower "
+            "rds_iam_connect_rate, or put RDS Proxy in between",
+            commands=(metric(chart, "IamDbAuthConnectionFailureThrottling"),),
+        )
+    return None if is_refused_token(answer) else explained(chart, answer)
+
+
+def _unknown(chart: Chart) -> Iterator[Finding]:
+    """What is left, likeliest first; what has been ruled out is the evidence."""
+    endpoint, ruled_out = chart.settled.endpoint, tuple(_ruled_out(chart))
+    if (cut := _cut(chart)) is not None:
+        yield cut
+    if not chart.verified:
+        yield problem(
+            "keys-unverified",
+            "the keys may be revoked or over, which STS could not be asked about",
+            POSSIBLE,
+            fix="Ask it from where it can be reached",
+            commands=("aws sts get-caller-identity",),
+        )
+    group = log_group(chart)
+    logs = f"aws logs tail {group} --since 15m --region {endpoint.region}" if group else None
+    yield problem(
+        "policy",
+        f"{chart.caller or 'the identity'} is not allowed rds-db:connect as {endpoint.user!r} on "
+        "this endpoint",
+        LIKELY,
+        why="it is what is left: the server tells nobody whether a policy is missing, names "
+        "another user, resource, region or account, or a deny forbids it; only its log "
+        "iam-db-auth-error does (--log reads it)",
+        evidence=ruled_out,
+        fix="Allow it: the resource id (db-…, cluster-… or prx-…) is not the endpoint's name, and "
+        "the case of the user counts",
+        commands=(*filter(None, [logs]), *simulate(chart), *policy(chart)),
+    )
+    if chart.credentials is not None and chart.credentials.session_token is not None:
+        yield problem(
+            "session-revoked",
+            "the sessions of the role have been revoked (AWSRevokeOlderSessions), or the session "
+            "has a policy of its own that leaves this out",
+            POSSIBLE,
+            fix="Get a new session, which a revocation does not touch: restart the task, or sign "
+            "in again",
+        )
+    yield problem(
+        "throttled",
+        f"others log in so fast that this login was throttled twice, {PAUSE:g} s apart",
+        POSSIBLE,
+        fix="Look at the counter",
+        commands=(metric(chart, "IamDbAuthConnectionFailureThrottling"),),
+    )
+
+
+def _ruled_out(chart: Chart) -> Iterator[str]:
+    yield "ruled out  the user: the server asks it for a token, so it is a member of rds_iam"
+    if chart.verified:
+        yield "ruled out  the keys: STS knows them, and they are not over"
+    if chart.skew is not None and abs(chart.skew) < INEXACT_CLOCK:
+        yield f"ruled out  the clock: it is right to {max(abs(chart.skew), 1):.0f} s"
+    if not chart.tunnelled and chart.settled.host.region is not None:
+        yield "ruled out  host, port and region: signed is what is connected to"
+    yield f"less likely  throttling: it was refused again after {PAUSE:g} s"
+
+
+def _cut(chart: Chart) -> Finding | None:
+    """Whether something between here and RDS may have cut the token."""
+    server, token = chart.server, chart.token
+    if server is None or token is None or server.service is not None:
+        return None
+    return problem(
+        "token-cut",
+        "what ends TLS is not RDS, and it may have cut the token or changed it",
+        LIKELY,
+        why="poolers and proxies keep passwords in buffers of 128, 160, 256 or 1024 characters, "
+        "and the signature is at the end",
+        evidence=(
+            f"certificate by {server.issued_by}, which is nobody's at Amazon",
+            f"the token has {len(token.password)} characters",
+        ),
+        fix="Connect to RDS itself; or use a version of what is between that takes long passwords",
+        commands=("psql -h ENDPOINT …   -- around it",),
+    )

@@ -1,0 +1,22 @@
+"""The fixture of the doctor's tests. A test module names this one in `pytest_plugins`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from doctor_support import Ward
+
+from sqlalchemy_rds_iam.doctor import refused
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+
+@pytest.fixture
+def ward(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ward]:
+    """A healthy set-up."""
+    # Nothing but throttling needs the time, and that fault takes it back.
+    monkeypatch.setattr(refused, "PAUSE", 0.01)
+    with contextlib.ExitStack() as cleanup:
+        yield Ward(rds, monkeypatch, tmp_path, cleanup, rds.url())

@@ -1,0 +1,171 @@
+"""The doctor names the right cause first for every fault, in time and without a secret."""
+
+from __future__ import annotations
+
+import ast
+import re
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from doctor_catalogue import FAULTS
+from doctor_faults import GLOBAL
+from doctor_support import CANARY, Ward, assert_no_secret, printed
+
+from sqlalchemy_rds_iam import doctor
+from sqlalchemy_rds_iam.doctor import MOST_LOGINS
+
+pytest_plugins = ["doctor_fixtures"]
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "doctor.md"
+
+UNSURE = {"policy", "throttled", "token-cut", "external-id-missing", "imds-hop-limit"}
+"""The causes that nobody can be certain of."""
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault(name: str, ward: Ward) -> None:
+    """The right cause comes first, with what to do; no more is sent anywhere than there should."""
+    code, inject = FAULTS[name]
+    if "cname" in name or "moved" in name:
+        pytest.importorskip("dns", reason="dnspython is not installed")
+    inject(ward)
+    began = time.monotonic()
+    report = ward.examine()
+    assert [cause.code for cause in report.causes][:1] == [code], printed(report)
+    assert not report.healthy
+    first = report.causes[0]
+    assert first.fix or (first.evidence, first.commands) == ((), ())
+    assert (first.certainty == "certain") == (code not in UNSURE) or name.startswith("proxy")
+    assert "doctor-failed" not in {finding.code for finding in report.warnings}
+    assert time.monotonic() - began < 5 * ward.timeout
+    assert len(ward.rds.decisions) <= MOST_LOGINS
+    if code.startswith(("tls", "certificate")):
+        assert {outcome.check: outcome.status for outcome in report.outcomes}["Login"] == "skipped"
+        assert ward.rds.decisions == [], "a token was shown to a server that nobody trusts"
+    assert_no_secret(report, ward)
+
+
+@pytest.mark.parametrize("name", ["wrong case user", "policy for another user", "wrong name"])
+@pytest.mark.parametrize("driver", ["asyncpg", "pg8000", "psycopg2"])
+def test_fault_with_other_drivers(name: str, driver: str, ward: Ward) -> None:
+    """What is found does not depend on the driver."""
+    ward.url = ward.rds.url(f"postgresql+{driver}")
+    code, inject = FAULTS[name]
+    inject(ward)
+    report = ward.examine()
+    assert [cause.code for cause in report.causes][:1] == [code], printed(report)
+
+
+def test_there_are_faults() -> None:
+    """The list is as long as was promised, and no two faults are one."""
+    assert len(FAULTS) >= 25
+    assert len({inject for _, inject in FAULTS.values()}) == len(FAULTS)
+
+
+def test_nothing_else_is_named(ward: Ward) -> None:
+    """A cause that is certain stands alone: what follows from it is not named beside it."""
+    for name in ("revoked key", "wrong case user", "database missing", "no grant"):
+        with pytest.MonkeyPatch.context() as patch:
+            other = Ward(ward.rds, patch, ward.directory, ward.cleanup, ward.rds.url())
+            FAULTS[name][1](other)
+            assert [cause.code for cause in other.examine().causes] == [FAULTS[name][0]]
+
+
+def test_the_token_is_not_to_blame(ward: Ward) -> None:
+    """Where the token was accepted and the session refused, both are said."""
+    FAULTS["database missing"][1](ward)
+    [login] = [outcome for outcome in ward.examine().outcomes if outcome.check == "Login"]
+    assert [finding.status for finding in login.findings] == ["ok", "problem"]
+
+
+def test_no_logins_in_vain(ward: Ward) -> None:
+    """What is certain before the login is tried once, to see, and not again in other ways."""
+    for name in ("revoked key", "skewed clock", "global writer moved to another region"):
+        if "moved" in name:
+            pytest.importorskip("dns", reason="dnspython is not installed")
+        with pytest.MonkeyPatch.context() as patch:
+            other = Ward(ward.rds, patch, ward.directory, ward.cleanup, ward.rds.url())
+            FAULTS[name][1](other)
+            ward.rds.clear()
+            other.examine()
+        assert len(ward.rds.decisions) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("skewed clock", "1200 s behind"), ("clock ahead", "1200 s ahead of")]
+)
+def test_the_clock_is_measured(name: str, words: str, ward: Ward) -> None:
+    """How far the clock is off, and to which side, is said."""
+    FAULTS[name][1](ward)
+    assert words in ward.examine().causes[0].summary
+
+
+def test_possible_causes_follow(ward: Ward) -> None:
+    """Where it cannot be known, the rest is named as well, and what has been ruled out."""
+    FAULTS["policy missing from a role"][1](ward)
+    report = ward.examine()
+    assert [(cause.code, cause.certainty) for cause in report.causes] == [
+        ("policy", "likely"),
+        ("session-revoked", "possible"),
+        ("throttled", "possible"),
+    ]
+    ruled_out = " ".join(report.causes[0].evidence)
+    for word in ("the user", "the keys", "the clock"):
+        assert f"ruled out  {word}" in ruled_out
+
+
+def test_nothing_is_ruled_out_unseen(ward: Ward) -> None:
+    """What STS was not there to say is not taken for granted."""
+    FAULTS["policy for another user"][1](ward)
+    ward.rds.aws.sts.fail("reset")
+    ward.cleanup.callback(ward.rds.aws.sts.recover)
+    report = ward.examine()
+    assert "keys-unverified" in {cause.code for cause in report.causes}
+    ruled_out = " ".join(evidence for cause in report.causes for evidence in cause.evidence)
+    assert "ruled out  the keys" not in ruled_out
+    assert "ruled out  the clock" not in ruled_out
+
+
+def test_options_keep_their_secrets(ward: Ward) -> None:
+    """A URL that is shown again, to be copied, is shown without the passwords in its options."""
+    FAULTS["policy for another user"][1](ward)
+    ward.secrets |= {CANARY, quote(CANARY, safe=""), "swordfish"}
+    storage = f"redis://:{quote(CANARY, safe='')}@127.0.0.1:1/0"
+    ward.options(rds_iam_rate_storage=storage, sslpassword="swordfish")
+    report = ward.examine()
+    assert report.causes[0].code == "policy"
+    [command] = [each for each in report.causes[0].commands if each.startswith("rds-iam policy")]
+    assert "rds_iam_rate_storage=redis" in command
+    assert_no_secret(report, ward)
+
+
+def test_few_logins(ward: Ward) -> None:
+    """However much there is in doubt, no more than a handful of logins is attempted."""
+    ward.rds.gateway.refuse_next = 100
+    FAULTS["wrong region where the name says none"][1](ward)
+    ward.options("rds_iam_port", rds_iam_host=GLOBAL, rds_iam_region="eu-west-1")
+    report = ward.examine()
+    assert report.causes[0].code == "policy"
+    assert 3 < len(ward.rds.decisions) <= MOST_LOGINS
+
+
+def test_documented_codes() -> None:
+    """Every code that the doctor may name is in its document, and no other."""
+    table = DOCUMENT.read_text().partition("## Causes")[2].partition("\n## ")[0]
+    documented = {
+        code
+        for line in table.splitlines()
+        if line.startswith("|")
+        for code in re.findall(r"`([a-z-]+)`", line)
+    }
+    known = {
+        node.value
+        for file in Path(doctor.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {code for code, _ in FAULTS.values()} <= documented
+    # The ends of these are put together.
+    assert documented <= known | {"certificate-expired", "certificate-early"}
