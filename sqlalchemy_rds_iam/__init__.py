@@ -3,7 +3,7 @@
 Add ``?plugin=rds_iam`` to an engine URL, sync or async, and every new connection carries a fresh
 IAM token over verified TLS; with ``?plugin=rds_secret``, the password of a secret in AWS Secrets
 Manager. `engine_pair` makes two such engines, a writer and a reader, and
-`RoutingSession` uses both.
+`RoutingSession` uses both. `rds_iam_stats` tells what an engine has done and has in hand.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sqlalchemy_rds_iam.errors import (
 )
 
 if TYPE_CHECKING:
+    from sqlalchemy_rds_iam.events import Event
     from sqlalchemy_rds_iam.pair import (
         AsyncEnginePair,
         EnginePair,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     )
     from sqlalchemy_rds_iam.routing import RoutingSession
     from sqlalchemy_rds_iam.routing_async import AsyncRoutingSession
+    from sqlalchemy_rds_iam.stats import Stats, rds_iam_stats
 
 __all__ = [
     "AsyncEnginePair",
@@ -36,14 +38,17 @@ __all__ = [
     "ConfigError",
     "CredentialsError",
     "EnginePair",
+    "Event",
     "RdsIamError",
     "RoutingError",
     "RoutingSession",
     "SecretError",
+    "Stats",
     "WaitTimeout",
     "__version__",
     "async_engine_pair",
     "engine_pair",
+    "rds_iam_stats",
 ]
 
 __version__ = "0.1.0"
@@ -53,9 +58,12 @@ _ROOMS = {
     "AsyncEnginePair": "pair",
     "AsyncRoutingSession": "routing_async",
     "EnginePair": "pair",
+    "Event": "events",
     "RoutingSession": "routing",
+    "Stats": "stats",
     "async_engine_pair": "pair",
     "engine_pair": "pair",
+    "rds_iam_stats": "stats",
 }
 
 

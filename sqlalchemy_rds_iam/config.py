@@ -18,6 +18,7 @@ from sqlalchemy_rds_iam.endpoint import Endpoint, HostName, signed_endpoint
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.options import (
     as_boolean,
+    as_hook,
     as_port,
     as_rate,
     as_role_duration,
@@ -58,6 +59,7 @@ class Options:
         ca: file with the certificate authorities to trust (PEM).
         refresh: ``ahead`` renews in the background, ``lazy`` only when a connect needs it.
         timeout: seconds one connect waits for its password and its turn at the most.
+        on_event: called with each `Event` of the engine.
     """
 
     PLUGIN: ClassVar[str]
@@ -90,6 +92,7 @@ class Options:
     ca: str | None = option(as_text)
     refresh: str = option(one_of("ahead", "lazy"), default="ahead")
     timeout: float = option(as_timeout, default=30.0)
+    on_event: Any = option(as_hook, private=True)
 
     @classmethod
     def named(cls, field: str) -> str:

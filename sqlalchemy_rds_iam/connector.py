@@ -20,9 +20,11 @@ from sqlalchemy_rds_iam.drivers import Driver, Target
 from sqlalchemy_rds_iam.pacing import Pace
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.refusal import explain_certificate
+from sqlalchemy_rds_iam.reporting import Reporter
+from sqlalchemy_rds_iam.slots import Slot
 from sqlalchemy_rds_iam.supply import Supply
 from sqlalchemy_rds_iam.throttling import NEVER, Attempts
-from sqlalchemy_rds_iam.tokens import IdentityTokens, Slot
+from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.waits import Waits
 
 Settled = tuple[Target, Slot, Pace | None]
@@ -32,18 +34,45 @@ class Connector:
     """The way of every physical connect of one engine. It does not hold the engine.
 
     What differs between tokens and passwords is in the methods that raise NotImplementedError.
+
+    Attributes:
+        connects: how many logins were accepted.
+        reporter: what happens otherwise is reported there.
     """
 
     def __init__(
-        self, config: Options, driver: Driver, tokens: IdentityTokens, waits: Waits
+        self,
+        config: Options,
+        driver: Driver,
+        tokens: IdentityTokens,
+        waits: Waits,
+        reporter: Reporter,
     ) -> None:
+        self.connects = 0
+        self.reporter = reporter
+        tokens.publisher.subscribe(reporter)
         self._config, self._timeout = config, config.timeout
         self._driver = driver
         self._tokens, self._waits = tokens, waits
-        self._supply = Supply(config, tokens, waits)
+        self._supply = Supply(config, tokens, waits, reporter)
         self._clock = tokens.clock
         self._targets: dict[tuple[Any, ...], Settled] = {}
         self.listener = self._do_connect
+
+    @property
+    def parts(self) -> tuple[Connector, ...]:
+        """What the engine connects through: this."""
+        return (self,)
+
+    @property
+    def tokens(self) -> IdentityTokens:
+        """The tokens of its identity."""
+        return self._tokens
+
+    @property
+    def settled(self) -> list[Settled]:
+        """What connecting takes, for all connect arguments that were seen so far."""
+        return list(self._targets.copy().values())
 
     def _do_connect(
         self,
@@ -84,6 +113,7 @@ class Connector:
                     explain_certificate(error, key[0], target.host, self._config)
                     raise
                 token = again
+        self.connects += 1
         slot.accepted_at = monotonic()
         if pace is not None:
             pace.accepted(slot.accepted_at)

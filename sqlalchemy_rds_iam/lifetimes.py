@@ -64,6 +64,7 @@ class Outage:
 
     def __init__(self, error: RdsIamError, now: float, previous: Outage | None) -> None:
         self.error = error
+        self.began_at: float = now if previous is None else previous.began_at
         self.failed_at = now
         self.failures: int = 1 if previous is None else previous.failures + 1
         pause = min(SHORTEST_PAUSE * 2 ** min(self.failures - 1, 10), LONGEST_PAUSE)

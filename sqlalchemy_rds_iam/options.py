@@ -6,6 +6,7 @@ raises ValueError with what was expected.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import field
@@ -94,6 +95,16 @@ def as_session(value: Any) -> Any:
     raise ValueError(
         "a botocore, boto3 or aiobotocore session object (as a create_engine keyword; in a URL "
         "or an ini file name a profile instead)"
+    )
+
+
+def as_hook(value: Any) -> Any:
+    """A function, or what can be called like one."""
+    if callable(value) and not any(map(inspect.iscoroutinefunction, (value, type(value).__call__))):
+        return value
+    raise ValueError(
+        "a function that takes one Event and is not async (as a create_engine keyword; no URL or "
+        "ini file can hold one)"
     )
 
 

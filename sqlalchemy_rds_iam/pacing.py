@@ -112,6 +112,11 @@ class Pace:
         """Connects a second at the moment: `rate`, or less for a while after throttling."""
         return self.rate * self._speed / self._full
 
+    @property
+    def waiting(self) -> int:
+        """How many connects wait for their turn."""
+        return max(self._issued - self._gone, 0)
+
     def go(self, now: float) -> bool:
         """Take a turn if there is one at the full rate and nobody waits. Returns whether to go."""
         # What each connect pays: a `with` would be a third of it, and a call of `_fill` another.

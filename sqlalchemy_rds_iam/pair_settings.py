@@ -37,8 +37,9 @@ _VARIABLES = "RDS_IAM_"
 _READER = _VARIABLES + "READER_"
 # The emulator's own, which say nothing about engines.
 _FOREIGN = _VARIABLES + "EMULATOR_"
-# A session is an object, which no variable holds.
-_OPTIONS = [field.name for field in fields(Config) if field.name != "session"]
+# No variable or URL holds an object.
+_OBJECTS = ("session", "on_event")
+_OPTIONS = [field.name for field in fields(Config) if field.name not in _OBJECTS]
 _PARTS = ("SERVER", "USER", "DATABASE")
 
 
@@ -248,7 +249,8 @@ def _url_of_parts(writer: URL, given: Mapping[str, str]) -> URL:
 def _options(keywords: dict[str, Any]) -> dict[str, str]:
     """Take out of `keywords` our options as far as a URL can hold them."""
     ours = tuple(f"{plugin}_" for plugin in PLUGINS)
-    names = [key for key in keywords if key.startswith(ours) and not key.endswith("_session")]
+    objects = {begin + name for begin in ours for name in _OBJECTS}
+    names = [key for key in keywords if key.startswith(ours) and key not in objects]
     taken = {name: keywords.pop(name) for name in names}
     return {name: str(value) for name, value in taken.items() if value is not None}
 

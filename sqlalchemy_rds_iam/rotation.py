@@ -43,6 +43,7 @@ class Search:
         missing: why versions could not be tried, by their staging labels.
         absent: the labels of those among them that do not exist.
         first: the first refusal, which is what the caller gets in the end.
+        refusals: how many there were.
     """
 
     refused: list[Secret] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Search:
     missing: dict[str, str] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
     first: Exception | None = None
+    refusals: int = 0
     _rounds: int = 0
 
     @property
@@ -59,6 +61,7 @@ class Search:
 
     def refuse(self, secret: Secret, error: Exception) -> None:
         """Note that the server has refused `secret`."""
+        self.refusals += 1
         self.refused.append(secret)
         if secret.version_id not in {other.version_id for other in self.all_refused}:
             self.all_refused.append(secret)

@@ -133,3 +133,15 @@ def _harmless(said: Any) -> str:
     """The first line, as far as it quotes no document."""
     lines = str(said).strip().splitlines() or [type(said).__name__]
     return lines[0].partition("{")[0].partition("<")[0].strip().rstrip(".:")
+
+
+def contradiction(config: SecretConfig, name: str, mine: Any, theirs: Any) -> str:
+    """What to say when URL and secret differ about a connect argument of this name."""
+    what = {"dbname": "database"}.get(name, name)
+    hint = ""
+    if name == "user":
+        hint = "; where users alternate in a rotation, the URL must not name one"
+    return (
+        f"the URL says {what} {mine!r} and the secret {config.name!r} says {theirs!r}: remove it "
+        f"from the URL, or say whose word counts with rds_secret_conflict=url or =secret{hint}"
+    )

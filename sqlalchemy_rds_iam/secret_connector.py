@@ -13,18 +13,19 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from sqlalchemy_rds_iam.connector import Connector, Settled
 from sqlalchemy_rds_iam.drivers import Driver, Target
-from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError
+from sqlalchemy_rds_iam.lifetimes import Holding
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.refusal import is_refusal
+from sqlalchemy_rds_iam.reporting import Reporter
 from sqlalchemy_rds_iam.rotation import Search, explain
+from sqlalchemy_rds_iam.secret_complaints import contradiction
 from sqlalchemy_rds_iam.secret_config import SecretConfig
-from sqlalchemy_rds_iam.secrets import Secret, SecretToken
+from sqlalchemy_rds_iam.secrets import Secret, SecretToken, agree
 from sqlalchemy_rds_iam.throttling import Attempts
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.waits import Waits
-
-logger = logging.getLogger("sqlalchemy_rds_iam")
 
 # Has the form of a proxy, for whose certificates there always are authorities.
 _ANY_HOST = "any.proxy-any.us-east-1.rds.amazonaws.com"
@@ -38,6 +39,10 @@ class SecretConnector:
         driver: of the engine.
         versions: the staging labels of the versions to try, best first, and their passwords.
         waits: how the engine waits.
+
+    Attributes:
+        parts: what it connects through, one for each version, best first.
+        reporter: what happens is reported there.
     """
 
     def __init__(
@@ -51,10 +56,14 @@ class SecretConnector:
         self._driver = driver
         self._waits = waits
         self.listener = self._do_connect
-        self._current, *self._others = (
-            _Version(config, driver, tokens, waits, stage=stage, listener=self.listener)
+        self.reporter = Reporter(config)
+        self.parts = tuple(
+            _Version(
+                config, driver, tokens, waits, self.reporter, stage=stage, listener=self.listener
+            )
             for stage, tokens in versions
         )
+        self._current, *self._others = self.parts
 
     def rehearse(self, cparams: dict[str, Any]) -> None:
         """Do what each connect is going to do before the driver is called, but ask nobody.
@@ -73,14 +82,18 @@ class SecretConnector:
         cparams: dict[str, Any],
     ) -> DBAPIConnection:
         deadline = time.monotonic() + self._config.timeout
-        search = Search()
+        search, endpoint = Search(), None
         while True:
             for version, token in self._candidates(search, deadline):
+                if endpoint is not None:
+                    self._report_retried(version, token, endpoint, search.refusals + 1)
                 known = token.accepted
                 filled = self._filled(cparams, token)
                 try:
                     connection = version.listener_alone(dialect, record, list(cargs), filled)
                 except _Refused as refused:
+                    self._report_refused(version, refused, first=endpoint is None)
+                    endpoint = refused.endpoint
                     search.refuse(_secret_of(refused.token), refused.error)
                     continue
                 if search.first is not None or not known:
@@ -108,11 +121,6 @@ class SecretConnector:
         token = current.token(deadline)
         if search.is_first_round:
             yield current, token
-            logger.warning(
-                "the password of secret %r was refused (version %s); looking for another one",
-                self._config.name,
-                _secret_of(token).version_id,
-            )
         token = current.instead_of(token, deadline)
         if search.is_new(_secret_of(token)):
             yield current, token
@@ -141,9 +149,9 @@ class SecretConnector:
                 continue
             if not mine:
                 filled[name] = theirs
-            elif not _same(name, mine, theirs) and not self._is_tunnel(name):
+            elif not agree(name, mine, theirs) and not self._is_tunnel(name):
                 if config.conflict == "error":
-                    raise ConfigError(_contradiction(config, name, mine, theirs))
+                    raise ConfigError(contradiction(config, name, mine, theirs))
                 filled[name] = mine if config.conflict == "url" else theirs
         if not filled.get("host"):
             raise ConfigError(
@@ -152,6 +160,42 @@ class SecretConnector:
             )
         return filled
 
+    def _report_refused(self, version: _Version, refused: _Refused, *, first: bool) -> None:
+        secret = _secret_of(refused.token)
+        text = "the password of secret %r was refused (version %s)"
+        if first:
+            text = "the password of secret %r was refused (version %s); looking for another one"
+        self.reporter.report(
+            "refused",
+            version.now(),
+            logging.WARNING if first else logging.DEBUG,
+            text,
+            self._config.name,
+            secret.version_id,
+            endpoint=refused.endpoint,
+            holding=Holding(secret, secret.fetched_at),
+            token=refused.token,
+            error=type(refused.error).__name__,
+        )
+
+    def _report_retried(
+        self, version: _Version, token: SecretToken, last: Endpoint, attempt: int
+    ) -> None:
+        secret = _secret_of(token)
+        self.reporter.report(
+            "retried",
+            version.now(),
+            logging.DEBUG,
+            "trying another password of secret %r (version %s, attempt %d)",
+            self._config.name,
+            secret.version_id,
+            attempt,
+            endpoint=last._replace(user=secret.login.user or last.user),
+            holding=Holding(secret, secret.fetched_at),
+            token=token,
+            attempt=attempt,
+        )
+
     def _is_tunnel(self, name: str) -> bool:
         return self._config.host is not None and name in {"host", "port"}
 
@@ -159,10 +203,11 @@ class SecretConnector:
 class _Refused(Exception):  # noqa: N818  (never leaves this file)
     """The server has refused a password."""
 
-    def __init__(self, error: Exception, token: Token) -> None:
+    def __init__(self, error: Exception, token: Token, endpoint: Endpoint) -> None:
         super().__init__()
         self.error = error
         self.token = token
+        self.endpoint = endpoint
 
 
 class _Version(Connector):
@@ -174,11 +219,12 @@ class _Version(Connector):
         driver: Driver,
         tokens: IdentityTokens,
         waits: Waits,
+        reporter: Reporter,
         *,
         stage: str,
         listener: Any,
     ) -> None:
-        super().__init__(config, driver, tokens, waits)
+        super().__init__(config, driver, tokens, waits, reporter)
         self.stage = stage
         # What comes after it among SQLAlchemy's listeners is what comes after the engine's own.
         self.listener_alone, self.listener = self.listener, listener
@@ -232,13 +278,13 @@ class _Version(Connector):
         error: Exception,
         dialled: Any,  # noqa: ARG002
         attempts: Attempts,  # noqa: ARG002
-        settled: Settled,  # noqa: ARG002
+        settled: Settled,
         *,
         token: Token,
         used_at: float,  # noqa: ARG002
     ) -> Token | None:
         if is_refusal(error):
-            raise _Refused(error, token)
+            raise _Refused(error, token, settled[0].endpoint)
         return None
 
 
@@ -246,22 +292,3 @@ def _secret_of(token: Token) -> Secret:
     assert isinstance(token, SecretToken)
     assert token.secret is not None
     return token.secret
-
-
-def _same(name: str, mine: Any, theirs: Any) -> bool:
-    if name == "host":
-        return isinstance(mine, str) and parse_host(mine).host == parse_host(str(theirs)).host
-    if name == "port":
-        return str(mine) == str(theirs)
-    return bool(mine == theirs)
-
-
-def _contradiction(config: SecretConfig, name: str, mine: Any, theirs: Any) -> str:
-    what = {"dbname": "database"}.get(name, name)
-    hint = ""
-    if name == "user":
-        hint = "; where users alternate in a rotation, the URL must not name one"
-    return (
-        f"the URL says {what} {mine!r} and the secret {config.name!r} says {theirs!r}: remove it "
-        f"from the URL, or say whose word counts with rds_secret_conflict=url or =secret{hint}"
-    )

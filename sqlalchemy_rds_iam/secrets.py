@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import SecretError
 from sqlalchemy_rds_iam.lifetimes import Lifetimes
 from sqlalchemy_rds_iam.passwords import Password, Token
@@ -111,6 +112,15 @@ def login_in(text: str, name: str, username_key: str, password_key: str) -> Logi
         reader.port("port") if "port" in fields else None,
         reader.text("dbname") if "dbname" in fields else None,
     )
+
+
+def agree(name: str, mine: Any, theirs: Any) -> bool:
+    """Whether a connect argument of this name says the same as the secret does."""
+    if name == "host":
+        return isinstance(mine, str) and parse_host(mine).host == parse_host(str(theirs)).host
+    if name == "port":
+        return str(mine) == str(theirs)
+    return bool(mine == theirs)
 
 
 class _Reader:

@@ -9,22 +9,26 @@ import logging
 import time
 
 from sqlalchemy_rds_iam.config import Options
+from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.flights import Flight
 from sqlalchemy_rds_iam.passwords import Token
-from sqlalchemy_rds_iam.tokens import Answer, IdentityTokens, Slot
+from sqlalchemy_rds_iam.reporting import Reporter
+from sqlalchemy_rds_iam.slots import Answer, Slot
+from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.waits import Waits
 
 _TURN = 1.0
-
-logger = logging.getLogger("sqlalchemy_rds_iam")
 
 
 class Supply:
     """Tokens for the connects of one engine. All deadlines are on the monotonic clock."""
 
-    def __init__(self, config: Options, tokens: IdentityTokens, waits: Waits) -> None:
+    def __init__(
+        self, config: Options, tokens: IdentityTokens, waits: Waits, reporter: Reporter
+    ) -> None:
         self._config = config
+        self._reporter = reporter
         self._ahead = config.refresh == "ahead"
         self._looks_ahead = self._ahead or config.renews_lazily
         self._tokens = tokens
@@ -36,6 +40,7 @@ class Supply:
             answer = self._tokens.lookup(
                 slot, ahead=self._looks_ahead, failure_ttl=self._config.memory_of_failure
             )
+            self._report_minted(slot, answer)
             if answer.flight is not None and answer.lead:
                 self._launch(answer.flight)
             token, flight = answer.token, answer.flight
@@ -67,15 +72,15 @@ class Supply:
             RdsIamError: it cannot be had, or not in time.
         """
         answer = self._tokens.renew(slot)
+        self._report_minted(slot, answer)
         self._see_through(answer, deadline)
         return answer.token or self.obtain(slot, deadline)
 
-    def replace(self, slot: Slot, refused: Token, used_at: float, deadline: float) -> Token | None:
-        """A token worth trying in place of a refused one, if there is any."""
-        answer = self._tokens.refused(slot, refused, age=used_at - refused.signed_at)
-        if answer is None or answer.token is not None:
-            return answer and answer.token
-        logger.warning("token for %s refused; reloading %s", slot.endpoint, self._tokens.what)
+    def follow(self, slot: Slot, answer: Answer, deadline: float) -> Token | None:
+        """A token to try in place of a refused one, by what the cache says to that, if any."""
+        self._report_minted(slot, answer)
+        if answer.token is not None:
+            return answer.token
         try:
             self._see_through(answer, deadline)
             return self.obtain(slot, deadline)
@@ -93,6 +98,21 @@ class Supply:
             self._wait(flight, deadline)
             if flight.future.done() or flight.lost(self._tokens.clock()):
                 return
+
+    def _report_minted(self, slot: Slot, answer: Answer) -> None:
+        if not answer.minted:
+            return
+        self._reporter.report(
+            "minted",
+            self._tokens.clock(),
+            logging.DEBUG,
+            "new %s for %s",
+            self._config.BRINGS,
+            slot.endpoint if isinstance(slot.endpoint, Endpoint) else self._tokens.what,
+            endpoint=slot.endpoint,
+            holding=slot.signer,
+            token=answer.token,
+        )
 
     def _launch(self, flight: Flight) -> None:
         try:

@@ -65,16 +65,17 @@ class Attempts:
         deadline: when it has to be through.
 
     Attributes:
+        retried: how many logins it has begun after its first.
         throttled: how many of its logins were taken for throttled.
     """
 
-    __slots__ = ("_began", "_first", "_replaced", "deadline", "throttled")
+    __slots__ = ("_began", "_first", "_replaced", "deadline", "retried", "throttled")
 
     def __init__(self, began: float, deadline: float) -> None:
         self._began = began
         self._first = self._replaced = False
         self.deadline = deadline
-        self.throttled = 0
+        self.retried = self.throttled = 0
 
     def head_start(self, login: Login, now: float) -> float:
         """Seconds to wait, and then to ask again, while the first login of all is under way.

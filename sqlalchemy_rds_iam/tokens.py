@@ -21,10 +21,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
+from sqlalchemy_rds_iam.events import Origin
 from sqlalchemy_rds_iam.flights import Flight, Source
 from sqlalchemy_rds_iam.lifetimes import (
     LONGEST_PAUSE,
@@ -35,35 +36,8 @@ from sqlalchemy_rds_iam.lifetimes import (
     stale_at,
 )
 from sqlalchemy_rds_iam.passwords import Token
-
-logger = logging.getLogger("sqlalchemy_rds_iam")
-
-
-class Slot:
-    """The place of one endpoint's token. Whoever connects there holds it; then it is gone."""
-
-    __slots__ = ("__weakref__", "accepted_at", "endpoint", "first_until", "signer", "token")
-
-    def __init__(self, endpoint: Endpoint | str) -> None:
-        self.endpoint = endpoint
-        self.token: Token | None = None
-        self.signer: Holding | None = None
-        self.accepted_at = self.first_until = float("-inf")
-
-    def fresh(self, now: float) -> Token | None:
-        """The token if nothing needs to be done about it: the warm path, without a lock."""
-        token = self.token
-        if token is not None and token.signed_at <= now < token.fresh_until:
-            return token
-        return None
-
-
-class Answer(NamedTuple):
-    """What there is for a connect: a token to use, a flight to start or to join, or both."""
-
-    token: Token | None
-    flight: Flight | None = None
-    lead: bool = False
+from sqlalchemy_rds_iam.reporting import Publisher
+from sqlalchemy_rds_iam.slots import Answer, Slot
 
 
 class IdentityTokens:
@@ -75,6 +49,10 @@ class IdentityTokens:
         what: what is fetched, in messages.
         level: of the log record for a first failure.
         patience: how often it may be fetched anew after refusals, before doing so is spaced out.
+        origin: makes the events of this identity.
+
+    Attributes:
+        publisher: reports what happens to this identity.
     """
 
     def __init__(
@@ -85,11 +63,12 @@ class IdentityTokens:
         what: str = "AWS credentials",
         level: int = logging.WARNING,
         patience: int = 0,
+        origin: Origin | None = None,
     ) -> None:
         self.source = source
         self.clock = clock
         self.what = what
-        self._level = level
+        self.publisher = Publisher(origin or Origin("rds_iam"), what, level)
         # A thread may take it twice: the collector may end an abandoned flight at any allocation.
         self._lock = threading.RLock()
         self._slots = weakref.WeakValueDictionary[Endpoint | str, Slot]()
@@ -104,6 +83,16 @@ class IdentityTokens:
     def credentials(self) -> Any:
         """What tokens are made of at the moment, as the source has fetched it; None before that."""
         return self._holding.fetched if self._holding else None
+
+    @property
+    def holding(self) -> Holding | None:
+        """The same, and when it was fetched."""
+        return self._holding
+
+    @property
+    def outage(self) -> Outage | None:
+        """The fetches that have failed since the last one that did not."""
+        return self._outage
 
     def slot(self, endpoint: Endpoint | str) -> Slot:
         """The one place for this endpoint's token, shared by all engines that connect there.
@@ -135,12 +124,12 @@ class IdentityTokens:
             if holding is None or now >= holding.dead_at:
                 self._check_outage(now, failure_ttl)
                 return Answer(None, *self._join(now, reload=False))
-            token = self._sign(slot, holding, now)
+            answer = self._sign(slot, holding, now)
             outage = self._outage
             if not ahead or now < holding.stale_at or (outage and now < outage.retry_at):
-                return Answer(token)
+                return answer
             flight, lead = self._join(now, reload=False)
-            return Answer(token, flight if lead else None, lead)
+            return answer._replace(flight=flight if lead else None, lead=lead)
 
     def forget(self, slot: Slot, token: Token) -> None:
         """Drop a token that the server refused, unless another one has taken its place."""
@@ -167,7 +156,7 @@ class IdentityTokens:
             if holding is None or abs(now - holding.fetched_at) >= self._reload_pause:
                 return Answer(None, *self._reload(now))
             if token.accepted or age >= SHORTEST_PAUSE:
-                return Answer(self._sign(slot, holding, now))
+                return self._sign(slot, holding, now)
             return None
 
     def renew(self, slot: Slot) -> Answer:
@@ -189,7 +178,7 @@ class IdentityTokens:
             if outage is not None:
                 raise again(outage.error)
             assert holding is not None
-            return Answer(self._sign(slot, holding, now))
+            return self._sign(slot, holding, now)
 
     def accept(self, token: Token) -> None:
         """Note that a login with `token` has succeeded."""
@@ -210,9 +199,10 @@ class IdentityTokens:
             self._flight = None
             self._holding = holding
             ended, self._outage = self._outage, None
-        if ended:
-            logger.info("%s renewed after %d failed fetches", self.what, ended.failures)
-        flight.future.set_result(None)
+        try:
+            self.publisher.fetched(self.clock(), holding, ended)
+        finally:
+            flight.future.set_result(None)
 
     def crash(self, flight: Flight, error: Exception) -> None:
         """End a flight with a failure, and remember it."""
@@ -224,11 +214,11 @@ class IdentityTokens:
             if self._flight is not flight:
                 return
             self._flight = None
-            self._outage = Outage(error, self.clock(), self._outage)
-            first = self._outage.failures == 1
-        if first:
-            logger.log(self._level, "%s cannot be had: %s", self.what, error)
-        flight.future.set_exception(error)
+            self._outage = outage = Outage(error, self.clock(), self._outage)
+        try:
+            self.publisher.failed(outage.failed_at, self._holding, outage)
+        finally:
+            flight.future.set_exception(error)
 
     def cut_short(self, flight: Flight) -> None:
         """End a flight that was cancelled or interrupted: whoever waits leads the next one."""
@@ -238,17 +228,14 @@ class IdentityTokens:
             self._flight = None
         flight.future.set_result(None)
 
-    def _sign(self, slot: Slot, holding: Holding, now: float) -> Token:
+    def _sign(self, slot: Slot, holding: Holding, now: float) -> Answer:
         token = slot.token
-        if (
-            token is None
-            or slot.signer is not holding
-            or not token.signed_at <= now < stale_at(token)
-        ):
-            token = self.source.token(holding.fetched, slot.endpoint, now)
-            token.fresh_until = min(stale_at(token), holding.stale_at)
-            slot.token, slot.signer = token, holding
-        return token
+        if token and slot.signer is holding and token.signed_at <= now < stale_at(token):
+            return Answer(token)
+        token = self.source.token(holding.fetched, slot.endpoint, now)
+        token.fresh_until = min(stale_at(token), holding.stale_at)
+        slot.token, slot.signer = token, holding
+        return Answer(token, minted=True)
 
     def _reload(self, now: float) -> tuple[Flight, bool]:
         flight, lead = self._join(now, reload=True)

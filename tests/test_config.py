@@ -50,7 +50,9 @@ ROLE_VALUES: dict[str, tuple[str, Any]] = {
 
 def test_every_option_is_covered() -> None:
     """The table of this module knows every option there is."""
-    assert {*VALUES, *ROLE_VALUES, "session"} == {field.name for field in fields(Config)}
+    assert {*VALUES, *ROLE_VALUES, "session", "on_event"} == {
+        field.name for field in fields(Config)
+    }
 
 
 @pytest.mark.parametrize("name", VALUES)

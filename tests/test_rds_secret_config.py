@@ -56,7 +56,7 @@ def _taken(**options: Any) -> SecretConfig:
 def test_every_option_is_covered() -> None:
     """The table of this module knows every option there is."""
     known = {field.name for field in fields(SecretConfig)}
-    assert {*VALUES, *WITH_A_ROLE, "session", "id"} == known
+    assert {*VALUES, *WITH_A_ROLE, "session", "on_event", "id"} == known
 
 
 @pytest.mark.parametrize("name", VALUES)

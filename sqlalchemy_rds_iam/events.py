@@ -1,0 +1,177 @@
+"""What operators see: each thing that happens, as one `Event`. Pure.
+
+Events are rare: a connect that finds its token and is let in is none. There is no secret in them,
+so they may go anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple, get_args
+
+from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam.lifetimes import Holding
+from sqlalchemy_rds_iam.passwords import Token
+from sqlalchemy_rds_iam.secrets import Secret
+from sqlalchemy_rds_iam.signing import Credentials
+
+Kind = Literal[
+    "minted", "renewed", "refused", "retried", "throttled", "outage_begun", "outage_ended"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_SHOWN = 4
+_LONG = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who logs in, as far as that may be told and is known without asking AWS.
+
+    Attributes:
+        access_key: the access key id that signs, all but its ends masked: ``AKIA…2EAE``.
+        provider: botocore's name of the provider it is from, such as ``env`` or ``iam-role``.
+        role_arn: the role that the options say to assume.
+        secret: ARN of the secret with the password.
+        version: id of that secret's version.
+    """
+
+    access_key: str | None = None
+    provider: str | None = None
+    role_arn: str | None = None
+    secret: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that has happened. Fields that do not apply, or are not known, are None.
+
+    Attributes:
+        kind: ``minted``: a token was signed, or the password of a secret taken up.
+            ``renewed``: what tokens are made of was fetched, the first time included.
+            ``refused``: the server refused a login, for whatever reason.
+            ``throttled``: such a login was taken for throttled.
+            ``retried``: a connect is about to log in once more.
+            ``outage_begun``: a fetch has failed; those that follow it are no events.
+            ``outage_ended``: a fetch has succeeded again.
+        plugin: ``rds_iam`` or ``rds_secret``.
+        at: when, in epoch seconds.
+        endpoint: where to, and the database user. None for what all endpoints of an identity share.
+        identity: who.
+        what: what was fetched, or could not be, in words.
+        token_age: seconds since the token was signed.
+        token_left: seconds that it is good for; None for passwords.
+        credentials_age: seconds since the credentials, or the secret, were fetched.
+        credentials_left: seconds until the credentials expire.
+        attempt: which attempt of its connect begins, from 2.
+        pause: seconds that the connect waits before its next attempt.
+        rate: new connections a second that begin at the endpoint for now.
+        failures: fetches that have failed in a row.
+        outage_age: seconds since the first of them.
+        error: why a fetch failed; of a refusal the name of the driver's error.
+    """
+
+    kind: Kind
+    plugin: str
+    at: float
+    endpoint: Endpoint | None = None
+    identity: Identity = Identity()
+    what: str | None = None
+    token_age: float | None = None
+    token_left: float | None = None
+    credentials_age: float | None = None
+    credentials_left: float | None = None
+    attempt: int | None = None
+    pause: float | None = None
+    rate: float | None = None
+    failures: int | None = None
+    outage_age: float | None = None
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, str | int | float]:
+        """What is known of it, flat and in plain values, as formatters of JSON take it.
+
+        The fields of `endpoint` (``host``, ``port``, ``user``, ``region``) and of `identity` are
+        among the others.
+        """
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        endpoint, identity = found.pop("endpoint"), found.pop("identity")
+        found |= {each.name: getattr(identity, each.name) for each in fields(identity)}
+        found |= endpoint._asdict() if endpoint else {}
+        return {
+            name: round(value, 3) if isinstance(value, float) else value
+            for name, value in found.items()
+            if value not in {None, ""}
+        }
+
+
+class Origin(NamedTuple):
+    """What the options say about whose events these are.
+
+    Attributes:
+        plugin: which plugin.
+        role_arn: role that is assumed by option.
+    """
+
+    plugin: str
+    role_arn: str | None = None
+
+    def event(
+        self,
+        kind: Kind,
+        at: float,
+        *,
+        endpoint: Any = None,
+        holding: Holding | None = None,
+        token: Token | None = None,
+        **more: Any,
+    ) -> Event:
+        """Make an event.
+
+        Args:
+            kind: which.
+            at: epoch seconds, for the ages as well.
+            endpoint: where to; what is no `Endpoint` is left out.
+            holding: what tokens are made of.
+            token: the token that it is about.
+            more: other fields.
+        """
+        if holding is not None:
+            more["credentials_age"] = at - holding.fetched_at
+            more["credentials_left"] = left(expiry(holding), at)
+        if token is not None:
+            more["token_age"] = at - token.signed_at
+            more["token_left"] = left(token.expires_at, at)
+        where = endpoint if isinstance(endpoint, Endpoint) else None
+        identity = self.identity(holding)
+        return Event(
+            kind=kind, plugin=self.plugin, at=at, endpoint=where, identity=identity, **more
+        )
+
+    def identity(self, holding: Holding | None) -> Identity:
+        """Who it is that has fetched this."""
+        fetched = holding and holding.fetched
+        if isinstance(fetched, Credentials):
+            return Identity(_masked(fetched.access_key), fetched.provider, self.role_arn)
+        if isinstance(fetched, Secret):
+            return Identity(role_arn=self.role_arn, secret=fetched.arn, version=fetched.version_id)
+        return Identity(role_arn=self.role_arn)
+
+
+def expiry(holding: Holding) -> float | None:
+    """When what was fetched expires; None if nobody knows, and for secrets."""
+    fetched = holding.fetched
+    return fetched.expires_at if isinstance(fetched, Credentials) else None
+
+
+def left(end: float | None, now: float) -> float | None:
+    """Seconds from `now` to `end`, if there is one."""
+    return None if end is None or math.isinf(end) else end - now
+
+
+def _masked(access_key: str) -> str:
+    # Made-up ones may be so short that both ends are all of it.
+    start = access_key[:_SHOWN] if len(access_key) >= _LONG else ""
+    return f"{start}…{access_key[-_SHOWN:]}"

@@ -1,0 +1,202 @@
+"""Metrics for OpenTelemetry, which is imported only when somebody asks for them.
+
+What is counted anyway is read when metrics are collected. Only how long connecting takes is
+measured for the purpose, from what SQLAlchemy's pool notes for `pool_recycle`.
+
+Source: "Semantic conventions for database client metrics" of OpenTelemetry, for names and units.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from time import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from sqlalchemy_rds_iam.endpoint import POSTGRESQL_PORT
+from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.stats import EndpointStats, Stats, rds_iam_stats
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+Attributes = dict[str, str | int]
+
+
+class Metric(NamedTuple):
+    """One metric that is read from `rds_iam_stats`.
+
+    Attributes:
+        name: after ``sqlalchemy_rds_iam.``
+        kind: of the instrument: ``counter``, ``up_down_counter`` or ``gauge``.
+        unit: in UCUM, as OpenTelemetry has it.
+        description: in words.
+        of_engine: its value, for metrics of an engine. None is no value.
+        of_endpoint: its value, for those of an endpoint.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    description: str
+    of_engine: Callable[[Stats], float | None] | None = None
+    of_endpoint: Callable[[EndpointStats], float | None] | None = None
+
+
+METRICS = (
+    Metric("connects", "counter", "{login}", "Accepted logins", lambda s: s.connects),
+    Metric("minted", "counter", "{token}", "Signed tokens", lambda s: s.minted),
+    Metric("renewed", "counter", "{fetch}", "Fetches that succeeded", lambda s: s.renewed),
+    Metric("refused", "counter", "{login}", "Refused logins", lambda s: s.refused),
+    Metric("throttled", "counter", "{login}", "Refused as if throttled", lambda s: s.throttled),
+    Metric("retried", "counter", "{login}", "Logins after a refused one", lambda s: s.retried),
+    Metric("outages", "counter", "{outage}", "Times fetching began to fail", lambda s: s.outages),
+    Metric(
+        "outage.age",
+        "gauge",
+        "s",
+        "Time for which fetching has been failing",
+        lambda s: s.outage.age if s.outage else 0.0,
+    ),
+    Metric(
+        "credentials.age", "gauge", "s", "Time since the last fetch", lambda s: s.credentials_age
+    ),
+    Metric(
+        "credentials.left", "gauge", "s", "Time until they expire", lambda s: s.credentials_left
+    ),
+    Metric("token.age", "gauge", "s", "Age of the token in hand", None, lambda e: e.token_age),
+    Metric("token.left", "gauge", "s", "Life left of it", None, lambda e: e.token_left),
+    Metric(
+        "connect_rate",
+        "gauge",
+        "{connection}/s",
+        "Most new connections a second at the moment",
+        None,
+        lambda e: e.connect_rate,
+    ),
+    Metric(
+        "waiting",
+        "up_down_counter",
+        "{connection}",
+        "Connects of the process that wait for their turn at the endpoint",
+        None,
+        lambda e: e.waiting,
+    ),
+)
+
+
+def instrument(
+    engine: Engine | AsyncEngine, *, name: str | None = None, meter_provider: Any = None
+) -> None:
+    """Hand an engine's metrics to OpenTelemetry, for as long as the engine lives.
+
+    Args:
+        engine: a sync or async engine, with ``rds_iam`` or ``rds_secret``. Once is enough; another
+            time changes nothing.
+        name: the engine's ``db.client.connection.pool.name``; by default the pool's logging name,
+            else host, port and database of the URL. A second one of the same name gets a number.
+        meter_provider: of OpenTelemetry; by default the global one.
+
+    Raises:
+        ConfigError: OpenTelemetry is not installed, or the engine has neither plugin.
+    """
+    rds_iam_stats(engine)
+    try:
+        from opentelemetry import metrics
+    except ImportError:
+        raise ConfigError(
+            "metrics for OpenTelemetry need its API: pip install 'sqlalchemy-rds-iam[otel]'"
+        ) from None
+    meter = metrics.get_meter("sqlalchemy_rds_iam", meter_provider=meter_provider)
+    provider = meter_provider or metrics
+    meters = _providers.get(provider)
+    if meters is None:
+        meters = _providers.setdefault(provider, _Instruments(meter, metrics.Observation))
+    sync_engine: Any = getattr(engine, "sync_engine", engine)
+    meters.add(sync_engine, name)
+
+
+class _Instruments:
+    """The instruments of one meter provider, and the engines that they read."""
+
+    def __init__(self, meter: Any, observation: Callable[..., Any]) -> None:
+        self._observation = observation
+        # Copied at once whenever it is read, and so without a lock.
+        self._engines: dict[str, weakref.ref[Engine]] = {}
+        self._create_time = meter.create_histogram(
+            "db.client.connection.create_time",
+            unit="s",
+            description="The time it took to create a new connection.",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+        for metric in METRICS:
+            create = getattr(meter, f"create_observable_{metric.kind}")
+            create(
+                f"sqlalchemy_rds_iam.{metric.name}",
+                callbacks=[functools.partial(self._observe, metric)],
+                unit=metric.unit,
+                description=metric.description,
+            )
+
+    def add(self, engine: Engine, name: str | None) -> None:
+        """Read this engine, too."""
+        known = {name: reference() for name, reference in self._engines.copy().items()}
+        if engine in known.values():
+            return
+        for gone in [name for name, each in known.items() if each is None]:
+            self._engines.pop(gone, None)
+        own, number = name or _name(engine), 1
+        unique = own
+        while known.get(unique) is not None:
+            number += 1
+            unique = f"{own}#{number}"
+        self._engines[unique] = weakref.ref(engine)
+        self._measure(engine, _attributes(engine, unique))
+
+    def _measure(self, engine: Engine, attributes: Attributes) -> None:
+        record_time = self._create_time.record
+
+        def connected(_connection: Any, record: Any) -> None:
+            record_time(max(time() - record.starttime, 0.0), attributes)
+
+        # First of all, since SQLAlchemy's own listener asks the server for its version and more.
+        event.listen(engine, "connect", connected, insert=True)
+
+    def _observe(self, metric: Metric, _options: Any) -> Iterator[Any]:
+        for name, reference in self._engines.copy().items():
+            engine = reference()
+            if engine is None:
+                continue
+            attributes = _attributes(engine, name)
+            for value, more in _values(metric, rds_iam_stats(engine)):
+                if value is not None:
+                    yield self._observation(value, attributes | more)
+
+
+_providers: weakref.WeakKeyDictionary[Any, _Instruments] = weakref.WeakKeyDictionary()
+
+
+def _values(metric: Metric, stats: Stats) -> Iterable[tuple[float | None, Attributes]]:
+    if metric.of_engine is not None:
+        yield metric.of_engine(stats), {}
+    if metric.of_endpoint is not None:
+        for each in stats.endpoints:
+            host, port, *_ = each.endpoint
+            yield metric.of_endpoint(each), {"server.address": host, "server.port": port}
+
+
+def _name(engine: Engine) -> str:
+    url = engine.url
+    where = f"{url.host or 'secret'}:{url.port or POSTGRESQL_PORT}/{url.database or ''}"
+    return engine.pool.logging_name or where
+
+
+def _attributes(engine: Engine, name: str) -> Attributes:
+    found: Attributes = {"db.system.name": "postgresql", "db.client.connection.pool.name": name}
+    return found | ({"db.namespace": engine.url.database} if engine.url.database else {})

@@ -1,0 +1,48 @@
+"""Fixtures of the tests of what operators see. A test module names this one in `pytest_plugins`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from events_support import Seen
+
+from sqlalchemy_rds_iam import fleet, throttling
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """A hook."""
+    return Seen()
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[logging.LogRecord]]:
+    """The log records so far that carry an event, DEBUG included."""
+    caplog.set_level(logging.DEBUG, "sqlalchemy_rds_iam")
+    return lambda: [record for record in caplog.records if hasattr(record, "rds_iam")]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is throttled is tried again within hundredths of a second."""
+    monkeypatch.setattr(throttling, "SHORTEST_PAUSE", 0.02)
+    monkeypatch.setattr(throttling, "LONGEST_PAUSE", 0.02)
+
+
+@pytest.fixture
+def own_turns() -> None:
+    """Turns at the full rate, whatever a test before has made of those at the same endpoint."""
+    fleet._paces.clear()
+
+
+@pytest.fixture
+def session_key(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A temporary key in the environment, for its session token, which tokens carry as it is."""
+    key = rds.identities.issue(rds.key.principal, lifetime=3600)
+    for name, value in key.environ().items():
+        monkeypatch.setenv(name, value)
+    return key
