@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 # most: beyond that, what depends on the clock waits for its turn.
 SUITE := -m pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test check bench soak floor clean
+.PHONY: help demo test check docs bench soak floor clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -30,6 +30,9 @@ check: .venv/installed  ## formatting, lint and types
 	.venv/bin/python -m ruff check --quiet .
 	.venv/bin/python -m mypy --strict
 
+docs: .venv/installed  ## the documentation, strictly, in build/docs
+	.venv/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
+
 bench: .venv/installed  ## every benchmark in ten minutes; results and charts in benchmarks/results
 	@.venv/bin/python benchmarks/everything.py
 
@@ -41,12 +44,13 @@ soak: .venv/installed  ## twenty minutes of load and faults, every failed connec
 	PYTHONPATH=tests:benchmarks .venv/bin/python -m soak --seconds $(SOAK_SECONDS)
 
 clean:  ## remove what the other targets have made
-	rm -rf .venv .venv-floor .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find sqlalchemy_rds_iam tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .venv-floor build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find sqlalchemy_rds_iam tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/installed: EXTRAS := dev,aiobotocore,soak
+.venv/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs
 .venv-floor/installed: EXTRAS := dev
-.venv-floor/installed: FLOOR := "SQLAlchemy==2.0.48" "botocore==1.34.41" "redis==5.0.1" greenlet
+.venv-floor/installed: FLOOR := "SQLAlchemy==2.0.48" "botocore==1.34.41" "redis==5.0.1" \
+  "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" "prometheus-client==0.17.0" greenlet
 
 # Written last, so that an installation that was cut short is done again.
 %/installed: pyproject.toml

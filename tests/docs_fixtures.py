@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,5 +26,10 @@ def documented(
     """A world in which what the documents name exists."""
     for name, value in documents_emulator.environ().items():
         monkeypatch.setenv(name, value)
+    logger = logging.getLogger("sqlalchemy_rds_iam")
+    level, handlers = logger.level, list(logger.handlers)
     with World(documents_emulator, monkeypatch, tmp_path).entered() as entered:
         yield entered
+    # What an example has set up is not for the tests that follow.
+    logger.setLevel(level)
+    logger.handlers[:] = handlers

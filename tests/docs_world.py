@@ -155,11 +155,9 @@ class World:
         for profile in _PROFILE.findall(whole):
             section = "default" if profile == "default" else f"profile {profile}"
             if not config.has_section(section):
-                keys = {
-                    "aws_access_key_id": key.access_key,
-                    "aws_secret_access_key": key.secret_key,
-                }
-                config.read_dict({section: keys})
+                config.add_section(section)
+                config.set(section, "aws_access_key_id", key.access_key)
+                config.set(section, "aws_secret_access_key", key.secret_key)
         file = self._directory / "aws-config"
         with file.open("w") as stream:
             config.write(stream)
@@ -180,6 +178,8 @@ class World:
         keeper = Secrets(background, store, roles, endpoint, (_SECRETS_HOST, 5432))
         for name in names:
             user = name.rpartition("/")[2]
+            # Another document may have it log in with tokens.
+            rds.create_user(user, iam=False)
             keeper.create(name, user, database=user)
 
     def lead(self, cparams: dict[str, Any]) -> None:

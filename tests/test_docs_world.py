@@ -171,6 +171,10 @@ OTHERS = {"docs/a.md": Document("docs/a.md", "# One `two`: three\n## Again\n## A
         ("<!-- not run: why -->\n```sql\n```", "without a block"),
         ("<!-- not run: why -->\nwords\n```python\n```", "without a block"),
         ("<!-- not run: why -->", "without a block"),
+        ("<!-- needs: flask -->\n```python\n```", None),
+        ("<!-- needs: flask -->\n```sql\n```", "without a block"),
+        ("<!-- needs: flask, flusk -->\n```python\n```", "needs flusk"),
+        ("<!-- - [x](nowhere.md): to come -->", None),
     ],
 )
 def test_faults_of_form(text: str, fault: str | None) -> None:
@@ -178,6 +182,16 @@ def test_faults_of_form(text: str, fault: str | None) -> None:
     found = list(faults(Document("docs/b.md", text), OTHERS))
     assert len(found) == (fault is not None)
     assert fault is None or fault in found[0]
+
+
+@pytest.mark.parametrize(
+    ("needs", "missing"), [("json", set()), ("json, no_such_package", {"no_such_package"})]
+)
+def test_needs(needs: str, missing: set[str]) -> None:
+    """A block runs where all that it needs is there."""
+    [block] = Document("x.md", f"<!-- needs: {needs} -->\n```python\n```").blocks
+    assert block.missing == missing
+    assert block.runs is (not missing)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""docs/options.md says what `Config` is, and docs/secrets.md what `SecretConfig` is."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import fields
+
+import pytest
+from docs_support import ROOT
+
+from sqlalchemy_rds_iam.config import Config, Options
+from sqlalchemy_rds_iam.secret_config import SecretConfig
+
+_VALUE = re.compile(r"`([^`]+)`|[\d.]+")
+
+PAGES = pytest.mark.parametrize(
+    ("page", "config"), [("options.md", Config), ("secrets.md", SecretConfig)]
+)
+
+
+def _page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def _rows(page: str, config: type[Options]) -> list[tuple[str, str]]:
+    row = rf"^\| `({config.named('')}\w+)` \| (.+?) \| .+ \|$"
+    return re.findall(row, _page(page), re.MULTILINE)
+
+
+@PAGES
+def test_every_option_once(page: str, config: type[Options]) -> None:
+    """Each option has exactly one row."""
+    rows = Counter(option for option, _ in _rows(page, config))
+    assert rows == Counter(config.named(field.name) for field in fields(config))
+
+
+@PAGES
+def test_defaults(page: str, config: type[Options]) -> None:
+    """The default that a row shows is the field's; where it shows words, the field has none."""
+    known = {config.named(field.name): field for field in fields(config)}
+    for option, shown in _rows(page, config):
+        field = known[option]
+        value = _VALUE.fullmatch(shown)
+        if value is None:
+            assert field.default is None, option
+        else:
+            assert field.metadata["parse"](value[1] or value[0]) == field.default, option
+
+
+def test_one_page_names_all() -> None:
+    """Whoever looks for an option on the page of all options finds its name there."""
+    for config in (Config, SecretConfig):
+        for field in fields(config):
+            assert f"`{config.named(field.name)}`" in _page("options.md")
