@@ -53,6 +53,7 @@ async def main(task: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    runtime.give_way()
     runtime.many_files()
     # What it says of throttling is no news here.
     logging.getLogger("sqlalchemy_rds_iam").addHandler(logging.NullHandler())

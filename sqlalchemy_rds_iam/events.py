@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, get_args
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.lifetimes import Holding
 from sqlalchemy_rds_iam.passwords import Token
-from sqlalchemy_rds_iam.secrets import Secret
 from sqlalchemy_rds_iam.signing import Credentials
 
 Kind = Literal[
@@ -155,9 +154,9 @@ class Origin(NamedTuple):
         fetched = holding and holding.fetched
         if isinstance(fetched, Credentials):
             return Identity(_masked(fetched.access_key), fetched.provider, self.role_arn)
-        if isinstance(fetched, Secret):
-            return Identity(role_arn=self.role_arn, secret=fetched.arn, version=fetched.version_id)
-        return Identity(role_arn=self.role_arn)
+        # Of a secret, whose class is loaded only where there is one.
+        secret, version = getattr(fetched, "arn", None), getattr(fetched, "version_id", None)
+        return Identity(role_arn=self.role_arn, secret=secret, version=version)
 
 
 def expiry(holding: Holding) -> float | None:

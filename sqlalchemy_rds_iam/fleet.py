@@ -14,13 +14,12 @@ from __future__ import annotations
 import functools
 import random
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from sqlalchemy_rds_iam.pacing import HEADROOM, Pace, Turn
-from sqlalchemy_rds_iam.storage import HORIZON, TIMEOUT, Reserved, Storage, storage
+from sqlalchemy_rds_iam.storage import HORIZON, TIMEOUT, Reserved, Storage
 
 SLICE = 0.05
 """Seconds' worth of turns that a process reserves at the most, unless two round trips are more."""
@@ -227,32 +226,3 @@ class SharedPace(Pace):
     def _after_fork(self) -> None:
         super()._after_fork()
         self._drop()
-
-
-_paces: weakref.WeakValueDictionary[tuple[str, int, int, str], Pace] = weakref.WeakValueDictionary()
-
-
-def pace_at(host: str, port: int, rate: int, rate_storage: str) -> Pace | None:
-    """The turns that all engines of this process share at an endpoint, if the rate is the same.
-
-    Engines with rates of their own have turns of their own, so that a ceiling can be divided.
-
-    Args:
-        host: of the signed endpoint; `port` likewise.
-        port: see `host`.
-        rate: most connects a second; 0 for no turns at all.
-        rate_storage: the URL of the server through which a fleet shares them, or ``memory://``.
-
-    Raises:
-        ConfigError: the redis package is missing, or does not know an option of the URL.
-    """
-    if rate == 0:
-        return None
-    key = host, port, rate, rate_storage
-    if (pace := _paces.get(key)) is None:
-        if rate_storage == "memory://":
-            pace = Pace(rate)
-        else:
-            pace = SharedPace(rate, storage(rate_storage), f"{host}:{port}")
-        pace = _paces.setdefault(key, pace)
-    return pace

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
 import weakref
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -25,18 +24,12 @@ from sqlalchemy_rds_iam.events import Origin
 from sqlalchemy_rds_iam.iam_connector import IamConnector
 from sqlalchemy_rds_iam.refusal import doctor_command, lift_note
 from sqlalchemy_rds_iam.roles import Role
-from sqlalchemy_rds_iam.rotation import ROUNDS
-from sqlalchemy_rds_iam.secret_config import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretConfig
-from sqlalchemy_rds_iam.secret_connector import SecretConnector
-from sqlalchemy_rds_iam.secret_source import SecretSource
-from sqlalchemy_rds_iam.secrets_client import SecretsClient
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.waits import GreenletWaits, ThreadWaits, Waits
 
 T = TypeVar("T")
 
 _identities: weakref.WeakValueDictionary[Hashable, IdentityTokens] = weakref.WeakValueDictionary()
-_clients: weakref.WeakValueDictionary[Hashable, SecretsClient] = weakref.WeakValueDictionary()
 
 
 class PasswordPlugin(CreateEnginePlugin):
@@ -85,9 +78,8 @@ class RdsIamPlugin(PasswordPlugin):
         config = self._config
         host = parse_host(config.host or str(cparams.get("host")))
         role = Role.of(config, aws.nearest_region(config, host))
-        waits = _waits(config, is_async=dialect.is_async)
-        tokens = _shared(
-            _identities,
+        waits = waits_for(config, is_async=dialect.is_async)
+        tokens = shared_tokens(
             aws.identity(config, role),
             lambda: IdentityTokens(
                 aws.AwsSource(config.profile, config.session, role),
@@ -98,66 +90,7 @@ class RdsIamPlugin(PasswordPlugin):
         return IamConnector(config, driver(dialect.driver), tokens, waits, remedy)
 
 
-class RdsSecretPlugin(PasswordPlugin):
-    """``?plugin=rds_secret``: every new connection logs in with a password of Secrets Manager.
-
-    Raises:
-        ConfigError: by ``create_engine()``, for anything that could not work or is not safe.
-    """
-
-    options = SecretConfig
-    _config: SecretConfig
-
-    def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> SecretConnector:
-        config = self._config
-        waits = _waits(config, is_async=dialect.is_async)
-        region = self._region(cparams)
-        role = Role.of(config, aws.ambient_region(config) or region)
-        place = aws.identity(config, role), region, config.endpoint_url
-        client = _shared(_clients, place, lambda: _client(config, role, region))
-        sets_user = not (config.conflict == "url" and cparams.get("user"))
-        reading = config.username_key, config.password_key, sets_user
-        shared = ("secret", place, config.name, reading, config.ttl, config.resurrect_ttl)
-
-        def version(stage: str | None) -> tuple[str, IdentityTokens]:
-            name = stage or f"version {config.version_id}"
-
-            def make() -> IdentityTokens:
-                source = SecretSource(config, region, client, stage=stage, sets_user=sets_user)
-                what = f"secret {config.name!r} ({name})"
-                # That there is no other version is how it should be.
-                level = logging.WARNING if stage == config.stage else logging.DEBUG
-                origin = Origin(config.PLUGIN, config.role_arn)
-                return IdentityTokens(
-                    source, what=what, level=level, patience=ROUNDS, origin=origin
-                )
-
-            return name, _shared(_identities, (*shared, name), make)
-
-        stages = [config.stage]
-        if config.stage == AWSCURRENT:
-            stages += [AWSPENDING, AWSPREVIOUS]
-        return SecretConnector(config, driver(dialect.driver), list(map(version, stages)), waits)
-
-    def _region(self, cparams: Mapping[str, Any]) -> str:
-        config = self._config
-        found = config.region or (config.id and config.id.region) or aws.ambient_region(config)
-        found = found or parse_host(str(cparams.get("host"))).region
-        if not found:
-            raise ConfigError(
-                f"no region for the secret {config.name!r}: set rds_secret_region, AWS_REGION, or "
-                "give its whole ARN as rds_secret_id"
-            )
-        return found
-
-
-def _client(config: SecretConfig, role: Role | None, region: str) -> SecretsClient:
-    source = aws.AwsSource(config.profile, config.session, role, SecretConfig)
-    profile = config.profile or aws.profile_of(config.session)
-    return SecretsClient(source, profile, region, config.endpoint_url)
-
-
-def _shared(
+def shared(
     registry: weakref.WeakValueDictionary[Hashable, T], key: Hashable, make: Callable[[], T]
 ) -> T:
     """What engines with the same key share, as long as there is one."""
@@ -167,7 +100,12 @@ def _shared(
     return found
 
 
-def _waits(config: Options, *, is_async: bool) -> Waits:
+def shared_tokens(identity: Hashable, make: Callable[[], IdentityTokens]) -> IdentityTokens:
+    """The tokens, or passwords, of one identity, for all engines of this process."""
+    return shared(_identities, identity, make)
+
+
+def waits_for(config: Options, *, is_async: bool) -> Waits:
     """How an engine waits, and who fetches for it."""
     through_aiobotocore = _fetches_through_aiobotocore(config, is_async=is_async)
     if not is_async:

@@ -14,7 +14,7 @@ from hypothesis import settings
 from sqlalchemy import URL, make_url
 from worlds import WORLDS, Database
 
-from sqlalchemy_rds_iam import plugin
+from sqlalchemy_rds_iam import plugin, secret_plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
@@ -58,7 +58,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     plugin._identities.clear()
-    plugin._clients.clear()
+    secret_plugin._clients.clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from events_support import Seen
 
-from sqlalchemy_rds_iam import fleet, throttling
+from sqlalchemy_rds_iam import throttling, turns
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 
@@ -36,7 +36,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def own_turns() -> None:
     """Turns at the full rate, whatever a test before has made of those at the same endpoint."""
-    fleet._paces.clear()
+    turns._paces.clear()
 
 
 @pytest.fixture

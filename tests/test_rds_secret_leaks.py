@@ -13,7 +13,7 @@ from rds_secret_support import USER, LogIn
 from sqlalchemy import NullPool, event
 
 from sqlalchemy_rds_iam import SecretError, plugin
-from sqlalchemy_rds_iam.plugin import RdsSecretPlugin
+from sqlalchemy_rds_iam.secret_plugin import RdsSecretPlugin
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 pytest_plugins = ["rds_secret_fixtures", "leaks_fixtures"]

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import plugin
+from sqlalchemy_rds_iam import secret_plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 pytest_plugins = ["rds_secret_fixtures"]
@@ -57,7 +57,7 @@ def test_loops_that_are_gone_leave_nothing(url: URL, secret: Secret, calls: Any)
         connector._slot.token = None
         assert calls() == number + 1
     gc.collect()
-    [client] = plugin._clients.values()
+    [client] = secret_plugin._clients.values()
     assert len(client._by_loop) == 0
 
 
@@ -74,7 +74,7 @@ def test_secrets_share_a_client(url: URL, rds: RdsEmulator, calls: Any) -> None:
 
     assert asyncio.run(all_at_once()) == [1] * 4
     assert calls() == 4
-    assert len(plugin._clients) <= 1
+    assert len(secret_plugin._clients) <= 1
 
 
 def test_the_loop_goes_on(url: URL, rds: RdsEmulator) -> None:

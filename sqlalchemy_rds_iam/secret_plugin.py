@@ -1,0 +1,85 @@
+"""The plugin ``rds_secret``, apart from `plugin`: who logs in by token need not load it."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from sqlalchemy.engine import Dialect
+
+from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.drivers import driver
+from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.events import Origin
+from sqlalchemy_rds_iam.plugin import PasswordPlugin, shared, shared_tokens, waits_for
+from sqlalchemy_rds_iam.roles import Role
+from sqlalchemy_rds_iam.rotation import ROUNDS
+from sqlalchemy_rds_iam.secret_config import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretConfig
+from sqlalchemy_rds_iam.secret_connector import SecretConnector
+from sqlalchemy_rds_iam.secret_source import SecretSource
+from sqlalchemy_rds_iam.secrets_client import SecretsClient
+from sqlalchemy_rds_iam.tokens import IdentityTokens
+
+_clients: weakref.WeakValueDictionary[Hashable, SecretsClient] = weakref.WeakValueDictionary()
+
+
+class RdsSecretPlugin(PasswordPlugin):
+    """``?plugin=rds_secret``: every new connection logs in with a password of Secrets Manager.
+
+    Raises:
+        ConfigError: by ``create_engine()``, for anything that could not work or is not safe.
+    """
+
+    options = SecretConfig
+    _config: SecretConfig
+
+    def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> SecretConnector:
+        config = self._config
+        waits = waits_for(config, is_async=dialect.is_async)
+        region = self._region(cparams)
+        role = Role.of(config, aws.ambient_region(config) or region)
+        place = aws.identity(config, role), region, config.endpoint_url
+        client = shared(_clients, place, lambda: _client(config, role, region))
+        sets_user = not (config.conflict == "url" and cparams.get("user"))
+        reading = config.username_key, config.password_key, sets_user
+        reader = ("secret", place, config.name, reading, config.ttl, config.resurrect_ttl)
+
+        def version(stage: str | None) -> tuple[str, IdentityTokens]:
+            name = stage or f"version {config.version_id}"
+
+            def make() -> IdentityTokens:
+                source = SecretSource(config, region, client, stage=stage, sets_user=sets_user)
+                what = f"secret {config.name!r} ({name})"
+                # That there is no other version is how it should be.
+                level = logging.WARNING if stage == config.stage else logging.DEBUG
+                origin = Origin(config.PLUGIN, config.role_arn)
+                return IdentityTokens(
+                    source, what=what, level=level, patience=ROUNDS, origin=origin
+                )
+
+            return name, shared_tokens((*reader, name), make)
+
+        stages = [config.stage]
+        if config.stage == AWSCURRENT:
+            stages += [AWSPENDING, AWSPREVIOUS]
+        return SecretConnector(config, driver(dialect.driver), list(map(version, stages)), waits)
+
+    def _region(self, cparams: Mapping[str, Any]) -> str:
+        config = self._config
+        found = config.region or (config.id and config.id.region) or aws.ambient_region(config)
+        found = found or parse_host(str(cparams.get("host"))).region
+        if not found:
+            raise ConfigError(
+                f"no region for the secret {config.name!r}: set rds_secret_region, AWS_REGION, or "
+                "give its whole ARN as rds_secret_id"
+            )
+        return found
+
+
+def _client(config: SecretConfig, role: Role | None, region: str) -> SecretsClient:
+    source = aws.AwsSource(config.profile, config.session, role, SecretConfig)
+    profile = config.profile or aws.profile_of(config.session)
+    return SecretsClient(source, profile, region, config.endpoint_url)

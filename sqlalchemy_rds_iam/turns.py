@@ -1,0 +1,39 @@
+"""Whose turns an engine takes: those of its process, or those of a fleet."""
+
+from __future__ import annotations
+
+import weakref
+
+from sqlalchemy_rds_iam.pacing import Pace
+
+_paces: weakref.WeakValueDictionary[tuple[str, int, int, str], Pace] = weakref.WeakValueDictionary()
+
+
+def pace_at(host: str, port: int, rate: int, rate_storage: str) -> Pace | None:
+    """The turns that all engines of this process share at an endpoint, if the rate is the same.
+
+    Engines with rates of their own have turns of their own, so that a ceiling can be divided.
+
+    Args:
+        host: of the signed endpoint; `port` likewise.
+        port: see `host`.
+        rate: most connects a second; 0 for no turns at all.
+        rate_storage: the URL of the server through which a fleet shares them, or ``memory://``.
+
+    Raises:
+        ConfigError: the redis package is missing, or does not know an option of the URL.
+    """
+    if rate == 0:
+        return None
+    key = host, port, rate, rate_storage
+    if (pace := _paces.get(key)) is None:
+        if rate_storage == "memory://":
+            pace = Pace(rate)
+        else:
+            # Only a fleet needs it, and it takes time to import.
+            from sqlalchemy_rds_iam.fleet import SharedPace
+            from sqlalchemy_rds_iam.storage import storage
+
+            pace = SharedPace(rate, storage(rate_storage), f"{host}:{port}")
+        pace = _paces.setdefault(key, pace)
+    return pace
