@@ -27,7 +27,7 @@ from sqlalchemy_rds_iam.secret_config import SecretConfig
 _GROUP = "sqlalchemy.plugins"
 _OURS = {
     Config.PLUGIN: "sqlalchemy_rds_iam.plugin:RdsIamPlugin",
-    SecretConfig.PLUGIN: "sqlalchemy_rds_iam.plugin:RdsSecretPlugin",
+    SecretConfig.PLUGIN: "sqlalchemy_rds_iam.secret_plugin:RdsSecretPlugin",
 }
 
 # What a ConfigError says, and the cause's name for machines. Its sentence says what to do.
