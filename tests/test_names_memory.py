@@ -111,10 +111,10 @@ def test_outage_keeps_an_older_result(
     for _ in range(3):
         world.now += 100
         assert world.look_up(timeout=0.02) == BLUE
-    ours = [record for record in caplog.records if record.name == "sqlalchemy_rds_iam"]
-    assert [record.levelname for record in ours] == ["WARNING"]
-    assert BLUE in caplog.text
-    assert ALIAS in caplog.text
+    # Of this name alone: a thread that another test has left may have something to say, too.
+    [ours] = [record for record in caplog.records if ALIAS in record.getMessage()]
+    assert ours.levelname == "WARNING"
+    assert BLUE in ours.getMessage()
     world.server.fault = None
     assert world.look_up() == BLUE  # the failure is remembered
     world.now += 1
