@@ -261,8 +261,7 @@ def _plain(url: URL) -> tuple[URL, dict[str, Any]]:
     """`url` without the plugin, and arguments for as much TLS."""
     ca = url.query.get("rds_iam_ca") or os.environ.get("PGSSLROOTCERT")
     driver = url.get_driver_name()
-    # A connect that is lost on the way must end, as those of the other drivers do by themselves.
-    arguments: dict[str, Any] = {"sslmode": "verify-full", "sslrootcert": ca, "connect_timeout": 60}
+    arguments: dict[str, Any] = {"sslmode": "verify-full", "sslrootcert": ca}
     if driver in {"asyncpg", "pg8000"}:
         argument = "ssl" if driver == "asyncpg" else "ssl_context"
         arguments = {argument: ssl.create_default_context(cafile=str(ca))}
