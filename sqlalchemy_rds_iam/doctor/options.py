@@ -22,12 +22,14 @@ from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
 from sqlalchemy_rds_iam.drivers import driver
 from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.plugin import RdsIamPlugin
 from sqlalchemy_rds_iam.secret_config import SecretConfig
+from sqlalchemy_rds_iam.secret_plugin import RdsSecretPlugin
 
 _GROUP = "sqlalchemy.plugins"
 _OURS = {
-    Config.PLUGIN: "sqlalchemy_rds_iam.plugin:RdsIamPlugin",
-    SecretConfig.PLUGIN: "sqlalchemy_rds_iam.secret_plugin:RdsSecretPlugin",
+    plugin.options.PLUGIN: f"{plugin.__module__}:{plugin.__name__}"
+    for plugin in (RdsIamPlugin, RdsSecretPlugin)
 }
 
 # What a ConfigError says, and the cause's name for machines. Its sentence says what to do.
