@@ -30,7 +30,7 @@ from sqlalchemy_rds_iam.testing.aws_secret_store import (
     not_found,
 )
 from sqlalchemy_rds_iam.testing.aws_service import AwsError, Call, Service
-from sqlalchemy_rds_iam.testing.aws_sigv4 import authenticate, authorization
+from sqlalchemy_rds_iam.testing.aws_sigv4 import authenticate, authorization, claimed_key
 from sqlalchemy_rds_iam.testing.aws_sts import Sts
 from sqlalchemy_rds_iam.testing.identities import ACCOUNT_ID, AccessKey, Identities
 
@@ -86,11 +86,7 @@ class SecretsManager(Service):
 
     def caller(self, call: Call) -> str | None:
         """The access key id in the Authorization header."""
-        try:
-            claim = authorization(call)
-        except AwsError:
-            return None
-        return None if claim is None else claim.access_key
+        return claimed_key(call)
 
     def arguments(self, call: Call) -> Mapping[str, str]:
         """Which secret and version `call` is about, never its value."""

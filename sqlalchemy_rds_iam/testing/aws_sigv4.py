@@ -65,6 +65,15 @@ def authorization(call: Call) -> Authorization | None:
             raise _incomplete("Credential must have exactly 5 slash-delimited elements.")
 
 
+def claimed_key(call: Call) -> str | None:
+    """The access key id in the ``Authorization`` header, whether it is right or not."""
+    try:
+        claim = authorization(call)
+    except AwsError:
+        return None
+    return None if claim is None else claim.access_key
+
+
 def authenticate(
     call: Call, identities: Identities, *, service: str, clock_skew: float
 ) -> AccessKey:

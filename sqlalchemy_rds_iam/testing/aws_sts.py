@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from sqlalchemy_rds_iam.testing.aws_service import AwsError, Call, Service, timestamp
-from sqlalchemy_rds_iam.testing.aws_sigv4 import authenticate, authorization
+from sqlalchemy_rds_iam.testing.aws_sigv4 import authenticate, claimed_key
 from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities, Principal
 
 _VERSION = "2011-06-15"
@@ -69,11 +69,7 @@ class Sts(Service):
 
     def caller(self, call: Call) -> str | None:
         """The access key id in the Authorization header."""
-        try:
-            claim = authorization(call)
-        except AwsError:
-            return None
-        return None if claim is None else claim.access_key
+        return claimed_key(call)
 
     def answer(self, call: Call) -> web.Response:
         """Perform the Action of an AWS Query request."""
