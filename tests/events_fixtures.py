@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from events_support import Seen
 
 from sqlalchemy_rds_iam import throttling, turns
-from sqlalchemy_rds_iam.testing import RdsEmulator
 
 
 @pytest.fixture
@@ -37,12 +35,3 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def own_turns() -> None:
     """Turns at the full rate, whatever a test before has made of those at the same endpoint."""
     turns._paces.clear()
-
-
-@pytest.fixture
-def session_key(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A temporary key in the environment, for its session token, which tokens carry as it is."""
-    key = rds.identities.issue(rds.key.principal, lifetime=3600)
-    for name, value in key.environ().items():
-        monkeypatch.setenv(name, value)
-    return key

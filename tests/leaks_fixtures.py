@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import sqlalchemy_rds_iam
+from sqlalchemy_rds_iam.testing import RdsEmulator
 
 OURS = str(sqlalchemy_rds_iam.__path__[0])
 
@@ -27,6 +29,15 @@ class Collector(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def session_key(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A temporary key in the environment, for its session token, which is sent as it is."""
+    key = rds.identities.issue(rds.key.principal, lifetime=3600)
+    for name, value in key.environ().items():
+        monkeypatch.setenv(name, value)
+    return key
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import rds_iam_stats, rotation, tokens
+from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.testing import AwsError, RdsEmulator, Secret
 
-pytest_plugins = ["events_fixtures", "rds_secret_fixtures"]
+pytest_plugins = ["events_fixtures", "leaks_fixtures", "rds_secret_fixtures"]
 
 Logged = Callable[[], list[logging.LogRecord]]
 
@@ -114,7 +115,7 @@ def test_canaries(
     signed.scalar("select 1")
     rds.gateway.refuse_next = 1
     signed.scalar("select 1")
-    made = [o for o in gc.get_objects() if type(o).__name__ == "Token"]
+    made = [o for o in gc.get_objects() if type(o) is Token]
     passwords = [secret.fields()["password"], *(token.password for token in made)]
     stored = log_in(secret, rds_secret_on_event=seen)
     stored.scalar("select 1")

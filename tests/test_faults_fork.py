@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import math
@@ -37,15 +36,7 @@ CHILDREN = 20
 
 def log_in(database: Database) -> str:
     """Connect in a process that has inherited `database`; the key that signed."""
-
-    async def connect() -> None:
-        async with database._async_engine.connect():
-            pass
-
-    if database.is_async:
-        asyncio.run(connect())  # the loop of the parent is none of ours
-    else:
-        database.scalar("select 1")
+    database.connect_inherited()
     return str(database.connector._tokens.credentials.access_key)
 
 

@@ -8,7 +8,6 @@ import traceback
 from typing import Any
 
 import botocore.session
-import pytest
 from rds_secret_support import USER, LogIn
 from sqlalchemy import NullPool, event
 
@@ -17,15 +16,6 @@ from sqlalchemy_rds_iam.secret_plugin import RdsSecretPlugin
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 pytest_plugins = ["rds_secret_fixtures", "leaks_fixtures"]
-
-
-@pytest.fixture
-def session_key(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A temporary key, for its session token, which requests carry as it is."""
-    key = rds.identities.issue(rds.key.principal, lifetime=3600)
-    for name, value in key.environ().items():
-        monkeypatch.setenv(name, value)
-    return key
 
 
 def test_canaries(

@@ -99,15 +99,7 @@ def test_the_loop_goes_on(url: URL, rds: RdsEmulator) -> None:
 
 def _log_in(database: Database) -> str:
     """Connect in a process that has inherited `database`; the version that is in hand then."""
-
-    async def connect() -> None:
-        async with database._async_engine.connect():
-            pass
-
-    if database.is_async:
-        asyncio.run(connect())  # the loop of the parent is none of ours
-    else:
-        database.scalar("select 1")
+    database.connect_inherited()
     return str(database.connector._current._tokens.credentials.version_id)
 
 

@@ -8,7 +8,6 @@ import traceback
 from types import FrameType
 from typing import Any
 
-import pytest
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam.passwords import Token
@@ -19,12 +18,9 @@ pytest_plugins = ["leaks_fixtures"]
 
 
 def test_canaries(
-    connect: Any, rds: RdsEmulator, log: Any, our_frames: Any, monkeypatch: pytest.MonkeyPatch
+    connect: Any, rds: RdsEmulator, log: Any, our_frames: Any, session_key: Any
 ) -> None:
     """Secret key, session token and signature appear nowhere, in success and in refusal."""
-    key = rds.identities.issue(rds.key.principal, lifetime=3600)
-    for name, value in key.environ().items():
-        monkeypatch.setenv(name, value)
     database = connect(poolclass=NullPool, echo="debug")
     database.scalar("select 1")
     rds.gateway.refuse_next = 10
@@ -50,7 +46,7 @@ def test_canaries(
         ]
     )
     assert "X-Amz-Signature" not in shown
-    for secret in (key.secret_key, key.session_token, *signatures):
+    for secret in (session_key.secret_key, session_key.session_token, *signatures):
         assert secret
         assert secret not in shown
 

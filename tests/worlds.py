@@ -57,6 +57,18 @@ class Database:
         """Run one statement and return its one value."""
         return self.run(lambda connection: connection.exec_driver_sql(sql).scalar())
 
+    def connect_inherited(self) -> None:
+        """Connect in a process that has inherited this one."""
+
+        async def connect() -> None:
+            async with self._async_engine.connect():
+                pass
+
+        if self.is_async:
+            asyncio.run(connect())  # the loop of the parent is none of ours
+        else:
+            self.scalar("select 1")
+
     def storm(self, size: int) -> list[Any]:
         """Connect so many times at once, and return what came of each: 1 or an error."""
         if self._runner is None:
