@@ -109,12 +109,7 @@ def _command() -> argparse.ArgumentParser:
         default=2.0,
         help="of each measurement; whole ones, as the ceiling is; default: %(default)g",
     )
-    command.add_argument(
-        "--ceiling",
-        type=measure.positive_integer,
-        default=emulated.CEILING,
-        help="logins a second; default: %(default)s",
-    )
+    emulated.take_ceiling(command)
     command.add_argument("--url", help="of a real database, such as postgresql://app@mydb.…/app")
     command.add_argument(
         "--exceed-ceiling", action="store_true", help=f"allow more than {emulated.CEILING} a second"

@@ -7,6 +7,7 @@ measured.
 
 from __future__ import annotations
 
+import argparse
 import bisect
 import contextlib
 import gc
@@ -144,6 +145,16 @@ class Emulator:
             )
         found: dict[str, Any] = json.loads(line)
         return found
+
+
+def take_ceiling(command: argparse.ArgumentParser) -> None:
+    """Take the ceiling from the command line."""
+    command.add_argument(
+        "--ceiling",
+        type=measure.positive_integer,
+        default=CEILING,
+        help="logins a second; default: %(default)s",
+    )
 
 
 def ceiling(asked: int, maximum: float) -> int:

@@ -60,12 +60,7 @@ def main() -> int:
     command.add_argument(
         "--processes", type=measure.positive_integer, default=8, help="default: %(default)s"
     )
-    command.add_argument(
-        "--ceiling",
-        type=measure.positive_integer,
-        default=emulated.CEILING,
-        help="logins a second; default: %(default)s",
-    )
+    emulated.take_ceiling(command)
     command.add_argument(
         "--seconds",
         type=measure.positive_number,

@@ -52,12 +52,7 @@ def main() -> int:
     command.add_argument(
         "--connects", type=measure.positive_integer, default=2000, help="default: %(default)s"
     )
-    command.add_argument(
-        "--ceiling",
-        type=measure.positive_integer,
-        default=emulated.CEILING,
-        help="logins a second; default: %(default)s",
-    )
+    emulated.take_ceiling(command)
     given = command.parse_args()
     with emulated.Emulator() as rds:
         maximum = rds.maximum()

