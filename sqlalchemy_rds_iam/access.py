@@ -19,6 +19,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.config import Config, refuse_what_cannot_work
 from sqlalchemy_rds_iam.drivers import Target, driver
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
@@ -30,7 +31,7 @@ from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.signing import Credentials
 from sqlalchemy_rds_iam.supply import Supply
 from sqlalchemy_rds_iam.tokens import IdentityTokens
-from sqlalchemy_rds_iam.waits import ThreadWaits, within
+from sqlalchemy_rds_iam.waits import ThreadWaits
 
 _LIBPQ = driver("psycopg")
 _TLS = ("sslmode", "sslrootcert", "gssencmode")

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from sqlalchemy_rds_iam import __version__, bundle, tls
 from sqlalchemy_rds_iam.authorities import Inventory, inventory
+from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam.waits import within
 
 _LARGEST = 4_000_000
 _CHUNK = 65_536

@@ -6,8 +6,8 @@ from top to bottom: where to, with which token, the driver, and once more if it 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+import sys
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -15,8 +15,12 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from sqlalchemy_rds_iam import frames
 from sqlalchemy_rds_iam.config import Options
+from sqlalchemy_rds_iam.dialing import Connect
 from sqlalchemy_rds_iam.drivers import Driver, Target
+from sqlalchemy_rds_iam.errors import RdsIamError
+from sqlalchemy_rds_iam.listeners import Beside
 from sqlalchemy_rds_iam.pacing import Pace
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.refusal import explain_certificate
@@ -82,38 +86,42 @@ class Connector:
         cparams: dict[str, Any],
     ) -> DBAPIConnection:
         key = cparams.get("host"), cparams.get("port"), cparams.get("user")
+        handled = sys.exception()
         began = monotonic()
         deadline = began + self._timeout
         settled = self._targets.get(key) or self._look_up(key, cparams, deadline)
         target, slot, pace = settled
-        if target.own_ca is not None and not target.own_ca.is_current():
-            settled = target, slot, pace = self._settle_again(cparams, target)
+        if target.moving:
+            settled = target, slot, pace = self._brought_up(key, cparams, settled, deadline)
         now = self._clock()
         token = slot.fresh(now) or self._supply.obtain(slot, deadline)
-        arguments = target.arguments
-        if target.resolve is not None:
-            arguments = self._addressed(target.resolve, target, deadline)
-        attempts = None
+        attempts = beside = None
         while True:
             if pace is not None and (attempts or slot.accepted_at == NEVER or not pace.go(began)):
                 attempts = attempts or Attempts(began, deadline)
                 token = self._queue(pace, slot, attempts)
             try:
-                alone = len(dialect.dispatch.do_connect) == 1
-                connect = dialect.connect if alone else self._others(dialect, record)
-                # SQLAlchemy makes a dict for each connect, and whoever is called gets a copy.
-                cparams |= arguments
-                cparams |= token.arguments
-                connection = connect(*cargs, **cparams)
+                connect = target.dial(dialect, target.limit) if target.dial else dialect.connect
+                if len(dialect.dispatch.do_connect) > 1:
+                    connect = beside = self._beside(dialect, record, target, connect)
+                # Before 2.0.48 SQLAlchemy hands the same dict to every connect, and its frames keep
+                # it: so what we add goes into one of our own, which no local variable holds.
+                connection = connect(*cargs, **{**cparams, **target.arguments, **token.arguments})
                 break
-            except Exception as error:
+            except BaseException as error:
+                before = handled, self._waits.handled(error)
+                frames.clear(error, sys._getframe(), before)  # noqa: SLF001
                 attempts = attempts or Attempts(began, deadline)
-                again = self._failed(error, key[0], attempts, settled, token=token, used_at=now)
+                again = self._another(
+                    error, key[0], attempts, settled, beside=beside, token=token, used_at=now
+                )
                 if again is None:
-                    explain_certificate(error, key[0], target.host, self._config)
+                    del token  # this frame is kept by the error, too
                     raise
                 token = again
         self.connects += 1
+        if beside is not None and beside.in_charge is not None:
+            return connection
         slot.accepted_at = monotonic()
         if pace is not None:
             pace.accepted(slot.accepted_at)
@@ -121,32 +129,66 @@ class Connector:
             self._tokens.accept(token)
         return connection
 
-    def _addressed(self, name: str, target: Target, deadline: float) -> dict[str, Any]:
-        """The arguments with addresses, for libpq to check the certificate for another name."""
-        addresses = self._waits.resolve(name, deadline - monotonic())
-        # libpq tries the addresses in turn and wants a host for each.
-        hosts = ",".join([target.host.host] * len(addresses))
-        return {**target.arguments, "host": hosts, "hostaddr": ",".join(addresses)}
+    def _brought_up(
+        self, key: tuple[Any, ...], cparams: dict[str, Any], settled: Settled, deadline: float
+    ) -> Settled:
+        """What connecting takes as of now: a file, a context or an address may have changed."""
+        if settled[0].watched is not None and not settled[0].watched.is_current():
+            settled = self._settle_again(cparams, settled[0])
+        target, slot, pace = settled
+        if target.resolve is None:
+            return settled
+        found = [target.resolve]
+        try:
+            found = self._waits.resolve(target.resolve, deadline - monotonic())
+        except RdsIamError:
+            if target.tunnelled:
+                raise
+            # The driver looks it up, too, and is going to say so in its own words.
+        arguments = {**target.arguments}
+        if "connect_timeout" in arguments:
+            # libpq tries one address after the other, each for the whole of its time limit.
+            arguments |= self._driver.limit({}, target.limit, len(found))
+        if target.tunnelled:
+            # It checks the certificate for `host`, and wants one for each address.
+            arguments["host"] = ",".join([target.host.host] * len(found))
+            arguments["hostaddr"] = ",".join(found)
+            return replace(target, arguments=arguments), slot, pace
+        # How many there are is worth a look-up once, not on every connect.
+        target = replace(target, arguments=arguments, resolve=None)
+        self._targets[key] = settled = target, slot, pace
+        return settled
 
-    def _others(
-        self, dialect: Dialect, record: ConnectionPoolEntry | None
-    ) -> Callable[..., DBAPIConnection]:
-        """What connects as SQLAlchemy would have done, the listeners after this one included.
+    def _beside(
+        self, dialect: Dialect, record: ConnectionPoolEntry | None, target: Target, connect: Connect
+    ) -> Beside:
+        return Beside(
+            self.listener, dialect, record, target=target, connect=connect, config=self._config
+        )
 
-        SQLAlchemy offers no way to try a failed connect again, so it has to happen in here.
-        """
-        listeners = dialect.dispatch.do_connect
-        later = itertools.dropwhile(lambda listener: listener is not self.listener, listeners)
-
-        def connect(*args: Any, **cparams: Any) -> DBAPIConnection:
-            cargs = list(args)
-            for listener in itertools.islice(later, 1, None):
-                connection: DBAPIConnection | None = listener(dialect, record, cargs, cparams)
-                if connection is not None:
-                    return connection
-            return dialect.connect(*cargs, **cparams)
-
-        return connect
+    def _another(
+        self,
+        error: BaseException,
+        dialled: Any,
+        attempts: Attempts,
+        settled: Settled,
+        *,
+        beside: Beside | None,
+        token: Token,
+        used_at: float,
+    ) -> Token | None:
+        """A token for another attempt; None if `error`, with a note, is what the caller gets."""
+        if not isinstance(error, Exception):
+            return None
+        target, slot, _ = settled
+        if beside is not None and beside.in_charge is not None:
+            self._tokens.forget(slot, token)
+            beside.note(error)
+            return None
+        again = self._failed(error, dialled, attempts, settled, token=token, used_at=used_at)
+        if again is None:
+            explain_certificate(error, dialled, target.host, self._config)
+        return again
 
     def _look_up(self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float) -> Settled:
         """Settle what connecting takes, for connect arguments that were not known yet."""

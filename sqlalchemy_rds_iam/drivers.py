@@ -7,20 +7,31 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from sqlalchemy_rds_iam import tls
-from sqlalchemy_rds_iam.bundle import Narrowed, narrowed
+from sqlalchemy.engine import Dialect
+
+from sqlalchemy_rds_iam import dialing, tls
+from sqlalchemy_rds_iam.bundle import narrowed
 from sqlalchemy_rds_iam.config import PLUGINS, Options
 from sqlalchemy_rds_iam.endpoint import POSTGRESQL_PORT, Endpoint, HostName, parse_database_host
 from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.guarded import is_guarded
 
 Arguments = Mapping[str, Any]
 """What SQLAlchemy is about to hand to the DBAPI's ``connect()`` (``cparams``)."""
 
-TlsArguments = tuple[dict[str, Any], Narrowed | None]
-"""Connect arguments about TLS, and the CA file among them if it is one that we made."""
+
+class Watched(Protocol):
+    """Something among the connect arguments that may change after it was settled."""
+
+    def is_current(self) -> bool:
+        """Whether it is still what it was."""
+
+
+TlsArguments = tuple[dict[str, Any], Watched | None]
+"""Connect arguments about TLS, and what of them has to be looked at before every connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +42,30 @@ class Target:
         endpoint: what the token is signed for, or the password is for.
         host: that host's parsed name.
         arguments: connect arguments to set beside the password.
-        resolve: name to look up for ``hostaddr`` on every connect, for libpq through a tunnel.
-        own_ca: the CA file among the arguments, if it is one that we made; it has to be looked
-            at before every connect.
+        resolve: name to look up before connecting with libpq: through a tunnel on every connect,
+            for ``hostaddr``; else once, to know how many addresses share the time limit.
+        tunnelled: whether the name connected to is another than the one that is verified.
+        watched: a CA file that we made, or an SSL context of the user's: what has to be looked at
+            before every connect.
+        given: what the user's connect arguments say about where to and about TLS.
+        limit: seconds that the driver may take to connect, where the user has set no limit.
+        dial: makes the function that connects, if it is not the dialect's own.
+        moving: whether there is something to look at before each connect.
     """
 
     endpoint: Endpoint
     host: HostName
     arguments: dict[str, Any]
     resolve: str | None = None
-    own_ca: Narrowed | None = None
+    tunnelled: bool = False
+    watched: Watched | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+    limit: float = dialing.CONNECT_LIMIT
+    dial: Callable[[Dialect, float], dialing.Connect] | None = None
+    moving: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "moving", self.watched is not None or self.resolve is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +76,8 @@ class Driver:
     libpq: bool
     database: str
     """What it calls the database's name."""
+    limit: dialing.Limit
+    dial: Callable[[Dialect, float], dialing.Connect] | None = None
 
     def target(
         self, cparams: Arguments, config: Options, ambient_region: Callable[[], str | None]
@@ -66,17 +93,24 @@ class Driver:
         endpoint = config.endpoint(host, port, cparams.get("user"), ambient_region)
         tunnelled = host.host != dialled.host
         # The normalised name: a certificate never matches one with a trailing dot.
-        settled, own_ca = self.tls(cparams, config, host, tunnelled)
-        arguments = {"host": dialled.host, "port": port, **settled}
+        settled, watched = self.tls(cparams, config, host, tunnelled)
+        limit = max(dialing.CONNECT_LIMIT, config.timeout)
+        limited = self.limit(cparams, limit)
+        arguments = {"host": dialled.host, "port": port, **limited, **settled}
         resolve = None
         if tunnelled and self.libpq:
             # libpq checks the certificate against `host` and connects to `hostaddr`.
             arguments["host"] = host.host
             if dialled.kind == "ip":
                 arguments = {"hostaddr": dialled.host.strip("[]")} | arguments
-            elif "hostaddr" not in cparams:
+            elif not cparams.get("hostaddr"):
                 resolve = dialled.host
-        return Target(endpoint, host, arguments, resolve, own_ca)
+        elif self.libpq and limited and dialled.kind != "ip" and not cparams.get("hostaddr"):
+            resolve = dialled.host
+        given = {name: cparams[name] for name in cparams if is_guarded(name)}
+        return Target(
+            endpoint, host, arguments, resolve, tunnelled, watched, given, limit, self.dial
+        )
 
 
 def driver(name: str) -> Driver:
@@ -144,8 +178,13 @@ def _context_tls(
                 )
         given = cparams.get(argument)
         if isinstance(given, ssl.SSLContext):
-            _strongest(config, argument, tls.strength(given))
-            return {argument: given}, None
+            level = _strongest(config, argument, tls.strength(given))
+            if tls.speaks_old_versions(given):
+                raise ConfigError(
+                    f"the SSL context in {argument} accepts TLS before 1.2, which is broken "
+                    "(RFC 8996): set its minimum_version to ssl.TLSVersion.TLSv1_2"
+                )
+            return {argument: given}, tls.Given(given, level)
         if isinstance(given, bool):
             given = true_means if given else "disable"
         mode = _strongest(config, argument, given)
@@ -173,12 +212,19 @@ def _strongest(config: Options, argument: str, given: Any) -> str:
 
 
 DRIVERS = {
-    "psycopg": Driver(_libpq_tls, libpq=True, database="dbname"),
+    "psycopg": Driver(_libpq_tls, libpq=True, database="dbname", limit=dialing.libpq),
     "asyncpg": Driver(
-        _context_tls("ssl", true_means="verify-full"), libpq=False, database="database"
+        _context_tls("ssl", true_means="verify-full"),
+        libpq=False,
+        database="database",
+        limit=dialing.asyncpg,
     ),
-    "psycopg2": Driver(_libpq_tls, libpq=True, database="dbname"),
+    "psycopg2": Driver(_libpq_tls, libpq=True, database="dbname", limit=dialing.libpq),
     "pg8000": Driver(
-        _context_tls("ssl_context", true_means="require"), libpq=False, database="database"
+        _context_tls("ssl_context", true_means="require"),
+        libpq=False,
+        database="database",
+        limit=dialing.none,
+        dial=dialing.pg8000,
     ),
 }

@@ -7,10 +7,12 @@ which is why its end is a future of the threading world.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from sqlalchemy_rds_iam import frames
 from sqlalchemy_rds_iam.discretion import discreet
 from sqlalchemy_rds_iam.lifetimes import Fetched
 from sqlalchemy_rds_iam.passwords import Token
@@ -74,10 +76,12 @@ class Flight:
     def run(self) -> None:
         """Fetch in this thread and tell everybody who waits."""
         self.begun = True
+        handled = sys.exception()
         try:
             with discreet():
                 self._landing.land(self, self._source.fetch(reload=self._reload))
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
+            frames.clear(error, sys._getframe(), (handled,))  # noqa: SLF001
             self._landing.crash(self, error)
         except BaseException:
             self._landing.cut_short(self)
@@ -96,6 +100,7 @@ class Flight:
                 await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
                 self._landing.land(self, await source.fetch_async())
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
+            frames.clear(error, sys._getframe(), ())  # noqa: SLF001
             self._landing.crash(self, error)
         except BaseException:
             self._landing.cut_short(self)

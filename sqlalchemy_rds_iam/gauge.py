@@ -16,9 +16,10 @@ from typing import Any
 from sqlalchemy import URL, create_engine
 from sqlalchemy.pool import NullPool
 
+from sqlalchemy_rds_iam.concurrency import in_thread
 from sqlalchemy_rds_iam.errors import ConfigError, WaitTimeout
 from sqlalchemy_rds_iam.refusal import is_refusal, is_throttled
-from sqlalchemy_rds_iam.waits import in_thread, outcome
+from sqlalchemy_rds_iam.waits import outcome
 
 CEILING = 200
 """New IAM connections a second that AWS used to document; today it names no figure."""

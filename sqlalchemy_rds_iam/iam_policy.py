@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy_rds_iam import credentials as aws
 from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.errors import RdsIamError
 from sqlalchemy_rds_iam.rds_api import KINDS, MismatchError, Rds
 from sqlalchemy_rds_iam.sessions import NETWORK, botocore_session
 from sqlalchemy_rds_iam.signing import Credentials
-from sqlalchemy_rds_iam.waits import within
 
 ACCOUNT, RESOURCE = "ACCOUNT-ID", "RESOURCE-ID"
 """What stands in a policy for what could not be found out."""

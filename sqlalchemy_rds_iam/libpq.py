@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.passwords import Token
-from sqlalchemy_rds_iam.waits import ThreadWaits, within
+from sqlalchemy_rds_iam.waits import ThreadWaits
 
 _VARIABLES = {
     "host": "PGHOST",
@@ -22,12 +23,12 @@ _VARIABLES = {
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
     "gssencmode": "PGGSSENCMODE",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
 }
 # What the URL of a libpq driver may say beside.
 _MORE = {
     "application_name": "PGAPPNAME",
     "client_encoding": "PGCLIENTENCODING",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
     "options": "PGOPTIONS",
     "sslcert": "PGSSLCERT",
     "sslcertmode": "PGSSLCERTMODE",
@@ -70,7 +71,7 @@ def settings(access: Access) -> Settings:
         if access.cparams.get(key)
     }
     told |= target.arguments
-    if target.resolve is not None:
+    if target.resolve is not None and target.tunnelled:
         addresses = _addresses(target.resolve, access.config.timeout)
         # libpq tries the addresses in turn and wants a host for each.
         told["host"] = ",".join([target.host.host] * len(addresses))

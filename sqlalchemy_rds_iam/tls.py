@@ -216,6 +216,28 @@ def strength(ctx: ssl.SSLContext) -> str:
     return "verify-full" if ctx.check_hostname else "verify-ca"
 
 
+def speaks_old_versions(ctx: ssl.SSLContext) -> bool:
+    """Whether an SSL context would speak TLS before 1.2, which RFC 8996 rules out."""
+    oldest = ctx.minimum_version
+    return oldest < ssl.TLSVersion.TLSv1_2 and oldest != ssl.TLSVersion.MAXIMUM_SUPPORTED
+
+
+class Given(NamedTuple):
+    """An SSL context of the user's own, which may be changed after it was looked at.
+
+    Attributes:
+        context: the context.
+        level: its `strength` then.
+    """
+
+    context: ssl.SSLContext
+    level: str
+
+    def is_current(self) -> bool:
+        """Whether it is still as strong."""
+        return strength(self.context) == self.level and not speaks_old_versions(self.context)
+
+
 @functools.lru_cache(maxsize=64)
 def _context(
     mode: str, source: bundle.Source | None, proxy: bool, name: str | None

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
+import functools
 import socket
-import threading
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
+from sqlalchemy_rds_iam.concurrency import in_thread, within
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.flights import Flight
 from sqlalchemy_rds_iam.tokens import again
@@ -26,8 +27,6 @@ try:
 except ImportError:  # SQLAlchemy 2.0
     from sqlalchemy.util import await_only as await_
 
-
-_HEAD_START = 0.001
 
 T = TypeVar("T")
 
@@ -47,6 +46,13 @@ class Waits(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Let some time pass."""
+
+    def handled(self, error: BaseException) -> BaseException | None:
+        """What the caller was handling when it connected, as far as only a greenlet's task sees it.
+
+        Args:
+            error: what has come of the connect.
+        """
 
     def resolve(self, host: str, timeout: float) -> list[str]:
         """Look up the IP addresses of `host`.
@@ -96,16 +102,20 @@ class ThreadWaits:
     def sleep(self, seconds: float) -> None:  # noqa: D102
         time.sleep(seconds)
 
+    def handled(self, error: BaseException) -> None:  # noqa: ARG002, D102
+        return None
+
     def start(self, work: Callable[[], None]) -> None:  # noqa: D102
         if self._inline:
             work()
         else:
             _start(work)
 
-    def resolve(self, host: str, timeout: float) -> list[str]:  # noqa: ARG002, D102
+    def resolve(self, host: str, timeout: float) -> list[str]:  # noqa: D102
+        look_up = functools.partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
         try:
-            return _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-        except OSError as error:
+            return _addresses(look_up() if self._inline else within(timeout, look_up))
+        except OSError as error:  # a TimeoutError is one
             raise _unresolved(host, error) from error
 
     def run(self, work: Callable[[], T], timeout: float) -> T:  # noqa: ARG002, D102
@@ -142,6 +152,13 @@ class GreenletWaits:
 
     def sleep(self, seconds: float) -> None:  # noqa: D102
         await_(asyncio.sleep(seconds))
+
+    def handled(self, error: BaseException) -> BaseException | None:  # noqa: D102
+        async def look() -> BaseException | None:
+            return sys.exception()
+
+        # A greenlet that is thrown away has no task to go back to, and its error is seen nowhere.
+        return error if type(error).__name__ == "GreenletExit" else await_(look())
 
     def start(self, work: Callable[[], None]) -> None:  # noqa: D102
         _start(work)
@@ -192,47 +209,14 @@ async def outcome(future: Future[Any], limit: float | None) -> BaseException | N
     return future.exception()
 
 
-def in_thread(work: Callable[[], T]) -> Future[T]:
-    """Run `work` in a daemon thread of its own.
-
-    Not in the loop's default executor, which the application can fill up and which is joined at
-    exit, so that a hanging metadata service would hold up the end of the process.
-    """
-    ended: Future[T] = Future()
-    context = contextvars.copy_context()
-
-    def run() -> None:
-        # Whoever starts a thread waits for its first sign of life, and then for Python's global
-        # lock: a connect, or an event loop, would stand still for 5 ms of what `work` begins with.
-        time.sleep(_HEAD_START)
-        try:
-            result = context.run(work)
-        except BaseException as error:  # noqa: BLE001  (it goes to whoever waits)
-            ended.set_exception(error)
-        else:
-            ended.set_result(result)
-
-    threading.Thread(target=run, name="rds-iam-fetch", daemon=True).start()
-    return ended
-
-
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """Do `work` that may not know a deadline, such as looking up a name, in a thread of its own.
-
-    Raises:
-        TimeoutError: it takes longer than `seconds`, and goes on until the process ends.
-        Exception: what `work` raises.
-    """
-    return in_thread(work).result(seconds)
-
-
 def _start(work: Callable[[], None]) -> None:
     with contextlib.suppress(RuntimeError):  # no thread to be had: it does without the work
         in_thread(work)
 
 
 def _unresolved(host: str, error: OSError) -> RdsIamError:
-    return RdsIamError(f"cannot look up the address of {host!r}: {error}")
+    why = str(error) or "no answer in time"
+    return RdsIamError(f"cannot look up the address of {host!r}: {why}")
 
 
 def _addresses(found: list[Any]) -> list[str]:

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine, engine_from_config, event, make_url, 
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.ext.asyncio import AsyncEngine, async_engine_from_config
 
-from sqlalchemy_rds_iam import plugin
+from sqlalchemy_rds_iam import dialing, plugin
 from sqlalchemy_rds_iam.endpoint import HostName, parse_host
 from sqlalchemy_rds_iam.passwords import Password
 from sqlalchemy_rds_iam.testing import Decision, Gateway, RdsEmulator, SignedEndpoint
@@ -243,11 +243,18 @@ class World:
             self.lead(cparams)
             return self._dial(dialect, *cargs, **cparams)
 
+        def reach(cparams: dict[str, Any], end: float) -> Any:
+            self.lead(cparams)
+            return make_socket(cparams, end)
+
+        make_socket = dialing._connected
+
         def note(connection: Connection) -> None:
             self._used.add(connection.engine)
 
         with _collected(), self._patch.context() as patch:
             patch.setattr(DefaultDialect, "connect", connect)
+            patch.setattr(dialing, "_connected", reach)
             patch.setattr(socket, "getaddrinfo", self.resolve)
             patch.chdir(self._directory)
             event.listen(Engine, "engine_connect", note)

@@ -89,6 +89,7 @@ def test_environment(rds: RdsEmulator) -> None:
         "PGSSLMODE": "verify-full",
         "PGSSLROOTCERT": str(rds.ca_file),
         "PGGSSENCMODE": "disable",
+        "PGCONNECT_TIMEOUT": "30",
         "PGAPPNAME": "orders",
         "PGOPTIONS": "-c geqo=off",
     }

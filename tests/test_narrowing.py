@@ -68,7 +68,7 @@ def test_what_is_not_narrowed(driver: str, bundled: str, ca: str) -> None:
         (_target(driver, Config(tls="require", ca=bundled)), bundled),
     ]
     for target, file in whole:
-        assert (target.arguments["sslrootcert"], target.own_ca) == (file, None)
+        assert (target.arguments["sslrootcert"], target.watched) == (file, None)
     assert target.arguments["sslmode"] == "require"
 
 
@@ -121,7 +121,7 @@ def narrowing(
 
 def _own_ca(database: Any) -> Path:
     ((target, *_),) = database.connector._targets.values()
-    return Path(target.own_ca.file)
+    return Path(target.watched.file)
 
 
 @libpq_worlds

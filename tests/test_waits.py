@@ -10,7 +10,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from sqlalchemy_rds_iam.waits import in_thread, outcome
+from sqlalchemy_rds_iam.concurrency import in_thread
+from sqlalchemy_rds_iam.waits import outcome
 
 
 def test_wakes_a_sleeping_loop() -> None:

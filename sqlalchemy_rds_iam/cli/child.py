@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-from sqlalchemy_rds_iam.waits import in_thread
+from sqlalchemy_rds_iam.concurrency import in_thread
 
 _SIGNALED = 128
 _KEPT = 65_536

@@ -194,7 +194,8 @@ def _evidence(chart: Chart, server: Certificate) -> tuple[str, ...]:
 
 def _ca(chart: Chart) -> str:
     target = chart.settled
-    file = target.own_ca.source.ca if target.own_ca else target.arguments.get("sslrootcert")
+    narrowed = target.watched if isinstance(target.watched, bundle.Narrowed) else None
+    file = narrowed.source.ca if narrowed else target.arguments.get("sslrootcert")
     if file is None:
         explicit = {"rds_iam_ca": chart.config.ca}
         file = tls.find_ca(explicit, target.host) if chart.config.tls != "require" else None

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.doctor import (
     database,
     encryption,
@@ -29,7 +30,6 @@ from sqlalchemy_rds_iam.doctor.findings import (
     report,
     warning,
 )
-from sqlalchemy_rds_iam.waits import within
 
 
 def _late(code: str, summary: str, fix: str) -> Callable[[Chart], Finding]:

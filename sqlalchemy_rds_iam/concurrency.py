@@ -1,0 +1,48 @@
+"""Work in a thread of its own, and for no longer than it may take."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+_HEAD_START = 0.001
+
+T = TypeVar("T")
+
+
+def in_thread(work: Callable[[], T]) -> Future[T]:
+    """Run `work` in a daemon thread of its own.
+
+    Not in the loop's default executor, which the application can fill up and which is joined at
+    exit, so that a hanging metadata service would hold up the end of the process.
+    """
+    ended: Future[T] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        # Whoever starts a thread waits for its first sign of life, and then for Python's global
+        # lock: a connect, or an event loop, would stand still for 5 ms of what `work` begins with.
+        time.sleep(_HEAD_START)
+        try:
+            result = context.run(work)
+        except BaseException as error:  # noqa: BLE001  (it goes to whoever waits)
+            ended.set_exception(error)
+        else:
+            ended.set_result(result)
+
+    threading.Thread(target=run, name="rds-iam-fetch", daemon=True).start()
+    return ended
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Do `work` that may not know a deadline, such as looking up a name, in a thread of its own.
+
+    Raises:
+        TimeoutError: it takes longer than `seconds`, and goes on until the process ends.
+        Exception: what `work` raises.
+    """
+    return in_thread(work).result(seconds)

@@ -1,0 +1,206 @@
+"""No connect hangs: every driver gives up in time, and its queries may take as long as they do."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import frames_support
+import pytest
+from rds_secret_support import LogIn
+from sqlalchemy.pool import NullPool
+from worlds import Database
+
+from sqlalchemy_rds_iam import dialing
+from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
+
+pytest_plugins = ["rds_secret_fixtures"]
+
+WORDS = {"psycopg": "connect_timeout", "psycopg2": "connect_timeout", "asyncpg": "timeout"}
+
+
+@pytest.fixture
+def word(world: tuple[str, bool]) -> str | None:
+    """What the driver calls the time that it may take to connect; None if there is no such word."""
+    return WORDS.get(world[0].partition("+")[2])
+
+
+@pytest.fixture
+def dial(rds: RdsEmulator, world: tuple[str, bool], databases: Any) -> Callable[..., Database]:
+    """Make a database that connects to another port than the token is signed for."""
+
+    def make(
+        port: int | None = None,
+        host: str | None = None,
+        without: tuple[str, ...] = (),
+        **kwargs: Any,
+    ) -> Database:
+        options = {"rds_iam_port": str(rds.endpoint.port)} | kwargs.pop("options", {})
+        url = rds.url(world[0], **options)
+        url = url.set(port=port or url.port, host=host or url.host)
+        url = url.difference_update_query(without)
+        made: Database = databases(url, is_async=world[1], poolclass=NullPool, **kwargs)
+        return made
+
+    return make
+
+
+def _arguments(database: Database) -> dict[str, Any]:
+    arguments: dict[str, Any] = database.connector.settled[0][0].arguments
+    return arguments
+
+
+@contextmanager
+def _dripping() -> Iterator[int]:
+    """A server that agrees to TLS and then sends a byte now and then, for ever."""
+    ended = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while not ended.is_set():
+            try:
+                client = server.accept()[0]
+            except OSError:
+                return
+            with client:
+                try:
+                    client.recv(8)  # the request for TLS
+                    client.sendall(b"S")
+                    client.recv(5)  # the head of the client's first record
+                    # The head of a TLS record of 16,000 bytes: a handshake that takes its time.
+                    client.sendall(b"\x16\x03\x03\x3e\x80")
+                    while not ended.wait(0.05):
+                        client.sendall(b"\x00")
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        ended.set()
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+
+
+@pytest.mark.parametrize("server", ["silent", "dripping"])
+def test_a_server_that_does_not_answer(
+    dial: Callable[..., Database], monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """A server that accepts connections and never lets anyone in cannot hold a connect."""
+    monkeypatch.setattr(dialing, "CONNECT_LIMIT", 2.0)
+    ways = {"silent": lambda: frames_support.odd_server(closes=False), "dripping": _dripping}
+    with ways[server]() as port:
+        error = dial(port, options={"rds_iam_timeout": "1"}).raises(Exception)
+    words = f"{type(error).__name__}: {error} {error.__cause__!r}".lower()
+    assert any(word in words for word in ("timeout", "within 2 s", "timed out")), words
+
+
+def test_a_query_may_take_longer(
+    dial: Callable[..., Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit ends with the connect: what is asked afterwards has all the time it needs."""
+    monkeypatch.setattr(dialing, "CONNECT_LIMIT", 2.0)
+    database = dial(options={"rds_iam_timeout": "2"})
+
+    def ask(connection: Any) -> Any:
+        connection.exec_driver_sql("select pg_sleep(2.5)")
+        return connection.exec_driver_sql("select 1").scalar()
+
+    assert database.run(ask) == 1
+
+
+def test_the_limit(dial: Callable[..., Database], word: str | None) -> None:
+    """It is 30 s, or as long as the password may take where that is longer."""
+    if word is None:
+        pytest.skip("pg8000 has no argument for it")
+    assert _arguments(dial())[word] == 30
+    assert _arguments(dial(options={"rds_iam_timeout": "45"}))[word] == 45
+
+
+def test_the_users_limit(
+    dial: Callable[..., Database], word: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the user says counts: in connect_args, and for libpq in its environment variable."""
+    if word is None:
+        pytest.skip("pg8000 has no argument for it")
+    database = dial(connect_args={word: 7})
+    assert word not in _arguments(database)
+    assert database.scalar("select 1") == 1
+    assert word not in _arguments(database)
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "7")
+    assert (word in _arguments(dial())) == (word == "timeout")
+
+
+@pytest.mark.parametrize("tunnel", [True, False], ids=["tunnel", "direct"])
+def test_several_addresses_share_it(
+    rds: RdsEmulator,
+    dial: Callable[..., Database],
+    word: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tunnel: bool,
+) -> None:
+    """Where libpq tries several addresses in turn, all of them together have the time."""
+    if word != "connect_timeout":
+        pytest.skip("its limit is for all addresses together")
+    real = socket.getaddrinfo
+
+    def three(host: Any, *args: Any, **kwargs: Any) -> Any:
+        return real("127.0.0.1", *args, **kwargs) + [
+            entry
+            for address in ("127.0.0.2", "127.0.0.3")
+            for entry in real(address, *args, **kwargs)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", three)
+    options = {} if tunnel else {"rds_iam_tls": "require", "rds_iam_region": rds.endpoint.region}
+    seen: list[dict[str, Any]] = []
+    without = () if tunnel else ("rds_iam_host", "rds_iam_ca")
+    database = dial(host="localhost", options=options, without=without)
+    dialect = database.engine.dialect
+    connect = dialect.connect
+
+    def spy(*cargs: Any, **cparams: Any) -> Any:
+        seen.append(cparams)
+        return connect(*cargs, **cparams)
+
+    monkeypatch.setattr(dialect, "connect", spy)
+    if tunnel:
+        assert database.scalar("select 1") == 1
+    else:  # RDS takes no token that is signed for another name
+        database.raises(Exception)
+    assert {each["connect_timeout"] for each in seen} == {10}
+
+
+def test_pg8000s_own_timeout(dial: Callable[..., Database], word: str | None) -> None:
+    """The time that a user gives each of pg8000's steps is the user's, queries included."""
+    if word is not None:
+        pytest.skip("pg8000 only")
+    database = dial(connect_args={"timeout": 1})
+    assert database.scalar("select 1") == 1
+    with pytest.raises(Exception, match=r"timed out|network error"):
+        database.scalar("select pg_sleep(3)")
+    with frames_support.odd_server(closes=False) as port:
+        dial(port, connect_args={"timeout": 1}).raises(Exception)
+
+
+def test_a_refused_connection(dial: Callable[..., Database]) -> None:
+    """Where nothing listens, the driver says so at once, and nothing is left open."""
+    port = frames_support.closed_port()
+    error = dial(port).raises(Exception)
+    words = f"{error} {error.__cause__}".lower()
+    assert "refused" in words or "connect call failed" in words
+
+
+def test_with_a_secret(log_in: LogIn, secret: Secret, word: str | None) -> None:
+    """The same limit holds with rds_secret."""
+    if word is None:
+        pytest.skip("pg8000 has no argument for it")
+    database = log_in(secret)
+    assert database.scalar("select 1") == 1
+    assert database.connector.parts[0].settled[0][0].arguments[word] == 30

@@ -1,0 +1,297 @@
+"""Other do_connect listeners: what they may change, and what becomes of what they do."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rds_secret_support import USER, LogIn
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+from worlds import Database
+
+from sqlalchemy_rds_iam import ConfigError, guarded
+from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
+
+pytest_plugins = ["rds_secret_fixtures"]
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def _with(database: Database, change: Change) -> Database:
+    @event.listens_for(database.engine, "do_connect")
+    def tamper(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
+        change(cparams)
+
+    return database
+
+
+def _lax() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _strangers(tmp_path: Any) -> str:
+    import trustme
+
+    file = tmp_path / "strangers.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    return str(file)
+
+
+LIBPQ: dict[str, dict[str, Any]] = {
+    "sslmode": {"sslmode": "require"},
+    "no-sslmode": {"sslmode": None},
+    "no-tls": {"sslmode": "disable"},
+    "system": {"sslrootcert": "system"},
+    "no-ca": {"sslrootcert": None},
+    "gss": {"gssencmode": "prefer"},
+    "no-client-certificate": {"sslcertmode": "disable"},
+    "old-tls": {"ssl_min_protocol_version": "TLSv1"},
+    "any-tls": {"ssl_min_protocol_version": ""},
+    "hostaddr": {"hostaddr": "127.0.0.2"},
+    "service": {"service": "elsewhere"},
+    "host": {"host": "elsewhere.example.com"},
+    "port": {"port": 1},
+    "user": {"user": "postgres"},
+}
+ASYNCPG: dict[str, dict[str, Any]] = {
+    "no-tls": {"ssl": None},
+    "disable": {"ssl": "disable"},
+    "false": {"ssl": False},
+    "lax": {"ssl": _lax()},
+    "all-of-the-web": {"ssl": ssl.create_default_context()},
+    "direct": {"direct_tls": True},
+    "dsn": {"dsn": "postgresql://elsewhere.example.com"},
+    "host": {"host": "elsewhere.example.com"},
+    "user": {"user": "postgres"},
+}
+PG8000: dict[str, dict[str, Any]] = {
+    "no-tls": {"ssl_context": None},
+    "unverified": {"ssl_context": True},
+    "false": {"ssl_context": False},
+    "lax": {"ssl_context": _lax()},
+    "socket": {"unix_sock": "/tmp/.s.PGSQL.5432"},
+    "host": {"host": "elsewhere.example.com"},
+    "port": {"port": 1},
+}
+WEAKER = [
+    pytest.param(driver, is_async, change, id=f"{driver}{'-async' if is_async else ''}-{name}")
+    for driver, is_async, changes in (
+        ("psycopg", False, LIBPQ),
+        ("psycopg", True, LIBPQ),
+        ("psycopg2", False, LIBPQ),
+        ("asyncpg", True, ASYNCPG),
+        ("pg8000", False, PG8000),
+    )
+    for name, change in changes.items()
+]
+
+
+@pytest.mark.parametrize(("driver", "is_async", "change"), WEAKER)
+def test_less_safe(
+    rds: RdsEmulator, databases: Any, driver: str, is_async: bool, change: dict[str, Any]
+) -> None:
+    """A listener that lowers TLS or moves the target is refused by name, and no token is sent."""
+    url = rds.url(f"postgresql+{driver}")
+    database = _with(databases(url, is_async=is_async), lambda cparams: cparams.update(change))
+    error = database.raises(ConfigError)
+    assert "tamper" in str(error)
+    assert next(iter(change)) in str(error)
+    assert rds.decisions == []
+
+
+def test_taken_away(connect: Any, rds: RdsEmulator) -> None:
+    """An argument that a listener takes away is as good as a weaker one."""
+    words = {"sslmode", "ssl", "ssl_context"}
+    database = _with(connect(), lambda cparams: [cparams.pop(word, None) for word in words])
+    assert "tamper" in str(database.raises(ConfigError))
+    assert rds.decisions == []
+
+
+def test_positional_arguments(rds: RdsEmulator) -> None:
+    """What a listener adds by position may hold another host, so it is refused."""
+    engine = create_engine(rds.url(), poolclass=NullPool)
+
+    @event.listens_for(engine, "do_connect")
+    def tamper(_dialect: Any, _record: Any, cargs: Any, _cparams: Any) -> None:
+        cargs[:] = ["hostaddr=127.0.0.2"]
+
+    with pytest.raises(ConfigError, match=r"tamper.*positional"):
+        engine.connect()
+
+
+def test_a_listener_that_comes_before(rds: RdsEmulator, connect: Any) -> None:
+    """Listeners of all engines run before ours: what they add is looked at as well."""
+    database = connect(poolclass=NullPool)
+    word = "direct_tls" if "asyncpg" in str(database.engine.url) else "gssencmode"
+    value = {"direct_tls": True, "gssencmode": "prefer"}[word]
+    if "pg8000" in str(database.engine.url):
+        word, value = "unix_sock", "/nowhere"
+
+    def early(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
+        cparams[word] = value
+
+    event.listen(Engine, "do_connect", early)
+    try:
+        if word == "gssencmode":  # settled by us in any case, and so not theirs to say
+            assert database.scalar("select 1") == 1
+        else:
+            assert "before the plugin" in str(database.raises(ConfigError))
+    finally:
+        event.remove(Engine, "do_connect", early)
+
+
+def test_as_safe(rds: RdsEmulator, connect: Any, world: tuple[str, bool]) -> None:
+    """What leaves the password as safe as it was is a listener's to change."""
+    libpq = {"application_name": "mine", "sslcertmode": "allow", "gssencmode": "disable"}
+    libpq |= {"ssl_min_protocol_version": "TLSv1.3", "sslrootcert": str(rds.ca_file)}
+    changes: dict[str, dict[str, Any]] = {
+        "asyncpg": {"server_settings": {"application_name": "mine"}},
+        "pg8000": {"application_name": "mine"},
+    }
+    change = changes.get(world[0].partition("+")[2], libpq)
+    database = _with(connect(), lambda cparams: cparams.update(change))
+    assert database.scalar("show application_name") == "mine"
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
+def test_another_context(rds: RdsEmulator, databases: Any, driver: str) -> None:
+    """Another SSL context that checks as much, by the same authorities, is as safe."""
+    own = ssl.create_default_context(cafile=str(rds.ca_file))
+    word = {"asyncpg": "ssl", "pg8000": "ssl_context"}[driver]
+    # The emulator's certificate names what is signed, which is not what is dialled.
+    url = rds.url(f"postgresql+{driver}", rds_iam_tls="verify-ca")
+    own.check_hostname = False
+    database = databases(url, is_async=driver == "asyncpg")
+    assert _with(database, lambda cparams: cparams.update({word: own})).scalar("select 1") == 1
+
+
+def test_stronger(rds: RdsEmulator, databases: Any) -> None:
+    """More TLS than was settled is welcome."""
+    url = rds.url(rds_iam_tls="require").difference_update_query(["rds_iam_ca"])
+    change = {"sslmode": "verify-full", "sslrootcert": str(rds.ca_file)}
+    database = _with(databases(url), lambda cparams: cparams.update(change))
+    assert database.scalar("select 1") == 1
+
+
+def test_another_ca(rds: RdsEmulator, databases: Any, tmp_path: Any) -> None:
+    """Authorities that were not among the settled ones are not a listener's to add."""
+    strangers = _strangers(tmp_path)
+    database = _with(databases(rds.url()), lambda cparams: cparams.update(sslrootcert=strangers))
+    assert "sslrootcert" in str(database.raises(ConfigError))
+
+
+@pytest.mark.parametrize("replaced", ["by-another", "by-nothing"])
+def test_a_replaced_token(rds: RdsEmulator, connect: Any, replaced: str) -> None:
+    """A password of a listener's is tried once; the note says that it was not the token."""
+    database = connect(poolclass=NullPool, pool_pre_ping=False)
+
+    def change(cparams: dict[str, Any]) -> None:
+        cparams["password"] = "made-by-an-old-listener" if replaced == "by-another" else ""
+
+    _with(database, change)
+    pace = database.connector.settled[0][2]
+    error = database.raises(Exception)
+    assert len(rds.decisions) <= 1
+    assert pace.current_rate == pace.rate
+    notes = "\n".join(getattr(error, "__notes__", []))
+    if replaced == "by-another":
+        assert "tamper" in notes
+        assert "signed for" not in notes
+    counts = database.connector.reporter.counts
+    assert (counts["retried"], counts["throttled"], counts["refused"]) == (0, 0, 0)
+
+
+def test_a_replaced_secret(rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any) -> None:
+    """The same with a secret: no other version is looked for."""
+    database = _with(log_in(secret), lambda cparams: cparams.update(password="mine"))
+    error = database.raises(Exception)
+    assert "tamper" in "\n".join(error.__notes__)
+    assert (calls(), len(rds.decisions)) == (1, 1)
+
+
+def test_a_right_password_of_its_own(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
+    """A listener that knows better logs in with what it knows."""
+    password = secret.fields()["password"]
+    secret.put(secret.fields() | {"password": "wrong"})
+    database = _with(log_in(secret), lambda cparams: cparams.update(password=password))
+    assert database.scalar("select current_user") == USER
+
+
+def test_a_replaced_password_lowers_no_tls(rds: RdsEmulator, databases: Any) -> None:
+    """TLS is a promise of the engine, whoever brings the password."""
+    change = {"password": "mine", "sslmode": "disable"}
+    database = _with(databases(rds.url()), lambda cparams: cparams.update(change))
+    assert "sslmode" in str(database.raises(ConfigError))
+
+
+def test_a_listener_that_connects(rds: RdsEmulator, connect: Any) -> None:
+    """A listener's own connection is its own: tried once, no rate is cut, nothing is reloaded."""
+    database = connect(poolclass=NullPool)
+
+    @event.listens_for(database.engine, "do_connect")
+    def take_over(dialect: Any, _record: Any, cargs: Any, cparams: Any) -> Any:
+        return dialect.connect(*cargs, **cparams | {"password": "its own"})
+
+    error = database.raises(Exception)
+    assert len(rds.decisions) == 1
+    assert "take_over" in "\n".join(error.__notes__)
+    pace = database.connector.settled[0][2]
+    assert pace.current_rate == pace.rate
+
+
+def test_a_listener_that_fails(rds: RdsEmulator, connect: Any) -> None:
+    """An error of a listener's own is passed on as it is."""
+    database = _with(connect(), lambda _: 1 / 0)
+    error = database.raises(ZeroDivisionError)
+    assert getattr(error, "__notes__", []) == []
+    assert rds.decisions == []
+
+
+def test_the_token_is_retried_beside_listeners(connect: Any, rds: RdsEmulator) -> None:
+    """With listeners that leave the password alone, a refused token is replaced as ever."""
+    database = _with(connect(poolclass=NullPool), lambda _: None)
+    database.scalar("select 1")
+    rds.gateway.refuse_next = 1
+    assert database.scalar("select 1") == 1
+
+
+@pytest.fixture
+def own_context(rds: RdsEmulator) -> ssl.SSLContext:
+    """A verifying context of the user's."""
+    return ssl.create_default_context(cafile=str(rds.ca_file))
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
+@pytest.mark.parametrize("how", ["no-name", "nothing", "old"])
+def test_a_context_that_is_loosened(
+    rds: RdsEmulator, databases: Any, own_context: Any, driver: str, how: str
+) -> None:
+    """A context of the user's own that checks less than it did at create_engine() is refused."""
+    word = {"asyncpg": "ssl", "pg8000": "ssl_context"}[driver]
+    url = rds.url(f"postgresql+{driver}")
+    database = databases(url, is_async=driver == "asyncpg", connect_args={word: own_context})
+    own_context.check_hostname = False
+    if how == "nothing":
+        own_context.verify_mode = ssl.CERT_NONE
+    if how == "old":
+        own_context.check_hostname = True
+        with pytest.warns(DeprecationWarning, match="TLSv1 is deprecated"):
+            own_context.minimum_version = ssl.TLSVersion.TLSv1
+    assert word in str(database.raises(ConfigError))
+    assert rds.decisions == []
+
+
+def test_every_argument_of_the_drivers_about_tls_is_guarded() -> None:
+    """The list that libpq has of its arguments is the authority for what there is about TLS."""
+    from psycopg import pq
+
+    names = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    about = {name for name in names if name.startswith(("ssl", "gss"))}
+    assert {"sslmode", "sslrootcert", "gssencmode", "sslcertmode"} <= about
+    assert all(guarded.is_guarded(name) for name in about | {"host", "hostaddr", "port", "service"})
