@@ -19,6 +19,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.ambient import ambient_region, nearest_region
 from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.config import Config, refuse_what_cannot_work
 from sqlalchemy_rds_iam.drivers import Target, driver
@@ -85,7 +86,7 @@ class Access:
         where = {key: value for key, value in self.cparams.items() if key not in _TLS}
         target = _target(where, replace(config, tls="require", ca=None))
         self.endpoint, self.host = target.endpoint, target.host
-        role = Role.of(config, aws.nearest_region(config, target.host))
+        role = Role.of(config, lambda: nearest_region(config, target.host))
         self._tokens = IdentityTokens(aws.AwsSource(config.profile, None, role))
         self._slot = self._tokens.slot(self.endpoint)
         self._supply = Supply(config, self._tokens, ThreadWaits(inline=False), Reporter(config))
@@ -175,4 +176,4 @@ def _followed(config: Config, host: Any) -> Config:
 
 
 def _target(cparams: Mapping[str, Any], config: Config) -> Target:
-    return _LIBPQ.target(cparams, config, lambda: aws.ambient_region(config))
+    return _LIBPQ.target(cparams, config, lambda: ambient_region(config))

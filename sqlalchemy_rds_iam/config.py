@@ -32,6 +32,7 @@ from sqlalchemy_rds_iam.options import (
     one_of,
     option,
 )
+from sqlalchemy_rds_iam.regions import as_region
 
 PLUGINS = ("rds_iam", "rds_secret")
 """The plugins by which an engine gets passwords, one of them for each engine."""
@@ -206,7 +207,7 @@ class Config(Options):
     BRINGS: ClassVar[str] = "token"
     SECRET_WORDS: ClassVar[tuple[str, ...]] = (*Options.SECRET_WORDS, "secret")
 
-    region: str | None = option(as_text)
+    region: str | None = option(as_region)
     port: int | None = option(as_port)
     resolve_cname: bool = option(as_boolean, default=False)
     failure_ttl: float = option(as_seconds, default=1.0)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import configparser
 import os
 import threading
 import weakref
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
+from sqlalchemy_rds_iam.ambient import unwrapped
 from sqlalchemy_rds_iam.complaints import explained, found, outdated
 from sqlalchemy_rds_iam.config import Config, Options
-from sqlalchemy_rds_iam.endpoint import HostName
 from sqlalchemy_rds_iam.errors import CredentialsError
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session, hang_up
@@ -49,36 +47,6 @@ def identity(
     return (role, config.profile, *map(environ.get, _SELECTORS))
 
 
-def ambient_region(config: Options, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The region of the AWS session, read without importing botocore.
-
-    ``AWS_REGION`` counts and comes first, as in every other AWS SDK; botocore itself ignores it.
-    """
-    if config.session is not None:
-        session = _unwrapped(config.session)
-        return getattr(config.session, "region_name", None) or _text(
-            session.get_config_variable("region")
-        )
-    if region := environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"):
-        return region
-    profile = config.profile or environ.get("AWS_DEFAULT_PROFILE") or environ.get("AWS_PROFILE")
-    file = Path(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
-    parser = configparser.RawConfigParser(strict=False)
-    try:
-        parser.read_string(file.expanduser().read_text(encoding="utf-8"))
-    except (OSError, RuntimeError, ValueError, configparser.Error):
-        return None  # botocore explains what is wrong with the file once it has to read it
-    section = "default" if profile in {None, "default"} else f"profile {profile}"
-    return parser.get(section, "region", fallback=None)
-
-
-def nearest_region(
-    config: Config, host: HostName, environ: Mapping[str, str] = os.environ
-) -> str | None:
-    """The region whose STS is nearest: where we run, else where the database `host` does."""
-    return ambient_region(config, environ) or config.region or host.region
-
-
 def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials | None:
     """The keys in the environment, as botocore's first provider finds them, but without botocore.
 
@@ -97,13 +65,13 @@ def is_async_session(session: Any) -> bool:
     """Whether this is an aiobotocore (or aioboto3) session, told without importing aiobotocore."""
     return any(
         base.__module__.partition(".")[0] == "aiobotocore"
-        for base in type(_unwrapped(session)).__mro__
+        for base in type(unwrapped(session)).__mro__
     )
 
 
 def profile_of(session: Any) -> str | None:
     """The profile that a session was made with, if any."""
-    return None if session is None else getattr(_unwrapped(session), "profile", None)
+    return None if session is None else getattr(unwrapped(session), "profile", None)
 
 
 class AwsSource:
@@ -131,7 +99,7 @@ class AwsSource:
         self._profile = profile
         self._role = role
         self._options = options
-        self._given = None if session is None else _unwrapped(session)
+        self._given = None if session is None else unwrapped(session)
         self._lock = threading.Lock()
         self._session: Any = None
         self._credentials: Any = None
@@ -236,11 +204,6 @@ class AwsSource:
         return explained(error, provider, self._profile, self._role, self._options)
 
 
-def _unwrapped(session: Any) -> Any:
-    """The botocore session inside a boto3 (or aioboto3) one."""
-    return getattr(session, "_session", session)
-
-
 def _snapshot(provider: Any, frozen: Any) -> Credentials:
     # botocore has no public expiry; anything without one counts as unknown.
     expiry = getattr(provider, "_expiry_time", None)
@@ -251,7 +214,3 @@ def _snapshot(provider: Any, frozen: Any) -> Credentials:
         expires_at=None if expiry is None else expiry.timestamp(),
         provider=str(getattr(provider, "method", "unknown")),
     )
-
-
-def _text(value: Any) -> str | None:
-    return str(value) if value else None

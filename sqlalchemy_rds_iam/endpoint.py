@@ -87,7 +87,6 @@ _KINDS = tuple(
 )
 # The server of the CA bundle has the shape of an instance's name.
 _TRUSTSTORE = "truststore.pki"
-_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+){1,3}-\d+")
 _NO_ENDPOINT = {
     "socket": "passwords and tokens go over TCP with TLS only, not over a Unix socket",
     "multi-host": "a password or token is for one host only; use one engine for each host",
@@ -161,8 +160,6 @@ def signed_endpoint(
     Raises:
         ConfigError: its region is unknown or contradicted.
     """
-    if region is not None and not _REGION.fullmatch(region):
-        raise ConfigError(f"rds_iam_region={region!r}: expected a region such as 'eu-central-1'")
     if region and host.region and region != host.region:
         raise ConfigError(
             f"rds_iam_region={region!r} contradicts {host.host!r}, which is in {host.region}: "

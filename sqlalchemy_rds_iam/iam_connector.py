@@ -8,9 +8,9 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
+from sqlalchemy_rds_iam.ambient import ambient_region
 from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.connector import Connector, Settled
-from sqlalchemy_rds_iam.credentials import ambient_region
 from sqlalchemy_rds_iam.drivers import Driver, Target
 from sqlalchemy_rds_iam.errors import WaitTimeout
 from sqlalchemy_rds_iam.events import Kind

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy_rds_iam import credentials as aws
 from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam.ambient import nearest_region
 from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.errors import RdsIamError
 from sqlalchemy_rds_iam.rds_api import KINDS, MismatchError, Rds
@@ -155,9 +155,9 @@ class _Asked:
 
     def caller(self, notes: list[str]) -> str | None:
         """The ARN that STS knows these credentials by."""
-        region = aws.nearest_region(self._config, self._host)
 
         def ask() -> str:
+            region = nearest_region(self._config, self._host)
             client = self.client("sts", region, self._config.sts_endpoint_url)
             with contextlib.closing(client):
                 return str(client.get_caller_identity()["Arn"])

@@ -16,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, CreateEnginePlugin, Dialect, Engine
 
 from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.ambient import nearest_region
 from sqlalchemy_rds_iam.config import Config, Options, refuse_what_cannot_work
 from sqlalchemy_rds_iam.drivers import driver
 from sqlalchemy_rds_iam.endpoint import parse_host
@@ -77,7 +78,7 @@ class RdsIamPlugin(PasswordPlugin):
     def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> IamConnector:
         config = self._config
         host = parse_host(config.host or str(cparams.get("host")))
-        role = Role.of(config, aws.nearest_region(config, host))
+        role = Role.of(config, lambda: nearest_region(config, host))
         waits = waits_for(config, is_async=dialect.is_async)
         tokens = shared_tokens(
             aws.identity(config, role),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam.config import Options
@@ -34,25 +35,27 @@ class Role(NamedTuple):
     options: str
 
     @classmethod
-    def of(cls, config: Options, region: str | None) -> Role | None:
+    def of(cls, config: Options, nearest: Callable[[], str | None]) -> Role | None:
         """The role that an engine's options ask for, if any.
 
         Args:
             config: the options.
-            region: the region to ask STS in, unless the options' STS endpoint names another.
+            nearest: finds the region to ask STS in, unless the options' STS endpoint names it.
+
+        Raises:
+            ConfigError: that region is none.
         """
         if config.role_arn is None:
             return None
         url = config.sts_endpoint_url
-        if url and (named := _REGION_IN_URL.search(url)):
-            region = named[1]
+        named = _REGION_IN_URL.search(url) if url else None
         return cls(
             config.role_arn,
             config.role_session_name,
             config.external_id,
             config.role_duration,
             url,
-            region,
+            named[1] if named else nearest(),
             config.named(""),
         )
 

@@ -11,11 +11,12 @@ from sqlalchemy_rds_iam.config import Config, Options
 from sqlalchemy_rds_iam.endpoint import Endpoint, HostName
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.options import as_seconds, as_text, endpoint_url, matching, one_of, option
+from sqlalchemy_rds_iam.regions import REGION, as_region
 
 AWSCURRENT, AWSPENDING, AWSPREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 
 _ARN = re.compile(
-    r"arn:aws[a-z-]*:secretsmanager:(?P<region>[a-z]{2,4}(?:-[a-z]+){1,3}-\d+):\d{12}:secret:"
+    rf"arn:aws[a-z-]*:secretsmanager:(?P<region>{REGION}):\d{{12}}:secret:"
     r"[\w/+=.@!-]{1,519}",
     re.ASCII,
 )
@@ -86,9 +87,7 @@ class SecretConfig(Options):
     renews_lazily: ClassVar[bool] = True
 
     id: SecretId | None = option(as_secret_id)
-    region: str | None = option(
-        matching(r"[a-z]{2,4}(?:-[a-z]+){1,3}-\d+", "a region such as eu-central-1")
-    )
+    region: str | None = option(as_region)
     endpoint_url: str | None = option(endpoint_url("Secrets Manager", "secretsmanager"))
     version_stage: str | None = option(as_text)
     version_id: str | None = option(

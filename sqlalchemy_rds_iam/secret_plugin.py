@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.engine import Dialect
 
 from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.ambient import ambient_region
 from sqlalchemy_rds_iam.drivers import driver
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -40,7 +41,7 @@ class RdsSecretPlugin(PasswordPlugin):
         config = self._config
         waits = waits_for(config, is_async=dialect.is_async)
         region = self._region(cparams)
-        role = Role.of(config, aws.ambient_region(config) or region)
+        role = Role.of(config, lambda: ambient_region(config) or region)
         place = aws.identity(config, role), region, config.endpoint_url
         client = shared(_clients, place, lambda: _client(config, role, region))
         sets_user = not (config.conflict == "url" and cparams.get("user"))
@@ -69,7 +70,7 @@ class RdsSecretPlugin(PasswordPlugin):
 
     def _region(self, cparams: Mapping[str, Any]) -> str:
         config = self._config
-        found = config.region or (config.id and config.id.region) or aws.ambient_region(config)
+        found = config.region or (config.id and config.id.region) or ambient_region(config)
         found = found or parse_host(str(cparams.get("host"))).region
         if not found:
             raise ConfigError(

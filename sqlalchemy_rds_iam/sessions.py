@@ -14,7 +14,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy_rds_iam.errors import CredentialsError
+from sqlalchemy_rds_iam.ambient import profile_region
+from sqlalchemy_rds_iam.errors import ConfigError, CredentialsError
 
 # Three tries of at most 8 s stay within the 30 s that a connect waits by default.
 NETWORK = {
@@ -29,7 +30,7 @@ _NOBODY = {"region_name": "us-east-1", "aws_access_key_id": "-", "aws_secret_acc
 
 
 def botocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
-    """A botocore session with our deadlines, and with ``AWS_REGION``, which botocore ignores.
+    """A botocore session with our deadlines, and with the region of `ambient`.
 
     Args:
         profile: profile of the shared config, or None for botocore's whole chain.
@@ -42,7 +43,7 @@ def botocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
 
             session = botocore.session.Session(profile=profile)
             session.set_default_client_config(botocore.config.Config(**NETWORK))
-        asks_sts = _asks_sts(_furnished(session)) or asks_sts
+        asks_sts = _asks_sts(_furnished(session, profile)) or asks_sts
         if asks_sts and "models" not in _read:
             with _once("models"):
                 session.create_client("sts", **_NOBODY)
@@ -63,7 +64,7 @@ def aiobotocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
             async with session.create_client("sts", **_NOBODY):
                 pass
 
-        asks_sts = _asks_sts(_furnished(session)) or asks_sts
+        asks_sts = _asks_sts(_furnished(session, profile)) or asks_sts
         if asks_sts and "models" not in _read:
             with _once("models"):
                 asyncio.run(read_models())
@@ -228,7 +229,11 @@ def uncollected() -> Iterator[None]:
 _loaders: list[Any] = []
 
 
-def _furnished(session: Any) -> Any:
+# What has STS asked, whose address and signature have a region in them.
+_WITH_REGION = {"role_arn", "web_identity_token_file", "AWS_WEB_IDENTITY_TOKEN_FILE"}
+
+
+def _furnished(session: Any, profile: str | None) -> Any:
     settings = session.get_scoped_config()
     if "mfa_serial" in settings:
         raise CredentialsError(
@@ -237,8 +242,13 @@ def _furnished(session: Any) -> Any:
             "(aws sso login) or a credential_process",
             retryable=False,
         )
-    if region := os.environ.get("AWS_REGION"):
-        session.set_config_variable("region", region)
+    try:
+        # As our own, which heeds AWS_REGION, and is free of white space.
+        if region := profile_region(profile):
+            session.set_config_variable("region", region)
+    except ConfigError as error:
+        if not _WITH_REGION.isdisjoint({*settings, *os.environ}):
+            raise CredentialsError(f"no region for STS: {error}", retryable=False) from error
     # Before 1.40 botocore asked the global STS, which is one region's, unless told otherwise.
     setting = "sts_regional_endpoints"
     if not (os.environ.get(f"AWS_{setting.upper()}") or settings.get(setting)):

@@ -102,7 +102,7 @@ def test_keyword_wins_over_url() -> None:
         ("refresh", "eager", "'ahead' or 'lazy'"),
         ("credentials", "boto", "'auto' or 'botocore' or 'aiobotocore'"),
         ("session", "prod", "session object"),
-        ("region", " ", "not empty"),
+        ("region", " ", "a region such as 'eu-central-1'$"),
         ("role_arn", "arn:aws:iam::1:role/x", "the ARN of a role"),
         ("role_arn", "arn:aws:iam::123456789012:user/x", "the ARN of a role"),
         ("role_arn", "app", "the ARN of a role"),

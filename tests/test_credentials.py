@@ -16,8 +16,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError, WaitTimeout, plugin
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.credentials import AwsSource, ambient_region
+from sqlalchemy_rds_iam.credentials import AwsSource
 from sqlalchemy_rds_iam.sessions import uncollected
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
@@ -252,41 +251,6 @@ def test_wrong_fetcher_for_the_session(connect: Any) -> None:
 def test_lazy_engines_work(connect: Any, container: Any, way: dict[str, str]) -> None:
     """rds_iam_refresh=lazy connects just the same."""
     assert connect(options=way | {"rds_iam_refresh": "lazy"}).scalar("select 1") == 1
-
-
-@pytest.mark.parametrize(
-    ("environ", "config", "profile", "region"),
-    [
-        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "", None, "eu-west-1"),
-        ({"AWS_DEFAULT_REGION": "us-east-1"}, "", None, "us-east-1"),
-        ({}, "[default]\nregion = eu-west-2\n", None, "eu-west-2"),
-        ({}, "[profile a]\nregion = eu-west-3\n", "a", "eu-west-3"),
-        ({"AWS_PROFILE": "a"}, "[profile a]\nregion = eu-west-3\n", None, "eu-west-3"),
-        ({}, "[profile a]\nregion = eu-west-3\n", None, None),
-        ({}, "not an ini file", None, None),
-        ({}, None, None, None),
-    ],
-)
-def test_ambient_region(
-    environ: dict[str, str],
-    config: str | None,
-    profile: str | None,
-    region: str | None,
-    tmp_path: Path,
-) -> None:
-    """AWS_REGION, AWS_DEFAULT_REGION, then the profile's region in the shared config."""
-    file = tmp_path / "config"
-    if config is not None:
-        file.write_text(config)
-    found = ambient_region(Config(profile=profile), environ | {"AWS_CONFIG_FILE": str(file)})
-    assert found == region
-
-
-def test_region_of_a_session() -> None:
-    """A session handed in brings its own region."""
-    session = botocore.session.Session()
-    session.set_config_variable("region", "eu-north-1")
-    assert ambient_region(Config(session=session), {"AWS_REGION": "us-east-1"}) == "eu-north-1"
 
 
 def test_engines_leave_nothing_behind(rds: RdsEmulator, world: tuple[str, bool]) -> None:

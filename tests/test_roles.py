@@ -308,7 +308,7 @@ def test_the_nearest_sts(
 )
 def test_region_of_an_sts_endpoint(url: str, region: str) -> None:
     """A regional endpoint takes only requests that are signed for its region."""
-    role = Role.of(Config(role_arn=ARN, sts_endpoint_url=url), "eu-west-1")
+    role = Role.of(Config(role_arn=ARN, sts_endpoint_url=url), lambda: "eu-west-1")
     assert role is not None
     assert role.region == region
 

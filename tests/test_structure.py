@@ -17,6 +17,7 @@ PACKAGE = Path(sqlalchemy_rds_iam.__file__).parent
 ORDER = [
     "errors",
     "concurrency",
+    "regions",
     "endpoint",
     "options",
     "config",
@@ -31,6 +32,7 @@ ORDER = [
     "frames",
     "flights",
     "slots",
+    "ambient",
     "sessions",
     "roles",
     "complaints",

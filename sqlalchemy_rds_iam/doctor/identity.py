@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.ambient import nearest_region
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.keys import complaint, verdict
@@ -37,7 +38,7 @@ _CLOCK_EXPLAINS = (
 
 def examine(chart: Chart) -> Iterator[Finding]:
     """Get the credentials, and ask STS about them."""
-    role = Role.of(chart.config, _region(chart))
+    role = Role.of(chart.config, lambda: _region(chart))
     try:
         chart.credentials = _fetch(chart, role)
     except RdsIamError as error:
@@ -81,7 +82,7 @@ def examine(chart: Chart) -> Iterator[Finding]:
 def _region(chart: Chart) -> str | None:
     """The region whose STS is asked, as for the plugin's own roles."""
     host = chart.config.host or str(chart.cparams.get("host"))
-    return aws.nearest_region(chart.config, parse_host(host))
+    return nearest_region(chart.config, parse_host(host))
 
 
 def _fetch(chart: Chart, role: Role | None) -> Credentials:

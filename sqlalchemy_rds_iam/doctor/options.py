@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from sqlalchemy_rds_iam import credentials as aws
 from sqlalchemy_rds_iam import names, tls
+from sqlalchemy_rds_iam.ambient import ambient_region
 from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
@@ -143,7 +143,7 @@ def settle(chart: Chart, config: Config) -> None:
     """
     assert chart.engine is not None
     target = driver(chart.engine.dialect.driver).target(
-        chart.cparams, config, lambda: aws.ambient_region(config)
+        chart.cparams, config, lambda: ambient_region(config)
     )
     arguments = {**chart.cparams, **target.arguments}
     chart.target = target

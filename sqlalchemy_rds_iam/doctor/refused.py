@@ -7,11 +7,12 @@ often it is the reason, and said to be no more than that.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Iterator
 
-from sqlalchemy_rds_iam import credentials as aws
+from sqlalchemy_rds_iam.ambient import ambient_region
 from sqlalchemy_rds_iam.doctor import iam_log
 from sqlalchemy_rds_iam.doctor.advice import log_group, metric, policy, simulate
 from sqlalchemy_rds_iam.doctor.answers import explained, is_refused_token, said
@@ -21,6 +22,7 @@ from sqlalchemy_rds_iam.doctor.identity import INEXACT_CLOCK
 from sqlalchemy_rds_iam.doctor.visits import TooManyLogins, log_in
 from sqlalchemy_rds_iam.doctor.wire import Answer
 from sqlalchemy_rds_iam.endpoint import POSTGRESQL_PORT, Endpoint, parse_host
+from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.signing import sign
 
 PAUSE = 2.0
@@ -86,7 +88,9 @@ def _doubts(chart: Chart) -> Iterator[tuple[str, str, Endpoint]]:
             if port != signed.port:
                 yield "port-wrong", f"rds_iam_port={port}", signed._replace(port=port)
     if host.region is None:
-        candidates = [*(str(found.region) for found in endpoints), aws.ambient_region(config)]
+        candidates = [str(found.region) for found in endpoints]
+        with contextlib.suppress(ConfigError):  # what is said there is no region
+            candidates.append(ambient_region(config) or "")
         for region in list(dict.fromkeys(filter(None, candidates)))[:2]:
             if region != signed.region:
                 yield "region-wrong", f"rds_iam_region={region}", signed._replace(region=region)

@@ -1,0 +1,40 @@
+"""What an AWS region is called, and what to say about a text that is none. Pure.
+
+Source: "Regions and Zones" in the Amazon EC2 user guide. The list of regions grows, so the form of
+a name is looked at, not the name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+REGION = r"[a-z]{2,4}(?:-[a-z]+){1,3}-[0-9]+"
+"""The pattern of a region's name, in every partition."""
+
+_NAME = re.compile(REGION)
+# us-east-1a is an availability zone, us-east-1-bos-1a a local one.
+_ZONE = re.compile(rf"({REGION})(?:[a-z]|-[a-z0-9-]+[a-z])")
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+
+
+def as_region(value: Any) -> str:
+    """The name of a region, without the white space around it.
+
+    Raises:
+        ValueError: it is none; says what was expected.
+    """
+    text = str(value).strip()
+    if _NAME.fullmatch(text):
+        return text
+    raise ValueError(f"a region such as 'eu-central-1'{_hint(text) if text else ''}")
+
+
+def _hint(text: str) -> str:
+    bare = text.strip(_QUOTES).strip()
+    name = bare.lower().replace("_", "-")
+    if zone := _ZONE.fullmatch(name):
+        return f"; this is a zone of {zone[1]!r}"
+    if not _NAME.fullmatch(name):
+        return ", by its code and not by its name"
+    return f"; write {name} without quotes" if bare != text else f"; write {name}"
