@@ -93,6 +93,7 @@ class Connector:
         target, slot, pace = settled
         if target.moving:
             settled = target, slot, pace = self._brought_up(key, cparams, settled, deadline)
+        # After all that takes its time, so that it is still good when it is used.
         now = self._clock()
         token = slot.fresh(now) or self._supply.obtain(slot, deadline)
         attempts = beside = None

@@ -32,6 +32,8 @@ class Slot:
 class Answer(NamedTuple):
     """What there is for a connect: a token to use, a flight to start or to join, or both.
 
+    Neither means that what is in hand has ended meanwhile, and has to be looked up again.
+
     Attributes:
         token: the token.
         flight: the fetch.

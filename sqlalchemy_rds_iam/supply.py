@@ -36,9 +36,10 @@ class Supply:
 
     def obtain(self, slot: Slot, deadline: float) -> Token:
         """A token, and all the waiting that takes."""
+        looks_ahead = self._looks_ahead
         while True:
             answer = self._tokens.lookup(
-                slot, ahead=self._looks_ahead, failure_ttl=self._config.memory_of_failure
+                slot, ahead=looks_ahead, failure_ttl=self._config.memory_of_failure
             )
             self._report_minted(slot, answer)
             if answer.flight is not None and answer.lead:
@@ -52,7 +53,8 @@ class Supply:
             except RdsIamError:
                 if token is None:
                     raise
-                return token
+                # There still is one, unless it has ended during the wait.
+                looks_ahead = False
 
     def _wait(self, flight: Flight, deadline: float) -> None:
         remaining = deadline - time.monotonic()

@@ -7,7 +7,8 @@ way; then it is the secret that is fetched. What is in hand is
 
 - FRESH: sign, no waiting;
 - STALE: sign, and one caller has them renewed in the background;
-- EXPIRED: everybody joins the one flight.
+- EXPIRED: everybody joins the one flight; nothing is signed with it any more, in whatever state
+  a refusal or an outage is.
 
 A token is re-signed in the last third of its life, so one that is handed out has minutes left.
 Nothing here blocks, sleeps or starts a thread; that is what ``waits`` is for.
@@ -121,10 +122,10 @@ class IdentityTokens:
             # In here, or else a thread that had to wait takes what is young for from the future.
             now = self.clock()
             holding = self._holding
-            if holding is None or now >= holding.dead_at:
+            answer = self._sign(slot, holding, now) if holding else Answer(None)
+            if holding is None or answer.token is None:
                 self._check_outage(now, failure_ttl)
                 return Answer(None, *self._join(now, reload=False))
-            answer = self._sign(slot, holding, now)
             outage = self._outage
             if not ahead or now < holding.stale_at or (outage and now < outage.retry_at):
                 return answer
@@ -155,7 +156,7 @@ class IdentityTokens:
             holding = self._holding
             if holding is None or abs(now - holding.fetched_at) >= self._reload_pause:
                 return Answer(None, *self._reload(now))
-            if token.accepted or age >= SHORTEST_PAUSE:
+            if token.accepted or age >= SHORTEST_PAUSE or now >= holding.dead_at:
                 return self._sign(slot, holding, now)
             return None
 
@@ -229,6 +230,10 @@ class IdentityTokens:
         flight.future.set_result(None)
 
     def _sign(self, slot: Slot, holding: Holding, now: float) -> Answer:
+        # The one place that signs. Whoever is told that there is nothing looks up again, and leads
+        # or joins a flight.
+        if now >= holding.dead_at:
+            return Answer(None)
         token = slot.token
         if token and slot.signer is holding and token.signed_at <= now < stale_at(token):
             return Answer(token)

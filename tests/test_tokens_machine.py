@@ -12,6 +12,7 @@ from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.flights import FLIGHT_LIMIT, Flight
 from sqlalchemy_rds_iam.signing import Credentials, Token, sign
+from sqlalchemy_rds_iam.slots import Answer, Slot
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 
 ENDPOINTS = [
@@ -51,6 +52,11 @@ class CacheMachine(RuleBasedStateMachine):
     def reset(self) -> None: ...
 
     def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
+        holding = self.tokens._holding
+        assert holding is not None
+        assert holding.fetched is credentials
+        assert now == self.now < holding.dead_at, "signed with the dead"
+        assert credentials.expires_at is None or now < credentials.expires_at
         return sign(credentials, endpoint, now)
 
     # What may happen.
@@ -100,9 +106,27 @@ class CacheMachine(RuleBasedStateMachine):
         answer = self.tokens.refused(slot, token, age=slow)
         assert slot.token is not token or answer is not None
         if answer is not None:
-            self._take_off(answer.flight, lead=answer.lead)
-            if answer.token is not None:
-                self._check_alive(answer.token)
+            self._follow(slot, answer)
+
+    @rule(number=st.integers(0, 2))
+    def renew(self, number: int) -> None:
+        """A connect wants what is fetched as of now, as a refused password of a secret does."""
+        slot = self.slots[number]
+        try:
+            answer = self.tokens.renew(slot)
+        except CredentialsError:
+            assert self.failed_at is not None
+            return
+        self._follow(slot, answer)
+
+    def _follow(self, slot: Slot, answer: Answer) -> None:
+        """Go on as told: with a token, with a flight, or else by looking up again."""
+        self._take_off(answer.flight, lead=answer.lead)
+        if answer.token is not None:
+            self._check_alive(answer.token)
+            self.handed_out.append((slot, answer.token))
+        elif answer.flight is None:
+            assert self._dead()
 
     @precondition(lambda self: self.handed_out)
     @rule(data=st.data())
@@ -187,8 +211,11 @@ class CacheMachine(RuleBasedStateMachine):
     def _check_alive(self, token: Token) -> None:
         credentials = self.tokens.credentials
         assert credentials is not None
-        # One that was signed with credentials before these is good until its own time.
+        # What is handed out was signed with what is in hand, or is good until its own time.
         assert not self._dead() or self.now < token.fresh_until
+        signer = next(slot.signer for slot in self.slots if slot.token is token)
+        assert signer is not None
+        assert self.now < signer.dead_at
         assert token.signed_at <= self.now < token.expires_at <= token.signed_at + 900
         # At least a third of what a token lives, unless its credentials are near their end.
         left = token.expires_at - self.now
@@ -197,3 +224,30 @@ class CacheMachine(RuleBasedStateMachine):
 
 CacheMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 test_cache = CacheMachine.TestCase
+
+
+def test_credentials_that_end_between_two_reloads() -> None:
+    """A refusal while reloads are spaced out does not have a token signed with the dead."""
+    machine = CacheMachine()
+    slot = machine.slots[0]
+
+    def look_up() -> Answer:
+        answer = machine.tokens.lookup(slot, ahead=True, failure_ttl=1.0)
+        if answer.flight is not None:
+            machine.result = Credentials("KEY", "s", "t", machine.now + 0.5, "test")
+            answer.flight.run()
+        return answer
+
+    look_up()
+    token = look_up().token
+    assert token is not None
+    machine.now += 0.5
+    assert machine.tokens.refused(slot, token, age=1.0) == Answer(None)
+    token.accepted = True
+    assert machine.tokens.refused(slot, token, age=0.0) == Answer(None)
+    token.accepted = False
+    assert machine.tokens.refused(slot, token, age=0.0) == Answer(None)
+    assert machine.tokens.renew(slot) == Answer(None)
+    # Looking up is what brings new ones.
+    assert look_up().lead
+    assert look_up().token is not None
