@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy_rds_iam.ambient import unwrapped
@@ -16,35 +16,6 @@ from sqlalchemy_rds_iam.errors import CredentialsError
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session, hang_up
 from sqlalchemy_rds_iam.signing import Credentials, sign
-
-# What selects an identity in the environment; the secrets themselves are not looked at.
-_SELECTORS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_CONFIG_FILE",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-    "AWS_ENDPOINT_URL_STS",
-    "AWS_ENDPOINT_URL_SSO",
-    "AWS_ENDPOINT_URL_SSO_OIDC",
-)
-
-
-def identity(
-    config: Options, role: Role | None, environ: Mapping[str, str] = os.environ
-) -> Hashable:
-    """What tells this engine's AWS identity from any other; part of every cache key."""
-    if config.session is not None:
-        return (role, "session", id(config.session))
-    return (role, config.profile, *map(environ.get, _SELECTORS))
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials | None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import weakref
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, CreateEnginePlugin, Dialect, Engine
@@ -23,14 +22,14 @@ from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.events import Origin
 from sqlalchemy_rds_iam.iam_connector import IamConnector
+from sqlalchemy_rds_iam.identity_key import identity_key
 from sqlalchemy_rds_iam.refusal import doctor_command, lift_note
+from sqlalchemy_rds_iam.registry import Registry
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.waits import GreenletWaits, ThreadWaits, Waits
 
-T = TypeVar("T")
-
-_identities: weakref.WeakValueDictionary[Hashable, IdentityTokens] = weakref.WeakValueDictionary()
+_identities: Registry[IdentityTokens] = Registry()
 
 
 class PasswordPlugin(CreateEnginePlugin):
@@ -81,7 +80,7 @@ class RdsIamPlugin(PasswordPlugin):
         role = Role.of(config, lambda: nearest_region(config, host))
         waits = waits_for(config, is_async=dialect.is_async)
         tokens = shared_tokens(
-            aws.identity(config, role),
+            identity_key(config, role),
             lambda: IdentityTokens(
                 aws.AwsSource(config.profile, config.session, role),
                 origin=Origin(config.PLUGIN, config.role_arn),
@@ -91,19 +90,9 @@ class RdsIamPlugin(PasswordPlugin):
         return IamConnector(config, driver(dialect.driver), tokens, waits, remedy)
 
 
-def shared(
-    registry: weakref.WeakValueDictionary[Hashable, T], key: Hashable, make: Callable[[], T]
-) -> T:
-    """What engines with the same key share, as long as there is one."""
-    found = registry.get(key)
-    if found is None:
-        found = registry.setdefault(key, make())
-    return found
-
-
 def shared_tokens(identity: Hashable, make: Callable[[], IdentityTokens]) -> IdentityTokens:
     """The tokens, or passwords, of one identity, for all engines of this process."""
-    return shared(_identities, identity, make)
+    return _identities.shared(identity, make)
 
 
 def waits_for(config: Options, *, is_async: bool) -> Waits:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import weakref
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.engine import Dialect
@@ -15,7 +14,9 @@ from sqlalchemy_rds_iam.drivers import driver
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.events import Origin
-from sqlalchemy_rds_iam.plugin import PasswordPlugin, shared, shared_tokens, waits_for
+from sqlalchemy_rds_iam.identity_key import identity_key
+from sqlalchemy_rds_iam.plugin import PasswordPlugin, shared_tokens, waits_for
+from sqlalchemy_rds_iam.registry import Registry
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.rotation import ROUNDS
 from sqlalchemy_rds_iam.secret_config import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretConfig
@@ -24,7 +25,7 @@ from sqlalchemy_rds_iam.secret_source import SecretSource
 from sqlalchemy_rds_iam.secrets_client import SecretsClient
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 
-_clients: weakref.WeakValueDictionary[Hashable, SecretsClient] = weakref.WeakValueDictionary()
+_clients: Registry[SecretsClient] = Registry()
 
 
 class RdsSecretPlugin(PasswordPlugin):
@@ -42,8 +43,8 @@ class RdsSecretPlugin(PasswordPlugin):
         waits = waits_for(config, is_async=dialect.is_async)
         region = self._region(cparams)
         role = Role.of(config, lambda: ambient_region(config) or region)
-        place = aws.identity(config, role), region, config.endpoint_url
-        client = shared(_clients, place, lambda: _client(config, role, region))
+        place = identity_key(config, role), region, config.endpoint_url
+        client = _clients.shared(place, lambda: _client(config, role, region))
         sets_user = not (config.conflict == "url" and cparams.get("user"))
         reading = config.username_key, config.password_key, sets_user
         reader = ("secret", place, config.name, reading, config.ttl, config.resurrect_ttl)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
-
 from sqlalchemy_rds_iam.pacing import Pace
+from sqlalchemy_rds_iam.registry import Registry
 
-_paces: weakref.WeakValueDictionary[tuple[str, int, int, str], Pace] = weakref.WeakValueDictionary()
+_paces: Registry[Pace] = Registry()
 
 
 def pace_at(host: str, port: int, rate: int, rate_storage: str) -> Pace | None:
@@ -25,15 +24,14 @@ def pace_at(host: str, port: int, rate: int, rate_storage: str) -> Pace | None:
     """
     if rate == 0:
         return None
-    key = host, port, rate, rate_storage
-    if (pace := _paces.get(key)) is None:
-        if rate_storage == "memory://":
-            pace = Pace(rate)
-        else:
-            # Only a fleet needs it, and it takes time to import.
-            from sqlalchemy_rds_iam.fleet import SharedPace
-            from sqlalchemy_rds_iam.storage import storage
 
-            pace = SharedPace(rate, storage(rate_storage), f"{host}:{port}")
-        pace = _paces.setdefault(key, pace)
-    return pace
+    def make() -> Pace:
+        if rate_storage == "memory://":
+            return Pace(rate)
+        # Only a fleet needs it, and it takes time to import.
+        from sqlalchemy_rds_iam.fleet import SharedPace
+        from sqlalchemy_rds_iam.storage import storage
+
+        return SharedPace(rate, storage(rate_storage), f"{host}:{port}")
+
+    return _paces.shared((host, port, rate, rate_storage), make)

@@ -17,6 +17,7 @@ PACKAGE = Path(sqlalchemy_rds_iam.__file__).parent
 ORDER = [
     "errors",
     "concurrency",
+    "registry",
     "regions",
     "endpoint",
     "options",
@@ -35,6 +36,7 @@ ORDER = [
     "ambient",
     "sessions",
     "roles",
+    "identity_key",
     "complaints",
     "credentials",
     "secret_complaints",
