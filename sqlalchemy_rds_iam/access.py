@@ -21,17 +21,19 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy_rds_iam import credentials as aws
 from sqlalchemy_rds_iam.ambient import ambient_region, nearest_region
 from sqlalchemy_rds_iam.concurrency import within
-from sqlalchemy_rds_iam.config import Config, refuse_what_cannot_work
+from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.drivers import Target, driver
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.names import Names, is_alias
 from sqlalchemy_rds_iam.passwords import Token
+from sqlalchemy_rds_iam.preconditions import refuse_what_cannot_work
 from sqlalchemy_rds_iam.reporting import Reporter
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.signing import Credentials
 from sqlalchemy_rds_iam.supply import Supply
 from sqlalchemy_rds_iam.tokens import IdentityTokens
+from sqlalchemy_rds_iam.urls import plugin_names, without_blanks, without_plugins
 from sqlalchemy_rds_iam.waits import ThreadWaits
 
 _LIBPQ = driver("psycopg")
@@ -59,9 +61,9 @@ class Access:
     """
 
     def __init__(self, url: str | URL, options: Mapping[str, str] | None = None) -> None:
-        given = _parsed(url).update_query_dict(dict(options or {}))
-        named = given.query.get("plugin", ())
-        plugins = (named,) if isinstance(named, str) else named
+        said = {key: value for key, value in (options or {}).items() if value.strip()}
+        given = _parsed(url).update_query_dict(said)
+        plugins = plugin_names(given.query)
         if SecretConfig.PLUGIN in plugins and Config.PLUGIN not in plugins:
             raise ConfigError(
                 "the URL names the plugin rds_secret: its connections log in with a password from "
@@ -74,7 +76,7 @@ class Access:
                 "rds_iam_enabled=off: an engine of this URL logs in without a token; leave the "
                 "option out to have one"
             )
-        self.url = given.difference_update_query(["plugin", *Config.names_in(given.query)])
+        self.url = without_blanks(without_plugins(given, [Config.PLUGIN]))
         if Config.PLUGIN not in plugins:
             given = given.update_query_pairs([("plugin", Config.PLUGIN)], append=True)
         self.engine_url = given

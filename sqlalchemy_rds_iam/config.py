@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
-from sqlalchemy.engine import URL
-
 from sqlalchemy_rds_iam.endpoint import Endpoint, HostName, signed_endpoint
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.options import (
@@ -31,13 +29,17 @@ from sqlalchemy_rds_iam.options import (
     matching,
     one_of,
     option,
+    text_of,
 )
 from sqlalchemy_rds_iam.regions import as_region
+from sqlalchemy_rds_iam.urls import OUTSIDE, is_blank, sole
 
 PLUGINS = ("rds_iam", "rds_secret")
 """The plugins by which an engine gets passwords, one of them for each engine."""
 
 _ROLE = ("role_session_name", "external_id", "role_duration", "sts_endpoint_url")
+# What decides who logs in, and whom we trust: whoever sets one to nothing may not have meant to.
+_CHOOSING = ("profile", "session", "role_arn", "external_id", "sts_endpoint_url", "ca")
 
 
 @dataclass(frozen=True)
@@ -134,24 +136,62 @@ class Options:
         """
         parsers = {f.name: f.metadata["parse"] for f in fields(cls)}
         private = {f.name for f in fields(cls) if f.metadata["private"]}
-        given = {key: query[key] for key in cls.names_in(query)}
-        given |= {key: keywords.pop(key) for key in cls.names_in(keywords)}
+        given = cls.given_in(query, keywords)
+        for key in cls.names_in(keywords):
+            del keywords[key]
         values: dict[str, Any] = {}
+        outside: list[str] = []
         for key, value in given.items():
             name = key.removeprefix(cls.named(""))
             if name not in parsers:
                 raise ConfigError(cls._unknown(name))
             if isinstance(value, tuple):
                 raise ConfigError(f"{key} is given {len(value)} times in the URL; give it once")
-            if value is None:
+            if is_blank(value):
+                continue
+            if isinstance(value, str) and value == OUTSIDE:
+                outside.append(key)
                 continue
             try:
                 values[name] = parsers[name](value)
             except ValueError as error:
                 shown = "…" if name in private else re.sub(r"//[^/@]*@", "//…@", repr(value))
                 raise ConfigError(f"{key}={shown}: expected {error}") from None
+        if outside and values.get("enabled", True):
+            raise ConfigError(
+                f"{' and '.join(outside)} cannot travel in a URL, and this is the URL of an engine "
+                f"that has it ({OUTSIDE}): hand it in again, as in "
+                f"create_engine(url, {outside[0]}=…), or remove it from the URL"
+            )
         cls._refuse_contradictions(values)
         return cls(**values)
+
+    @classmethod
+    def given_in(cls, query: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+        """Our options, known or not, by their whole names; a keyword that is empty wins nothing."""
+        given = {key: sole(query[key]) for key in cls.names_in(query)}
+        said = {key: keywords[key] for key in cls.names_in(keywords)}
+        return said | given | {key: value for key, value in said.items() if not is_blank(value)}
+
+    @classmethod
+    def as_query(cls, given: Mapping[str, Any]) -> dict[str, str]:
+        """What a URL can hold of the options that are `given`, which `take` has accepted."""
+        by_name = {cls.named(field.name): field for field in fields(cls)}
+        return {
+            key: text_of(value, by_name[key]) or OUTSIDE
+            for key, value in given.items()
+            if not is_blank(value)
+        }
+
+    @classmethod
+    def empty_in(cls, given: Mapping[str, Any]) -> list[str]:
+        """The options about identity and trust that are `given` with an empty text."""
+        names = map(cls.named, _CHOOSING)
+        return [
+            name
+            for name in names
+            if name in given and given[name] is not None and is_blank(given[name])
+        ]
 
     @classmethod
     def names_in(cls, options: Mapping[str, Any]) -> list[str]:
@@ -240,53 +280,3 @@ class Config(Options):
             raise ConfigError(
                 "rds_iam_host and rds_iam_resolve_cname=on both say what to sign for; give one"
             )
-
-
-def refuse_what_cannot_work(url: URL, keywords: Mapping[str, Any], config: Options) -> None:
-    """Refuse what would keep passwords from the connections, whatever the options say.
-
-    Args:
-        url: the URL as the user gave it.
-        keywords: the keywords of ``create_engine()``.
-        config: the options.
-
-    Raises:
-        ConfigError: a password, a way around ``do_connect``, this plugin twice, or both plugins.
-    """
-    brings = config.BRINGS
-    connect_args = keywords.get("connect_args") or {}
-    if url.password is not None or "password" in url.query or "password" in connect_args:
-        raise ConfigError(
-            f"there is a password in the URL or in connect_args, and {config.PLUGIN} replaces it "
-            f"with a {brings}: remove the password, or switch the plugin off with "
-            f"{config.named('enabled')}=off"
-        )
-    for name in ("creator", "async_creator", "pool"):
-        if keywords.get(name) is not None:
-            raise ConfigError(
-                f"create_engine({name}=…) makes connections without asking plugins, so they would "
-                f"carry no {brings}: leave {name} out (poolclass= and connect_args= are fine)"
-            )
-    named = url.query.get("plugin", ())
-    names = [*((named,) if isinstance(named, str) else named), *(keywords.get("plugins") or ())]
-    if names.count(config.PLUGIN) > 1:
-        raise ConfigError(
-            f"the plugin {config.PLUGIN} is named more than once in the URL and plugins=: name it "
-            "once"
-        )
-    if all(plugin in names for plugin in PLUGINS):
-        raise ConfigError(
-            f"the plugins {' and '.join(PLUGINS)} both want to give the connections of this engine "
-            "a password: name one of them"
-        )
-    foreign = [
-        key
-        for key in (*url.query, *keywords)
-        for other in PLUGINS
-        if other != config.PLUGIN and key.startswith(f"{other}_")
-    ]
-    if foreign:
-        raise ConfigError(
-            f"{foreign[0]} is an option of another plugin than {config.PLUGIN}, which is the one "
-            f"that this engine has; its own begin with {config.named('')}"
-        )

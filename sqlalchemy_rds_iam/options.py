@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import Field, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -171,3 +171,25 @@ def as_storage(value: Any) -> str:
 def option(parse: Callable[[Any], Any], default: Any = None, *, private: bool = False) -> Any:
     """A dataclass field. The value of one that is `private` may hold a password."""
     return field(default=default, repr=not private, metadata={"parse": parse, "private": private})
+
+
+def text_of(value: Any, option: Field[Any]) -> str | None:
+    """How a URL says this value of an option; None if it cannot, or if there may be a secret in it.
+
+    Args:
+        value: one that the option's parser takes.
+        option: the dataclass field.
+    """
+    parse = option.metadata["parse"]
+    if isinstance(value, bool):
+        text = "on" if value else "off"
+    else:
+        text = str.__str__(value) if isinstance(value, str) else str(value)
+    try:
+        if parse(text) != parse(value):
+            return None
+        parts = urlsplit(text) if option.metadata["private"] else None
+    except ValueError:
+        return None
+    # The URL of a server: its password is before the @, or a word of the query.
+    return None if parts and ("@" in parts.netloc or parts.query) else text

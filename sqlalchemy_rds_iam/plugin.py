@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Hashable
+import logging
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -16,20 +17,45 @@ from sqlalchemy.engine import URL, CreateEnginePlugin, Dialect, Engine
 
 from sqlalchemy_rds_iam import credentials as aws
 from sqlalchemy_rds_iam.ambient import nearest_region
-from sqlalchemy_rds_iam.config import Config, Options, refuse_what_cannot_work
+from sqlalchemy_rds_iam.config import Config, Options
 from sqlalchemy_rds_iam.drivers import driver
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.events import Origin
 from sqlalchemy_rds_iam.iam_connector import IamConnector
 from sqlalchemy_rds_iam.identity_key import identity_key
+from sqlalchemy_rds_iam.preconditions import refuse_what_cannot_work
 from sqlalchemy_rds_iam.refusal import doctor_command, lift_note
 from sqlalchemy_rds_iam.registry import Registry
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.tokens import IdentityTokens
+from sqlalchemy_rds_iam.urls import (
+    blanks,
+    plugin_names,
+    with_plugin,
+    without_blanks,
+    without_plugin_options,
+    without_plugins,
+)
 from sqlalchemy_rds_iam.waits import GreenletWaits, ThreadWaits, Waits
 
 _identities: Registry[IdentityTokens] = Registry()
+
+
+logger = logging.getLogger("sqlalchemy_rds_iam")
+
+
+class _Named(list[str]):
+    """The keyword ``plugins=``, and which of our plugins have read their options already.
+
+    SQLAlchemy makes a plugin each time that it is named, in the URL and by keyword, and gives one
+    and the same dict of keywords to all; when they are made it drops this keyword from it. So the
+    first of two can leave word here for the second, which has nothing left to do.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(names)
+        self.made: set[str] = set()
 
 
 class PasswordPlugin(CreateEnginePlugin):
@@ -39,26 +65,54 @@ class PasswordPlugin(CreateEnginePlugin):
 
     def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
         super().__init__(url, kwargs)
+        name, named = self.options.PLUGIN, kwargs.get("plugins")
+        if not isinstance(named, _Named):
+            named = kwargs["plugins"] = _Named(named or ())
+        self._is_off = name in named.made
+        if self._is_off:
+            return
+        named.made.add(name)
+        self._order = [*plugin_names(url.query), *named]
+        given = self.options.given_in(url.query, kwargs)
         self._config = self.options.take(url.query, kwargs)
-        self._connect_args: dict[str, Any] = dict(kwargs.get("connect_args") or {})
-        if self._config.enabled:
-            refuse_what_cannot_work(url, kwargs, self._config)
+        self._is_off = not self._config.enabled
+        if self._is_off:
+            return
+        refuse_what_cannot_work(url, kwargs, self._config)
+        self._query = self.options.as_query(given)
+        self._empty = self.options.empty_in(given)
+        if kwargs.get("connect_args"):
+            kwargs["connect_args"] = dict(kwargs["connect_args"])
+            for argument in blanks(kwargs["connect_args"]):
+                del kwargs["connect_args"][argument]
+        self._connect_args: dict[str, Any] = kwargs.get("connect_args") or {}
 
     def update_url(self, url: URL) -> URL:
         """Take our options out of the URL, whose query goes to the driver."""
-        return url.difference_update_query(self._config.names_in(url.query))
+        if not self._is_off:
+            url = without_blanks(url)
+            # What the plugins before this one have taken out, and may put back as we do.
+            self._foreign = self.url.query.keys() - url.query.keys()
+        return url.set(query=without_plugin_options(url.query, self.options.PLUGIN))
 
     def engine_created(self, engine: Engine) -> None:
-        """Attach the listener, after a dry run of what each connect is going to do."""
-        if not self._config.enabled:
+        """Attach the listener, after a dry run of what each connect is going to do.
+
+        ``engine.url`` gets the plugin and its options back, now that they cannot reach the driver.
+        """
+        if self._is_off:
             return
-        dialect = engine.dialect
-        _, cparams = dialect.create_connect_args(engine.url)
+        name, dialect = self.options.PLUGIN, engine.dialect
+        url = without_plugins(engine.url.difference_update_query(self._foreign), [name])
+        _, cparams = dialect.create_connect_args(url)
         cparams = {**cparams, **self._connect_args}
         connector = self._connector(cparams, dialect)
         connector.rehearse(cparams)
+        if self._empty:
+            logger.info("%s: empty, and so not given: %s", name, ", ".join(self._empty))
         event.listen(engine, "do_connect", connector.listener)
         event.listen(engine, "handle_error", lift_note)
+        engine.url = with_plugin(engine.url, name, self._query, self._order)
 
     def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> Any:
         raise NotImplementedError

@@ -206,6 +206,20 @@ def test_url_from_the_environment(
     assert project.columns() == {"id": project.user, "words": project.user}
 
 
+def test_url_of_an_engine(project: Project, drivername: str, writer: Principal) -> None:
+    """The URL of the application's engine, put into the file as Flask-Migrate does, is enough."""
+    url = project.url(drivername).replace("%%", "%")
+    project.write("sqlalchemy.url = overwritten://")
+    project.add_to_env(
+        "from sqlalchemy import create_engine, pool\n"
+        f"engine = create_engine({url!r}, rds_iam_profile='writer', poolclass=pool.NullPool)\n"
+        "shown = engine.url.render_as_string(hide_password=False)\n"
+        "config.set_main_option('sqlalchemy.url', shown.replace('%', '%%'))\n"
+    )
+    project.succeed("upgrade head")
+    assert project.columns() == {"id": project.user, "words": project.user}
+
+
 def test_grants(rds: RdsEmulator) -> None:
     """With the documents' grants the migrator creates tables, and the application uses them."""
     user, privileges = [block.text for block in GUIDE.blocks if block.language == "sql"]

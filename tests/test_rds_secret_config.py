@@ -103,7 +103,6 @@ def test_anything_else(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("id", "", "the name of a secret"),
         ("id", "a b", "without spaces; in a URL, a \\+ is written %2B"),
         ("id", "app#3", "nothing after # but 1"),
         ("id", "app#", "nothing after # but 1"),

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from sqlalchemy_rds_iam import names, tls
 from sqlalchemy_rds_iam.ambient import ambient_region
-from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam.config import PLUGINS, Config
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
 from sqlalchemy_rds_iam.drivers import driver
@@ -25,6 +25,7 @@ from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.plugin import RdsIamPlugin
 from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.secret_plugin import RdsSecretPlugin
+from sqlalchemy_rds_iam.urls import without_blanks, without_plugins
 
 _GROUP = "sqlalchemy.plugins"
 _OURS = {
@@ -96,7 +97,8 @@ def _engine(
             # Whether a login is throttled is for the checks to find out, who wait for nobody else.
             made["rds_iam_throttle_retry"] = False
         engine = create_engine(url, **made)
-        _, cparams = engine.dialect.create_connect_args(url)
+        own = without_plugins(without_blanks(url), PLUGINS)
+        _, cparams = engine.dialect.create_connect_args(own)
         chart.engine = engine
         chart.cparams = {**cparams, **(keywords.get("connect_args") or {})}
         if not config.enabled:
