@@ -16,6 +16,7 @@ from sqlalchemy_rds_iam.errors import CredentialsError
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session, hang_up
 from sqlalchemy_rds_iam.signing import Credentials, sign
+from sqlalchemy_rds_iam.urls import is_blank
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials | None:
@@ -26,7 +27,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials | N
     """
     more = ("AWS_CREDENTIAL_EXPIRATION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
     access_key, secret_key = map(environ.get, ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
-    if not access_key or not secret_key or any(map(environ.get, more)):
+    if not access_key or not secret_key or not all(is_blank(environ.get(name)) for name in more):
         return None
     session_token = environ.get("AWS_SECURITY_TOKEN") or environ.get("AWS_SESSION_TOKEN") or None
     return Credentials(access_key, secret_key, session_token, expires_at=None, provider="env")

@@ -18,9 +18,11 @@ from sqlalchemy_rds_iam.config import PLUGINS, Config
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.options import as_boolean
+from sqlalchemy_rds_iam.urls import is_blank, plugin_names, sole
 
 NAME = Config.PLUGIN
 PREFIX = f"{NAME}_"
+_OURS = tuple(f"{plugin}_" for plugin in PLUGINS)
 
 SIGNED = frozenset({*(f"{plugin}_host" for plugin in PLUGINS), PREFIX + "port"})
 """The options that belong to one server, and not to another."""
@@ -80,16 +82,17 @@ def from_mapping(mapping: Mapping[str, Any], prefix: str) -> Settings:
                 raise ConfigError(f"unknown key {key}; did you mean {names}?")
             parts[role if dot else ""][option if dot else role] = mapping[key]
     both, writer, reader = parts.values()
-    url = writer.pop("url", both.pop("url", None))
-    if not url:
+    url = _first(writer.pop("url", None), both.pop("url", None))
+    if is_blank(url):
         raise ConfigError(
             f"no {prefix}writer.url and no {prefix}url: one of them has to say where the writer "
             f"is; keys are expected to be {prefix}writer.…, {prefix}reader.…, or {prefix}… for both"
         )
     # In the URL, where those of the reader's own URL can win.
     base = _with(_url(url, f"{prefix}writer.url"), _options(both))
-    has_reader, url = bool(reader), reader.pop("url", None)
-    own = _url(url, f"{prefix}reader.url") if url else URL.create(base.drivername)
+    has_reader = not all(map(is_blank, reader.values()))
+    url = reader.pop("url", None)
+    own = URL.create(base.drivername) if is_blank(url) else _url(url, f"{prefix}reader.url")
     own = _with(own, _options(reader))
     return Settings({"url": base, **both, **writer}, {"url": own, **both, **reader}, has_reader)
 
@@ -103,12 +106,12 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         ConfigError: an unknown variable (with the nearest known one), or no URL.
     """
     known = _variables(_VARIABLES, ["URL"]) | _variables(_READER, ["URL", *_PARTS])
-    given: dict[str, str] = {}
-    for name, value in environ.items():
-        if name.startswith(_VARIABLES) and not name.startswith(_FOREIGN) and value.strip():
-            if name not in known:
-                raise ConfigError(_unknown(name, known))
-            given[name] = value.strip()
+    names = [name for name in environ if name.startswith(_VARIABLES)]
+    ours = {name: environ[name].strip() for name in names if not name.startswith(_FOREIGN)}
+    given = {name: value for name, value in ours.items() if value}
+    for name in given:
+        if name not in known:
+            raise ConfigError(_unknown(name, known))
     if _VARIABLES + "URL" not in given:
         raise ConfigError(
             "RDS_IAM_URL is not set: it has to hold the writer's URL, such as "
@@ -117,9 +120,12 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         )
     base = _url(given[_VARIABLES + "URL"], "RDS_IAM_URL")
     base = _with_plugin(_with(base, _from_variables(given, _VARIABLES)))
+    # As keywords, which win nothing; but the plugin may have to name them.
+    empty = {name: "" for name in ours.keys() - given.keys() if NAME in named_plugins(base.query)}
+    writer = {"url": base, **_from_variables(empty, _VARIABLES)}
     mentioned = [name for name in given if name.startswith(_READER)]
     if not mentioned:
-        return Settings({"url": base}, {"url": base}, has_reader=False)
+        return Settings(writer, writer, has_reader=False)
     parts = [name for name in mentioned if name.removeprefix(_READER) in _PARTS]
     if _READER + "URL" not in given:
         reader = _url_of_parts(base, given)
@@ -128,9 +134,9 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     else:
         reader = _url(given[_READER + "URL"], "RDS_IAM_READER_URL")
     reader = _with(reader, _from_variables(given, _READER))
-    if "plugin" in reader.query:
-        reader = _with_plugin(reader)
-    return Settings({"url": base}, {"url": reader}, has_reader=True)
+    reader = _with_plugin(reader) if "plugin" in reader.query else reader
+    own = {"url": reader, **_from_variables(empty, _READER)}
+    return Settings(writer, own, has_reader=True)
 
 
 def complete(writer: URL, reader: URL) -> URL:
@@ -144,9 +150,9 @@ def complete(writer: URL, reader: URL) -> URL:
     Raises:
         ConfigError: the reader would sign for another server than the one it connects to.
     """
-    own = dict(reader.query)
+    own = {k: v for k, v in reader.query.items() if k not in writer.query or not is_blank(sole(v))}
     base, dropped = writer, _of_other_plugin(writer.query, own)
-    if _ID_OPTION in own:
+    if _has_secret(reader):
         base = URL.create(writer.drivername, database=writer.database)
         dropped |= _LOGIN
     if elsewhere(writer, reader):
@@ -176,7 +182,7 @@ def complete(writer: URL, reader: URL) -> URL:
 
 def elsewhere(writer: URL, reader: URL) -> bool:
     """Whether the reader's URL names a server, and not that of the writer."""
-    if not _ADDRESS.isdisjoint(reader.query) or _ID_OPTION in reader.query:
+    if not _ADDRESS.isdisjoint(reader.query) or _has_secret(reader):
         return True
     host, port = reader.host or writer.host or "", reader.port or writer.port
     return (parse_host(host).host, port) != (parse_host(writer.host or "").host, writer.port)
@@ -184,12 +190,16 @@ def elsewhere(writer: URL, reader: URL) -> bool:
 
 def named_plugins(query: Mapping[str, Any]) -> list[str]:
     """Our plugins in a URL with this query."""
-    return [plugin for plugin in _plugins(query) if plugin in PLUGINS]
+    return [plugin for plugin in plugin_names(query) if plugin in PLUGINS]
 
 
 def has_password_plugin(query: Mapping[str, Any]) -> bool:
     """Whether a URL with this query has one of our plugins, and has it switched on."""
     return any(_is_on(query.get(f"{plugin}_enabled", "on")) for plugin in named_plugins(query))
+
+
+def _has_secret(url: URL) -> bool:
+    return not is_blank(sole(url.query.get(_ID_OPTION)))
 
 
 def _is_on(switch: Any) -> bool:
@@ -209,9 +219,9 @@ def _of_other_plugin(writer: Mapping[str, Any], reader: Mapping[str, Any]) -> se
 def _refuse_other_name(writer: URL, reader: URL) -> None:
     for option in (f"{plugin}_host" for plugin in PLUGINS):
         mine, host = reader.query.get(option), writer.host
-        if mine is None or host is None:
+        if is_blank(mine) or host is None:
             continue
-        theirs = writer.query.get(option, host)
+        theirs = _first(writer.query.get(option), host)
         if parse_host(str(mine)).host != parse_host(str(theirs)).host:
             raise ConfigError(
                 f"the reader is to sign for {mine!r} and to connect to the writer's {host!r}, "
@@ -248,9 +258,8 @@ def _url_of_parts(writer: URL, given: Mapping[str, str]) -> URL:
 
 def _options(keywords: dict[str, Any]) -> dict[str, str]:
     """Take out of `keywords` our options as far as a URL can hold them."""
-    ours = tuple(f"{plugin}_" for plugin in PLUGINS)
-    objects = {begin + name for begin in ours for name in _OBJECTS}
-    names = [key for key in keywords if key.startswith(ours) and key not in objects]
+    objects = {begin + name for begin in _OURS for name in _OBJECTS}
+    names = [key for key in keywords if key.startswith(_OURS) and key not in objects]
     taken = {name: keywords.pop(name) for name in names}
     return {name: str(value) for name, value in taken.items() if value is not None}
 
@@ -274,16 +283,17 @@ def _unknown(name: str, known: set[str]) -> str:
 
 
 def _with(url: URL, options: Mapping[str, str]) -> URL:
-    return url.update_query_dict(dict(options))
+    """The URL with these options; one that is empty takes nothing away."""
+    said = {k: value for k, value in options.items() if not (is_blank(value) and k in url.query)}
+    return url.update_query_dict(said)
 
 
-def _plugins(query: Mapping[str, Any]) -> tuple[str, ...]:
-    named = query.get("plugin", ())
-    return (named,) if isinstance(named, str) else tuple(named)
+def _first(*values: Any) -> Any:
+    return next((value for value in values if not is_blank(value)), None)
 
 
 def _with_plugin(url: URL) -> URL:
     if named_plugins(url.query):
         return url
-    others = _plugins(url.query)
+    others = plugin_names(url.query)
     return url.update_query_dict({"plugin": (*others, NAME) if others else NAME})

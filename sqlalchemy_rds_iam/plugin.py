@@ -24,7 +24,7 @@ from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.events import Origin
 from sqlalchemy_rds_iam.iam_connector import IamConnector
 from sqlalchemy_rds_iam.identity_key import identity_key
-from sqlalchemy_rds_iam.preconditions import refuse_what_cannot_work
+from sqlalchemy_rds_iam.preconditions import foreign_in, refuse_what_cannot_work
 from sqlalchemy_rds_iam.refusal import doctor_command, lift_note
 from sqlalchemy_rds_iam.registry import Registry
 from sqlalchemy_rds_iam.roles import Role
@@ -79,6 +79,8 @@ class PasswordPlugin(CreateEnginePlugin):
         if self._is_off:
             return
         refuse_what_cannot_work(url, kwargs, self._config)
+        for key in foreign_in(kwargs, self._config):  # all of them empty
+            del kwargs[key]
         self._query = self.options.as_query(given)
         self._empty = self.options.empty_in(given)
         if kwargs.get("connect_args"):
@@ -91,6 +93,7 @@ class PasswordPlugin(CreateEnginePlugin):
         """Take our options out of the URL, whose query goes to the driver."""
         if not self._is_off:
             url = without_blanks(url)
+            url = url.difference_update_query(foreign_in(url.query, self._config))
             # What the plugins before this one have taken out, and may put back as we do.
             self._foreign = self.url.query.keys() - url.query.keys()
         return url.set(query=without_plugin_options(url.query, self.options.PLUGIN))

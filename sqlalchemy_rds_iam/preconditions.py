@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from sqlalchemy_rds_iam.config import PLUGINS, Options
 from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.urls import password_in, plugin_names
+from sqlalchemy_rds_iam.urls import is_blank, password_in, plugin_names, sole
 
 
 def refuse_what_cannot_work(url: URL, keywords: Mapping[str, Any], config: Options) -> None:
@@ -48,14 +48,16 @@ def refuse_what_cannot_work(url: URL, keywords: Mapping[str, Any], config: Optio
             f"the plugins {' and '.join(PLUGINS)} both want to give the connections of this engine "
             "a password: name one of them"
         )
-    foreign = [
-        key
-        for key in (*url.query, *keywords)
-        for other in PLUGINS
-        if other != config.PLUGIN and key.startswith(f"{other}_")
-    ]
+    options = foreign_in(url.query, config) | foreign_in(keywords, config)
+    foreign = [key for key, value in options.items() if not is_blank(sole(value))]
     if foreign:
         raise ConfigError(
             f"{foreign[0]} is an option of another plugin than {config.PLUGIN}, which is the one "
             f"that this engine has; its own begin with {config.named('')}"
         )
+
+
+def foreign_in(options: Mapping[str, Any], config: Options) -> dict[str, Any]:
+    """Those `options` that are of another plugin of ours."""
+    others = tuple(f"{plugin}_" for plugin in PLUGINS if plugin != config.PLUGIN)
+    return {key: value for key, value in options.items() if key.startswith(others)}

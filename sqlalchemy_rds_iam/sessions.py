@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy_rds_iam.ambient import profile_region
+from sqlalchemy_rds_iam.environment import forget_empty_credentials, forget_empty_settings
 from sqlalchemy_rds_iam.errors import ConfigError, CredentialsError
 
 # Three tries of at most 8 s stay within the 30 s that a connect waits by default.
@@ -41,7 +42,7 @@ def botocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
             import botocore.config
             import botocore.session
 
-            session = botocore.session.Session(profile=profile)
+            session = forget_empty_settings(botocore.session.Session(profile=profile))
             session.set_default_client_config(botocore.config.Config(**NETWORK))
         asks_sts = _asks_sts(_furnished(session, profile)) or asks_sts
         if asks_sts and "models" not in _read:
@@ -57,7 +58,7 @@ def aiobotocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
             import aiobotocore.config
             import aiobotocore.session
 
-            session = aiobotocore.session.AioSession(profile=profile)
+            session = forget_empty_settings(aiobotocore.session.AioSession(profile=profile))
             session.set_default_client_config(aiobotocore.config.AioConfig(**NETWORK))
 
         async def read_models() -> None:
@@ -109,6 +110,7 @@ def aiobotocore_client(service: str, profile: str | None, credentials: Any, **pl
 
 
 def _with(credentials: Any, session: Any) -> Any:
+    forget_empty_settings(session)
     session.register_component("credential_provider", credentials)
     if not _loaders:
         _loaders.append(session.get_component("data_loader"))
@@ -135,7 +137,7 @@ def _asks_sts(session: Any) -> bool:
     from waiting for the network.
     """
     profile = session.get_scoped_config()
-    return "AWS_WEB_IDENTITY_TOKEN_FILE" in os.environ or not profile.keys().isdisjoint(
+    return bool(os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")) or not profile.keys().isdisjoint(
         {"role_arn", "web_identity_token_file", "sso_session", "sso_start_url"}
     )
 
@@ -257,5 +259,5 @@ def _furnished(session: Any, profile: str | None) -> Any:
         _loaders.append(session.get_component("data_loader"))
     session.register_component("data_loader", _loaders[0])
     # Makes its HTTP clients now, in the lock: in a child, OpenSSL's locks would stay locked, too.
-    session.get_component("credential_provider")
+    forget_empty_credentials(session.get_component("credential_provider").providers)
     return session

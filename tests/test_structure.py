@@ -36,6 +36,7 @@ ORDER = [
     "flights",
     "slots",
     "ambient",
+    "environment",
     "sessions",
     "roles",
     "identity_key",

@@ -21,6 +21,7 @@ from sqlalchemy_rds_iam.cli.common import (
     AsJson,
     Options,
     fail,
+    first_url,
     given,
     note,
     told,
@@ -93,6 +94,7 @@ def ca(
     download failed; with 2 if called wrongly.
     """
     with told():
+        url = first_url(url or "")
         access = Access(url, given(options, None)) if url else None
         host = access.host if access else _ANY
         if mirror and not fetch:

@@ -7,6 +7,7 @@ included. What is to be read goes to standard output, all else to standard error
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +25,25 @@ VARIABLES = ["RDS_IAM_URL", "DATABASE_URL"]
 
 EXAMPLE = "postgresql+psycopg://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app"
 
+
+def first_url(given: str = "") -> str:
+    """The URL that a command line gives, else the first of the variables that is not empty."""
+    urls = (given, *(os.environ.get(name, "") for name in VARIABLES))
+    return next((url for url in urls if url.strip()), "")
+
+
+def _required(given: str) -> str:
+    if url := first_url(given):
+        return url
+    raise typer.BadParameter(f"it is empty, and so are {' and '.join(VARIABLES)}")
+
+
 Url = Annotated[
     str,
     typer.Argument(
         metavar="URL",
         envvar=VARIABLES,
+        callback=_required,
         show_default=False,
         help="The SQLAlchemy URL, with or without ?plugin=rds_iam.",
     ),

@@ -19,6 +19,7 @@ from sqlalchemy_rds_iam.cli.common import (
     Timeout,
     access,
     fail,
+    first_url,
     note,
     told,
 )
@@ -99,7 +100,7 @@ def _parted(words: list[str]) -> tuple[str, list[str]]:
         url, *command = words
     else:
         command = words
-        url = next(filter(None, map(os.environ.get, VARIABLES)), "")
+        url = first_url()
     if not url:
         fail(f"there is no URL: give one before the --, or set {VARIABLES[0]}", MISUSED)
     if not command:
