@@ -33,6 +33,7 @@ from sqlalchemy_rds_iam.options import (
 )
 from sqlalchemy_rds_iam.regions import as_region
 from sqlalchemy_rds_iam.urls import OUTSIDE, is_blank, sole
+from sqlalchemy_rds_iam.user_names import LONGEST, kept, length
 
 PLUGINS = ("rds_iam", "rds_secret")
 """The plugins by which an engine gets passwords, one of them for each engine."""
@@ -268,6 +269,12 @@ class Config(Options):
             raise ConfigError(
                 "the URL names no database user, and a token is signed for one: "
                 "postgresql+psycopg://USER@host/database?plugin=rds_iam"
+            )
+        if (cut := kept(user)) != user:
+            raise ConfigError(
+                f"the user name {user!r} has {length(user)} bytes, and PostgreSQL keeps {LONGEST}: "
+                f"it would look for {cut!r}, for which a token signed for the longer name is not "
+                "good; give the name as the database has it"
             )
         return signed_endpoint(
             host, self.port or port, user, region=self.region, ambient_region=ambient_region

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy_rds_iam.endpoint import HostName
 from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.user_names import LONGEST, kept
 
 
 class Grants(NamedTuple):
@@ -77,10 +78,9 @@ def quoted(name: str) -> str:
 
 
 def _name(name: str) -> str:
-    longest = 63
-    if "\0" in name or not 0 < len(name.encode()) <= longest:
+    if "\0" in name or not name or kept(name) != name:
         raise ConfigError(
-            f"{name!r} cannot be a name in PostgreSQL: expected 1 to {longest} bytes, none of them "
+            f"{name!r} cannot be a name in PostgreSQL: expected 1 to {LONGEST} bytes, none of them "
             "zero"
         )
     return name

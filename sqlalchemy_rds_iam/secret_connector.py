@@ -25,6 +25,7 @@ from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.secrets import Secret, SecretToken, agree
 from sqlalchemy_rds_iam.throttling import Attempts
 from sqlalchemy_rds_iam.tokens import IdentityTokens
+from sqlalchemy_rds_iam.user_names import Lengths
 from sqlalchemy_rds_iam.waits import Waits
 
 # Has the form of a proxy, for whose certificates there always are authorities.
@@ -57,6 +58,7 @@ class SecretConnector:
         self._waits = waits
         self.listener = self._do_connect
         self.reporter = Reporter(config)
+        self._lengths = Lengths()
         self.parts = tuple(
             _Version(
                 config, driver, tokens, waits, self.reporter, stage=stage, listener=self.listener
@@ -71,6 +73,7 @@ class SecretConnector:
         Raises:
             ConfigError: the connect arguments cannot work, or are not safe.
         """
+        self._lengths.check(cparams.get("user"))
         stand_ins = {"host": _ANY_HOST, "user": "?"}
         self._driver.target(stand_ins | cparams, self._config, lambda: None)
 
@@ -158,6 +161,7 @@ class SecretConnector:
                 f"neither the URL nor the secret {config.name!r} says where the database is: name "
                 "the host in the URL, or in the secret as 'host'"
             )
+        self._lengths.check(filled.get("user"))
         return filled
 
     def _report_refused(self, version: _Version, refused: _Refused, *, first: bool) -> None:

@@ -241,7 +241,7 @@ def test_grants(rds: RdsEmulator) -> None:
 
 
 # What PostgreSQL takes for a name: anything but the zero byte.
-names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=15)
 
 
 @given(user=names)

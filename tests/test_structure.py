@@ -21,6 +21,7 @@ ORDER = [
     "regions",
     "endpoint",
     "urls",
+    "user_names",
     "options",
     "config",
     "secret_config",
