@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from emulator_support import MODELS
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.testing.aws import AwsEndpoints
 from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities
@@ -59,7 +60,7 @@ def served_account(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Acco
     thread.start()
 
     def run(work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(work, loop).result(DEADLINE)
 
     account = Account(run)
     run(account.aws.start())
@@ -70,7 +71,7 @@ def served_account(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Acco
     finally:
         run(account.aws.stop())
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
+        thread.join(DEADLINE)
         loop.close()
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import trustme
 from ca_support import BUNDLE, named_ca
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam import bundle
 
@@ -37,7 +38,7 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.asked.append(self.headers["User-Agent"])
-                server.gate.wait(5)
+                server.gate.wait(DEADLINE)
                 moved = server.location if self.path != "/moved" else None
                 self.send_response(302 if moved else server.status)
                 if moved:
@@ -71,4 +72,4 @@ class Server:
         self.gate.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(DEADLINE)

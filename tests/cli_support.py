@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from patience import DEADLINE
 from typer.testing import CliRunner
 
 from sqlalchemy_rds_iam.cli.app import app
@@ -51,7 +52,7 @@ def ran(*arguments: Any, **environ: str) -> Shown:
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
     return Shown(done.returncode, done.stdout, done.stderr)
@@ -73,7 +74,7 @@ def programs() -> Path | None:
             env={"PGHOST": "127.0.0.1", "PGPORT": "1", "PGSSLMODE": "require"},
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=DEADLINE,
             check=False,
         )
         if "not compiled in" not in said.stderr:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 from hypothesis import settings
+from patience import DEADLINE
 from sqlalchemy import URL, make_url
 from worlds import WORLDS, Database
 
@@ -34,7 +35,7 @@ def _loops_close_their_transports() -> Iterator[None]:
     close = asyncio.SelectorEventLoop.close
 
     async def see_off(loop: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE):
             while any(transport._sock for transport in loop._transports.values()):
                 await asyncio.sleep(0.001)
 

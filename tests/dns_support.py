@@ -17,6 +17,7 @@ import dns.rcode
 import dns.resolver
 import dns.rrset
 import pytest
+from patience import DEADLINE
 
 
 class DnsServer:
@@ -52,7 +53,7 @@ class DnsServer:
     def __exit__(self, *error: object) -> None:
         self.gate.set()
         self._ring.close()
-        self._thread.join(5)
+        self._thread.join(DEADLINE)
         for sock in (self._tcp, self._udp, self._bell):
             sock.close()
 
@@ -108,7 +109,7 @@ class DnsServer:
         query = dns.message.from_wire(wire)
         name = query.question[0].name.to_text(omit_final_dot=True).lower()
         self.questions.append(name)
-        self.gate.wait(5)
+        self.gate.wait(DEADLINE)
         if self.fault == "silence":
             return None
         response = dns.message.make_response(query, recursion_available=True)

@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from doctor_support import CANARY, Ward, fault, pose
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.doctor import network
 
@@ -152,7 +153,7 @@ def resolver_that_hangs(ward: Ward) -> None:
     _no_dns(ward, 0)
     end = threading.Event()
     ward.cleanup.callback(end.set)
-    ward.patch.setattr(network.socket, "getaddrinfo", lambda *_, **__: end.wait(10) and [])
+    ward.patch.setattr(network.socket, "getaddrinfo", lambda *_, **__: end.wait(DEADLINE) and [])
     ward.timeout = 0.2
 
 

@@ -9,6 +9,7 @@ import time
 
 from doctor_faults import GLOBAL
 from doctor_support import Ward, fault, pose
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.doctor import refused
 from sqlalchemy_rds_iam.testing import SignedEndpoint
@@ -77,7 +78,7 @@ def throttled(ward: Ward) -> None:
 
     thread = threading.Thread(target=storm)
     thread.start()
-    ward.cleanup.callback(thread.join, 10)
+    ward.cleanup.callback(thread.join, DEADLINE)
     ward.cleanup.callback(stop.set)
 
 

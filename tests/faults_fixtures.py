@@ -16,11 +16,15 @@ import botocore.credentials
 import botocore.utils
 import pytest
 from faults_support import LIFE, Clock, Provider, Way
+from patience import DEADLINE
 from worlds import Database
 
 from sqlalchemy_rds_iam import plugin, sessions
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.tokens import IdentityTokens
+
+# On a busy machine botocore would ask twice: two seconds are all that it waits for an answer.
+_TIMEOUT = botocore.utils.ContainerMetadataFetcher.TIMEOUT_SECONDS
 
 _WAYS = {
     "sync": Way("postgresql+psycopg", False, "botocore"),
@@ -73,16 +77,16 @@ def clock(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One try of half a second is all that botocore has."""
-    monkeypatch.setitem(sessions.NETWORK, "connect_timeout", 0.5)
-    monkeypatch.setitem(sessions.NETWORK, "read_timeout", 0.5)
+    """One try, and a second and a half for it, is all that botocore has."""
+    monkeypatch.setitem(sessions.NETWORK, "connect_timeout", 1.5)
+    monkeypatch.setitem(sessions.NETWORK, "read_timeout", 1.5)
     monkeypatch.setitem(sessions.NETWORK, "retries", {"mode": "standard", "total_max_attempts": 1})
-    for name, value in {"TIMEOUT_SECONDS": 0.5, "RETRY_ATTEMPTS": 1, "SLEEP_TIME": 0}.items():
+    for name, value in {"TIMEOUT_SECONDS": 1.5, "RETRY_ATTEMPTS": 1, "SLEEP_TIME": 0}.items():
         monkeypatch.setattr(botocore.utils.ContainerMetadataFetcher, name, value)
     monkeypatch.setitem(
         botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES,
         "metadata_service_timeout",
-        ("metadata_service_timeout", "AWS_METADATA_SERVICE_TIMEOUT", 0.5, None),
+        ("metadata_service_timeout", "AWS_METADATA_SERVICE_TIMEOUT", 1.5, None),
     )
 
 
@@ -130,6 +134,9 @@ def _provider(
         ),
     }[name]
     service = provider.service
+    fetcher = botocore.utils.ContainerMetadataFetcher
+    if fetcher.TIMEOUT_SECONDS == _TIMEOUT:
+        monkeypatch.setattr(fetcher, "TIMEOUT_SECONDS", DEADLINE)
     monkeypatch.setenv(provider.variable, provider.url)
     monkeypatch.setattr(service, "lifetime", LIFE)
     if name == "assume-role":

@@ -6,12 +6,16 @@ The fixtures made of these are in `faults_fixtures`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
+from patience import DEADLINE, Gate, eventually
 from worlds import Database
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -69,6 +73,21 @@ class Provider:
             error = AwsError(int(fault), "Fault", "out of order") if fault.isdigit() else fault
             self.service.fail(error)
 
+    @contextlib.contextmanager
+    def held(self, times: float = math.inf) -> Iterator[Gate]:
+        """Hold so many answers back until the gate is opened, or the block left."""
+        left = times
+
+        async def hold_back() -> None:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                await gate.wait()
+
+        with Gate() as gate, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.service, "_hold_back", hold_back)
+            yield gate
+
     def recover(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Answer again, at the same address."""
         self.service.recover()
@@ -92,7 +111,7 @@ class Provider:
 def settle(database: Database) -> None:
     """Let what is fetched in the background come to its end, whatever that is."""
     tokens, waits = database.connector._tokens, database.connector._waits
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE
     while tokens._flight is not None or getattr(waits, "_tasks", None):
         assert time.monotonic() < deadline, "a flight that does not end"
         if database._runner is None:
@@ -103,7 +122,7 @@ def settle(database: Database) -> None:
 
 def wait_for_threads() -> None:
     """Wait for the end of every thread that fetches."""
-    deadline = time.monotonic() + 10
-    while any(thread.name == "rds-iam-fetch" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "a thread that does not end"
-        time.sleep(0.005)
+    eventually(
+        lambda: not any(thread.name == "rds-iam-fetch" for thread in threading.enumerate()),
+        "a thread does not end",
+    )

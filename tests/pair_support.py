@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
+from patience import SOON
 from sqlalchemy import URL, Engine, ForeignKey, literal_column, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.util import greenlet_spawn
@@ -118,7 +119,7 @@ class ReaderEndpoint:
 
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(SOON):
                 while len(self.gateway._tasks) > 1:  # the one that accepts
                     await asyncio.sleep(0.001)
 

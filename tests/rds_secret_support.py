@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from worlds import Database
 
@@ -13,8 +12,3 @@ USER = "keeper"
 LogIn = Callable[..., Database]
 
 WHO = "select current_user || '@' || current_database()"
-
-
-def soon(condition: Callable[[], Any]) -> None:
-    """Do something again and again, up to 200 times, until it says that it is so."""
-    assert any(condition() for _ in range(200))

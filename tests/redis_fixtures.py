@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 import pytest
-from redis_support import Server
+from redis_support import Server, be_patient
 
 from sqlalchemy_rds_iam import storage as storages
 
@@ -26,6 +26,13 @@ def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     storages._shared.clear()
     monkeypatch.setattr(storages, "RETRY", (0.02, 0.04))
     return running
+
+
+@pytest.fixture
+def patient(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The same server, for tests in which it is not slow but the machine may be."""
+    be_patient(monkeypatch)
+    return server
 
 
 @pytest.fixture

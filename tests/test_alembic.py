@@ -16,6 +16,7 @@ from alembic.config import Config
 from docs_support import documents
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import DEADLINE
 from sqlalchemy import create_engine, engine_from_config, make_url, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
@@ -89,7 +90,7 @@ class Project:
             cwd=self._directory,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=DEADLINE,
             check=False,
         )
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import botocore.exceptions
 import pytest
+from patience import DEADLINE
 from secrets_support import Do, both_sdks, call, refusal
 
 from sqlalchemy_rds_iam.testing import (
@@ -82,7 +83,7 @@ def test_unsigned_and_unreadable(rds: RdsEmulator) -> None:
     ):
         request = urllib.request.Request(rds.aws.secrets_url, b"{", headers)
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(request, timeout=10)
+            urllib.request.urlopen(request, timeout=DEADLINE)
         assert caught.value.code == 400
         assert json.load(caught.value)["__type"] == code
         assert rds.aws.secrets.records[-1].arguments == {}

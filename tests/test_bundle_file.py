@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 from ca_support import BUNDLE, blocks
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam import bundle
 
@@ -221,7 +222,7 @@ def test_many_at_once(home: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(DEADLINE)
     assert not wrong
     _file()
     assert list(file.parent.iterdir()) == [file]

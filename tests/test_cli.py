@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import DEADLINE
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -30,7 +31,7 @@ def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-W", "error", "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
 
@@ -102,12 +103,12 @@ def test_emulator() -> None:
                 env={**os.environ, **told["environ"]},
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=DEADLINE,
                 check=False,
             )
             assert (done.stdout, done.returncode) == ("app\n", 0), done.stderr
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
+            assert process.wait(DEADLINE) == 0
         finally:
             process.kill()
     assert not Path(told["ca_file"]).exists()

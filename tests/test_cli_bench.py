@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-import time
+from typing import Any
 
 import pytest
 from cli_support import shown
+from patience import DEADLINE, Gate
 
 from sqlalchemy_rds_iam.gauge import MOST_FAILURES, Gauged, gauge
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -28,7 +29,7 @@ def test_counts(rds: RdsEmulator, driver: str) -> None:
     data = json.loads(found.out)
     assert (data["connects"], data["refused"], data["throttled"]) == (10, 0, 0)
     assert len(rds.decisions) == 11
-    assert 0 < data["p50_ms"] <= data["p99_ms"] < 5000
+    assert 0 < data["p50_ms"] <= data["p99_ms"]
     assert (data["asked_per_second"], data["ceiling"]) == (100, 200)
     assert data["per_second"] == pytest.approx(10 / data["seconds"], rel=0.01)
     assert data["errors"] == []
@@ -37,9 +38,9 @@ def test_counts(rds: RdsEmulator, driver: str) -> None:
 @pytest.mark.timing
 def test_gentle(rds: RdsEmulator) -> None:
     """Connects begin at the rate that was asked for, not faster."""
-    gauge(rds.url(), connects=8, rate=20)
+    gauge(rds.url(), connects=5, rate=5)
     times = [each.time for each in rds.decisions][1:]
-    assert times[-1] - times[0] == pytest.approx(7 / 20, abs=0.15)
+    assert times[-1] - times[0] > 4 / 5 / 2
 
 
 def test_beyond_the_ceiling(rds: RdsEmulator) -> None:
@@ -93,18 +94,23 @@ def test_prose(rds: RdsEmulator) -> None:
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
-def test_hanging(rds: RdsEmulator, driver: str) -> None:
+def test_hanging(rds: RdsEmulator, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that does not answer holds it up for --timeout, and no longer."""
-    rds.gateway.auth_delay = 2.0
-    began = time.monotonic()
-    found = shown("bench", _url(rds, driver), "--timeout", "0.3")
-    assert time.monotonic() - began < 1.5
+    admit = rds.gateway._admit
+
+    async def held(client: Any) -> Any:
+        await gate.wait()
+        return await admit(client)
+
+    monkeypatch.setattr(rds.gateway, "_admit", held)
+    with Gate() as gate:
+        found = shown("bench", _url(rds, driver), "--timeout", "0.3")
+        assert gate.reached.is_set()
     assert (found.code, found.out) == (1, "")
     assert "not connected within 0.3 s" in found.err
-    rds.gateway.auth_delay = 0.0
     for thread in threading.enumerate():
         if thread.name == "rds-iam-fetch":
-            thread.join(5)
+            thread.join(DEADLINE)
 
 
 def test_missing_driver(rds: RdsEmulator) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from cli_support import COMMAND, URL, ran, shown
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -46,7 +47,9 @@ def test_in_a_pipe(rds: RdsEmulator) -> None:
         found = ran(*arguments)
         assert "\x1b" not in found.out + found.err
     script = f"{' '.join(COMMAND[:-1])} '{COMMAND[-1]}' ca '{rds.url()}' | true"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=30, check=False)
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, timeout=DEADLINE, check=False
+    )
     assert b"Traceback" not in done.stderr
 
 
@@ -104,7 +107,7 @@ def test_completion(tmp_path: Path) -> None:
             env=environ | more,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=DEADLINE,
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, "")

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from cli_support import COMMAND, MODES, URL, python
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.cli import child
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -33,7 +34,7 @@ def test_signals(rds: RdsEmulator, mode: tuple[str, ...], number: signal.Signals
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
-        assert process.wait(10) == 42
+        assert process.wait(DEADLINE) == 42
 
 
 def test_early_signals() -> None:
@@ -44,9 +45,9 @@ def test_early_signals() -> None:
         with relay.listening():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             signal.raise_signal(signal.SIGTERM)
-            with subprocess.Popen(["sleep", "30"]) as process:
+            with subprocess.Popen(["sleep", "120"]) as process:
                 relay.to(process)
-                assert process.wait(10) == -signal.SIGTERM
+                assert process.wait(DEADLINE) == -signal.SIGTERM
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -67,7 +68,7 @@ def _in_a_terminal(*command: str, key: bytes = b"") -> list[bytes]:
         lines = [process.stdout.readline()]
         os.write(master, key)
         lines += process.stdout.readlines()
-        assert process.wait(10) == 0
+        assert process.wait(DEADLINE) == 0
     os.close(master)
     return lines
 
@@ -82,7 +83,7 @@ def test_key_of_the_terminal(
         "import signal\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
         "print('ready', flush=True)\n"
-        "print(signal.sigtimedwait([signal.SIGINT], 10).si_signo)"
+        "print(signal.sigtimedwait([signal.SIGINT], 60).si_signo)"
     )
     shown = _in_a_terminal(*COMMAND, "exec", URL, *mode, *python(code), key=b"\x03")
     assert shown == [b"ready\n", b"2\n"]
@@ -93,11 +94,11 @@ def test_told_once() -> None:
     code = (
         "import signal, subprocess\n"
         "from sqlalchemy_rds_iam.cli import child\n"
-        "process, relay = subprocess.Popen(['sleep', '30']), child._Relay()\n"
+        "process, relay = subprocess.Popen(['sleep', '120']), child._Relay()\n"
         "relay.to(process)\n"
         "relay._pass_on(signal.SIGINT, None)\n"
         "relay._pass_on(signal.SIGTERM, None)\n"
-        "print(process.wait(10))"
+        "print(process.wait(60))"
     )
     # Of two signals that wait, the lower number is delivered first.
     assert _in_a_terminal(sys.executable, "-c", code) == [b"-15\n"]
@@ -114,6 +115,10 @@ def test_ended_by_a_signal(rds: RdsEmulator, mode: tuple[str, ...], number: sign
     script = f"{' '.join(COMMAND[:-1])} '{COMMAND[-1]}' exec '{URL}' {' '.join(mode)} -- "
     script += f"sh -c 'kill -{int(number)} $$'; echo $?"
     done = subprocess.run(
-        ["bash", "-c", script], env=_with_ca(rds), capture_output=True, timeout=30, check=False
+        ["bash", "-c", script],
+        env=_with_ca(rds),
+        capture_output=True,
+        timeout=DEADLINE,
+        check=False,
     )
     assert done.stdout == f"{128 + number}\n".encode()

@@ -10,6 +10,7 @@ from typing import Any
 import botocore.session
 import pytest
 from cli_support import shown
+from patience import SOON
 from rds_api_support import RdsApi, served
 
 from sqlalchemy_rds_iam.endpoint import parse_host
@@ -155,7 +156,7 @@ def test_nobody_answers(api: RdsApi, rds: RdsEmulator, monkeypatch: pytest.Monke
     rds.aws.sts.fail("hang")
     began = time.monotonic()
     arn = _resource(_url(INSTANCE), "--timeout", "0.3", code=1)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON
     assert arn == "arn:aws:rds-db:eu-central-1:ACCOUNT-ID:dbuser:RESOURCE-ID/app"
     rds.aws.sts.recover()
     api.fail("garbage")

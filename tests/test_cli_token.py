@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pty
+import signal
 import subprocess
 import time
 from datetime import datetime
@@ -13,6 +14,7 @@ from datetime import datetime
 import psycopg
 import pytest
 from cli_support import COMMAND, HOST, URL, ran, shown
+from patience import DEADLINE, eventually
 
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.endpoint import Endpoint
@@ -133,11 +135,16 @@ def test_deadline(
     """A provider that hangs holds the command up for --timeout, and no longer."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     config = tmp_path / "config"
-    config.write_text("[default]\ncredential_process = sleep 5\n")
+    script = tmp_path / "hang"
+    script.write_text(
+        f"echo $$ > {tmp_path}/started; mv {tmp_path}/started {tmp_path}/pid\nexec sleep 600\n"
+    )
+    config.write_text(f"[default]\ncredential_process = sh {script}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    began = time.monotonic()
     found = shown("token", URL, "--timeout", "0.3")
-    assert time.monotonic() - began < 3
+    eventually((tmp_path / "pid").exists)
+    # It would be gone, had it been waited for.
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert found.code == 1
     assert found.err.startswith("rds-iam: no AWS credentials within 0.3 s")
 
@@ -156,7 +163,7 @@ def test_terminal(rds: RdsEmulator) -> None:
         [*COMMAND, "token", URL], stdout=slave, stderr=subprocess.PIPE
     ) as process:
         os.close(slave)
-        told = process.communicate(timeout=30)[1].decode()
+        told = process.communicate(timeout=DEADLINE)[1].decode()
         printed = os.read(master, 65536).decode()
         os.close(master)
     assert process.returncode == 0

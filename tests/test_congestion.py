@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import DEADLINE
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
@@ -163,7 +164,7 @@ def test_threads_note_what_they_saw() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(DEADLINE)
     assert (pace.throttles, pace.cuts) == (600, 1)
 
 

@@ -37,7 +37,7 @@ def test_whole_run() -> None:
         [sys.executable, "-W", "error", "-c", command, "demo", "--json"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -71,7 +71,7 @@ def test_test_modules(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert f"\n{wanted} passed in" in done.stdout, done.stdout + done.stderr

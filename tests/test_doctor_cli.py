@@ -12,6 +12,7 @@ import pytest
 from cli_support import COMMAND
 from doctor_catalogue import FAULTS
 from doctor_support import Ward, assert_no_secret, printed
+from patience import DEADLINE
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -28,7 +29,7 @@ def _run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         [*COMMAND, "doctor", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
         env={**os.environ, "COLUMNS": "200", **environ},
     )

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
+from patience import DEADLINE, SOON
 
 from sqlalchemy_rds_iam.doctor import certificate
 from sqlalchemy_rds_iam.doctor.chart import Chart
@@ -134,7 +135,7 @@ def _server(said: bytes) -> Iterator[tuple[str, int]]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield listener.getsockname()
-        thread.join(5)
+        thread.join(DEADLINE)
 
 
 @given(st.binary(max_size=60))
@@ -175,7 +176,7 @@ def test_deadline() -> None:
             client, _ = listener.accept()
             with client, pytest.raises(TimeoutError):
                 door.knock("app", "app")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < SOON
 
 
 def test_an_error_before_anybody_is_asked() -> None:

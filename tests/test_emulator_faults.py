@@ -16,6 +16,7 @@ import pytest
 from emulator_support import libpq, sign, with_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.testing import RdsEmulator, wire
 from sqlalchemy_rds_iam.testing.ceiling import Ceiling
@@ -38,7 +39,7 @@ async def raw(
     context = ssl.create_default_context(cafile=str(rds.ca_file)) if tls else None
     if context is not None and alpn:
         context.set_alpn_protocols(["postgresql"])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         reader, writer = await asyncio.open_connection(*rds.address, ssl=context)
         try:
             yield reader, writer
@@ -107,11 +108,13 @@ def test_authentication_may_be_slow(rds: RdsEmulator) -> None:
 
 async def test_slower_than_the_deadline_is_cancelled(rds: RdsEmulator) -> None:
     """Past login_timeout the server says so itself, as PostgreSQL does."""
-    rds.gateway.auth_delay = 5
-    timeout, rds.gateway.login_timeout = rds.gateway.login_timeout, 0.2
+    rds.gateway.auth_delay = 600
+    # Long enough for what comes before the delay.
+    timeout, rds.gateway.login_timeout = rds.gateway.login_timeout, 2.0
     try:
         with pytest.raises(asyncpg.QueryCanceledError, match="authentication due to timeout"):
             await asyncpg.connect(**with_context(rds, "ssl"))
+        rds.gateway.login_timeout = 0.2
         for tls in (False, True):
             async with raw(rds, tls=tls) as (reader, _):
                 await reader.read()
@@ -122,7 +125,7 @@ async def test_slower_than_the_deadline_is_cancelled(rds: RdsEmulator) -> None:
 async def test_the_ceiling_throttles(rds: RdsEmulator) -> None:
     """More than the ceiling in a second is refused as PAM failure, recorded as throttling."""
     arguments = with_context(rds, "ssl")
-    rds.gateway.ceiling = 5
+    rds.gateway.ceiling = 1
     try:
         results = await asyncio.gather(
             *(asyncpg.connect(**arguments) for _ in range(12)), return_exceptions=True

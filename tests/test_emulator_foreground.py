@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from emulator_support import sign
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.testing import AccessKey, Principal, SignedEndpoint
 
@@ -30,7 +31,7 @@ def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.send_signal(request.param)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=DEADLINE)
         assert process.returncode == 0
         assert "Traceback" not in errors
         assert "granted: user 'other'" in errors

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 from emulator_support import libpq
+from patience import DEADLINE, eventually
 
 from sqlalchemy_rds_iam.testing import RdsEmulator, binaries, postgres
 from sqlalchemy_rds_iam.testing.postgres import Postgres
@@ -26,14 +25,6 @@ server.start()
 print(server._server.pid, server._directory, flush=True)
 time.sleep(60)
 """
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until `condition` holds; fail when it does not within `seconds`."""
-    expires = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < expires, "it did not happen"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -119,7 +110,7 @@ def test_the_server_dies_with_a_parent_that_is_killed() -> None:
         pid, directory = parent.stdout.readline().decode().split()
         assert alive(int(pid))
         parent.send_signal(signal.SIGKILL)
-        parent.wait(10)
+        parent.wait(DEADLINE)
     eventually(lambda: not alive(int(pid)))
     eventually(lambda: not Path(directory).exists())
 

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -16,6 +16,7 @@ import pytest
 from emulator_support import libpq, with_context
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import DEADLINE, eventually
 
 from sqlalchemy_rds_iam.testing import RdsEmulator, reuse, wire
 
@@ -30,14 +31,6 @@ def rds(rds_iam_environment: RdsEmulator) -> Iterator[RdsEmulator]:
     yield rds_iam_environment
     rds_iam_environment.gateway.reuse_sessions = False
     rds_iam_environment.kill_sessions()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until `condition` holds; fail when it does not within `seconds`."""
-    expires = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < expires, "it did not happen"
-        time.sleep(0.005)
 
 
 def waiting(rds: RdsEmulator) -> int:
@@ -190,7 +183,7 @@ def test_an_old_cancel_key(rds: RdsEmulator) -> None:
         rds._call(rds.gateway._cancel(stale))
         time.sleep(0.05)
         assert rds.execute(active)
-        second.cancel_safe(timeout=5)
+        second.cancel_safe(timeout=DEADLINE)
         eventually(lambda: not rds.execute(active))
 
 
@@ -209,7 +202,7 @@ async def test_many_at_once(rds: RdsEmulator) -> None:
         connection = await asyncpg.connect(**with_context(rds, "ssl"))
         try:
             pid = await connection.fetchval("SELECT pg_backend_pid()")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 await all_of_them.wait()
             await connection.execute("CREATE TEMP TABLE mine (n int)")
             rows = [(number,)] * 1000
@@ -291,6 +284,6 @@ async def test_idle_is_answered(said: bytes, heard: bytes, idle: bool) -> None:
     await asyncio.sleep(0)
     client.feed_data(said)
     client.feed_eof()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         await task
     assert session.idle is idle

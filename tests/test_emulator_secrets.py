@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import traceback
@@ -11,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from patience import eventually_async
 from secrets_support import call, logs_in, refusal
 
 from sqlalchemy_rds_iam.testing import CURRENT_FIRST, STEPS, AwsError, RdsEmulator, Secret
@@ -183,9 +183,7 @@ async def test_rotate_secret_over_http(rds: RdsEmulator, user: str) -> None:
     """The operation returns at once, and the rotation ends with the version it announced."""
     secret = rds.secrets.create("prod/app", user)
     made = (await call(rds, False, "rotate_secret", SecretId="prod/app"))["VersionId"]
-    async with asyncio.timeout(10):
-        while secret.stages["AWSCURRENT"] != made:
-            await asyncio.sleep(0.005)
+    await eventually_async(lambda: secret.stages["AWSCURRENT"] == made)
     assert logs_in(rds, secret.fields())
     described = await call(rds, False, "describe_secret", SecretId="prod/app")
     assert described["LastRotatedDate"].timestamp() == pytest.approx(time.time(), abs=30)

@@ -6,7 +6,6 @@ import json
 import logging
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import botocore.session
 import psycopg
 import pytest
+from patience import DEADLINE, eventually
 from secrets_support import logs_in
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -79,18 +79,15 @@ def test_in_the_foreground() -> None:
                 client.close()
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(DEADLINE)
         assert process.returncode == 0
 
 
 def _rotated_and_connected(client: Any, told: dict[str, Any]) -> None:
     old = client.get_secret_value(SecretId="report")
     made = client.rotate_secret(SecretId="report")["VersionId"]
-    deadline = time.monotonic() + 10
-    while (answer := client.get_secret_value(SecretId="report"))["VersionId"] != made:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    fields = json.loads(answer["SecretString"])
+    eventually(lambda: client.get_secret_value(SecretId="report")["VersionId"] == made)
+    fields = json.loads(client.get_secret_value(SecretId="report")["SecretString"])
     assert fields["password"] != json.loads(old["SecretString"])["password"]
     psycopg.connect(
         host=fields["host"],

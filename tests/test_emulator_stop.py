@@ -8,6 +8,7 @@ import gc
 import psycopg
 import pytest
 from emulator_support import libpq
+from patience import eventually_async
 
 from sqlalchemy_rds_iam.testing import RdsEmulator, gateway
 from sqlalchemy_rds_iam.testing.relay import relay
@@ -28,9 +29,7 @@ def test_stopped_while_a_session_ends(rds: RdsEmulator, monkeypatch: pytest.Monk
     psycopg.connect(**libpq(rds)).close()
 
     async def all_closing() -> bool:
-        async with asyncio.timeout(5):
-            while len(rds.gateway._tasks) > 1:
-                await asyncio.sleep(0.001)
+        await eventually_async(lambda: len(rds.gateway._tasks) <= 1)
         return all(writer.is_closing() for writer in writers)
 
     assert rds._call(all_closing())

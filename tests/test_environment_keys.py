@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from botocore.credentials import EnvProvider
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.credentials import from_environment
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -63,7 +64,7 @@ else:
 print(sorted(name for name in ("aiobotocore", "botocore") if name in sys.modules))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE, check=True
     )
     assert done.stdout.strip() == "[]"
 

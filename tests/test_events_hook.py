@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from events_support import Seen
+from patience import DEADLINE
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
@@ -64,7 +65,7 @@ def test_no_lock_is_held(
 
         def take() -> None:
             for lock in locks:
-                if lock.acquire(timeout=5):
+                if lock.acquire(timeout=DEADLINE):
                     lock.release()
                 else:
                     held.append(event.kind)

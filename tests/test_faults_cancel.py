@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from faults_support import LIFE, Clock, Provider, wait_for_threads
+from patience import DEADLINE, SOON, Gate, eventually_async
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
@@ -83,14 +84,14 @@ async def test_a_leader_that_is_given_up(
                 group.create_task(fail())
 
     ways = {"cancel": cancelled, "timeout": timed_out, "task_group": in_failing_group}
-    leader = asyncio.create_task(ways[given_up]())
-    while slow.calls == before:
-        await asyncio.sleep(0.001)
-    others = [asyncio.create_task(_connect(engine)) for _ in range(3)]
-    await asyncio.sleep(0)
-    asked.set()
-    await leader
-    assert not any(task.done() for task in others)
+    with slow.held() as gate:
+        leader = asyncio.create_task(ways[given_up]())
+        await eventually_async(gate.reached.is_set)
+        others = [asyncio.create_task(_connect(engine)) for _ in range(3)]
+        await asyncio.sleep(0)
+        asked.set()
+        await leader
+        assert not any(task.done() for task in others)
     assert await asyncio.gather(*others) == [1, 1, 1]
     assert slow.calls - before == 1
     assert _checked_out(engine) == 0
@@ -103,18 +104,16 @@ def test_a_loop_that_ends_in_mid_fetch(rds: RdsEmulator, slow: Provider, way: st
     url = rds.url("postgresql+asyncpg", rds_iam_credentials=way)
     engine = create_async_engine(url, poolclass=NullPool)
 
-    before = slow.calls
-
-    async def give_up() -> None:
+    async def give_up(gate: Gate) -> None:
         connecting = asyncio.create_task(_connect(engine))
-        while slow.calls == before:
-            await asyncio.sleep(0.001)
+        await eventually_async(gate.reached.is_set)
         waiter.start()
         await asyncio.sleep(0.02)
         assert not connecting.done()
 
     waiter = Waiter(rds)
-    asyncio.run(give_up())
+    with slow.held() as gate:
+        asyncio.run(give_up(gate))
     assert waiter.result() == 1
     assert asyncio.run(_connect(engine)) == 1
 
@@ -137,7 +136,7 @@ class Waiter:
 
     def result(self) -> Any:
         """What has come of it."""
-        self._thread.join(10)
+        self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
         return self._results[0]
 
@@ -154,18 +153,18 @@ def test_a_loop_that_stands_still(
     loop = asyncio.new_event_loop()
     task = loop.create_task(_connect(engine))
     waiter = Waiter(rds)
-    loop.call_later(0.01, waiter.start)
-    loop.run_until_complete(asyncio.sleep(0.03))
+    with slow.held() as gate:
+        loop.run_until_complete(eventually_async(gate.reached.is_set))
+        waiter.start()
     before = time.monotonic()
     assert waiter.result() == 1
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < SOON
     # Back on its feet, the loop's own task finds what the other one has fetched.
     assert loop.run_until_complete(task) == 1
     loop.run_until_complete(engine.dispose())
     loop.close()
 
 
-@pytest.mark.timing
 @pytest.mark.parametrize("way", WAYS)
 def test_an_end_during_a_renewal(
     rds: RdsEmulator,
@@ -181,13 +180,11 @@ def test_an_end_during_a_renewal(
     gc.collect()  # what other tests have left behind
     caplog.clear()
     clock.offset += LIFE * 2 / 3 + 1
-    container.service.latency, before = 1.0, container.calls
-    assert asyncio.run(_connect(engine), debug=True) == 1
-    # Nobody has waited for the answer.
-    assert all(record.status is None for record in container.service.records[before:])
-    gc.collect()
-    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-    container.service.latency = 0.0
+    with container.held():
+        # Nobody waits for the answer.
+        assert asyncio.run(_connect(engine), debug=True) == 1
+        gc.collect()
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert asyncio.run(_connect(engine)) == 1
     wait_for_threads()
 
@@ -207,7 +204,7 @@ def test_an_interrupted_leader(
     def interrupted(source: AwsSource, *, reload: bool) -> Any:
         monkeypatch.setattr(AwsSource, "fetch", fetch)
         waiter.start()
-        assert joined.wait(5)
+        assert joined.wait(DEADLINE)
         raise kind
 
     def join_and_tell(*args: Any) -> None:

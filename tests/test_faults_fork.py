@@ -68,17 +68,14 @@ def test_fork_with_a_flight_under_way(
     """Children forked while a thread fetches do not wait for that fetch, but make their own."""
     expire(database)
     tokens, calls = database.connector._tokens, container.calls
-    container.service.latency = 1.5  # below the two seconds that botocore waits for an answer
     leader = threading.Thread(target=log_in, args=(database,))
-    leader.start()
-    end = time.monotonic() + DEADLINE
-    while container.calls == calls and time.monotonic() < end:
-        time.sleep(0.01)
-    container.service.latency = 0.0
-    children = [Child(lambda: log_in(database)) for _ in range(CHILDREN)]
-    assert tokens._flight is not None, "the fetch had ended before all were forked"
-    keys = {child.result() for child in children}
-    leader.join()
+    with container.held(times=1) as gate:
+        leader.start()
+        assert gate.reached.wait(DEADLINE)
+        children = [Child(lambda: log_in(database)) for _ in range(CHILDREN)]
+        keys = {child.result() for child in children}
+        assert tokens._flight is not None
+    leader.join(DEADLINE)
     assert len({*keys, tokens.credentials.access_key}) == CHILDREN + 1
     assert container.calls - calls == CHILDREN + 1
     assert all(decision.granted for decision in rds.decisions)

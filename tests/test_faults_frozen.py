@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from faults_support import Provider
+from patience import DEADLINE
 from soak.servers import environ
 from sqlalchemy.pool import NullPool
 from worlds import Database
@@ -20,7 +21,6 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]
 
-DEADLINE = 30.0
 
 WAYS = [
     "sync",
@@ -87,7 +87,7 @@ def test_frozen_for_longer_than_its_credentials_live(
     way: str,
 ) -> None:
     """After SIGSTOP, the end of the credentials and SIGCONT the first connect has a new token."""
-    monkeypatch.setattr(container.service, "lifetime", 2.0)
+    monkeypatch.setattr(container.service, "lifetime", 4.0)
     process = obedient(rds, way)
     assert process.connect() == "ok"
     [first] = rds.decisions

@@ -13,6 +13,7 @@ import botocore.utils
 import pytest
 from aiohttp import web
 from faults_support import FAULTS, LIFE, Clock, Provider, settle
+from patience import DEADLINE
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -181,7 +182,7 @@ class Storm:
         results: list[BaseException | None] = []
 
         def in_thread() -> None:
-            start.wait(10)
+            start.wait(DEADLINE)
             try:
                 with self.engine.connect() as connection:
                     connection.execute(text("select 1"))
@@ -195,7 +196,7 @@ class Storm:
                 await connection.execute(text("select 1"))
 
         async def in_tasks() -> None:
-            start.wait(10)
+            start.wait(DEADLINE)
             work = (connect() for _ in range(20))
             results.extend(await asyncio.gather(*work, return_exceptions=True))
 
@@ -204,7 +205,7 @@ class Storm:
             thread.start()
         asyncio.run(in_tasks())
         for thread in threads:
-            thread.join(10)
+            thread.join(DEADLINE)
         assert len(results) == 40
         return results
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from faults_support import LIFE, Clock, Provider, settle, wait_for_threads
+from patience import SOON
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
@@ -72,7 +73,6 @@ def process(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     wait_for_threads()
 
 
-@pytest.mark.timing
 def test_a_hanging_process(open_database: Callable[..., Database], process: Process) -> None:
     """Nobody waits for it longer than rds_iam_timeout; once it goes on, so do connects."""
     process.hang()
@@ -80,24 +80,24 @@ def test_a_hanging_process(open_database: Callable[..., Database], process: Proc
     for _ in range(2):
         before = time.monotonic()
         assert "rds_iam_timeout" in str(database.raises(WaitTimeout))
-        assert 0.1 <= time.monotonic() - before < 1
+        assert 0.1 <= time.monotonic() - before < SOON
     process.let_go()
     assert open_database().scalar("select 1") == 1
     settle(database)
 
 
-@pytest.mark.timing
 @pytest.mark.parametrize("first", [True, False], ids=["first", "renewal"])
 def test_a_process_that_never_ends(
     open_database: Callable[..., Database], process: Process, clock: Clock, first: bool
 ) -> None:
     """One that is stuck for good is given up, and the next one is a new process."""
-    database = open_database(poolclass=NullPool, options={"rds_iam_timeout": "0.3"})
+    database = open_database(poolclass=NullPool)
+    hasty = open_database(poolclass=NullPool, options={"rds_iam_timeout": "0.3"})
     if not first:
         database.scalar("select 1")
         clock.offset += LIFE - 10
     process.hang()
-    database.raises(WaitTimeout)
+    hasty.raises(WaitTimeout)
     clock.offset += FLIGHT_LIMIT
     process.work()
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from faults_support import Clock
+from patience import SOON, eventually_async
 from sqlalchemy import URL, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -134,15 +134,20 @@ def test_switch_before_its_time(
 
 
 @pytest.mark.parametrize("fault", ["servfail", "silence"])
-def test_outage(through_alias: Connect, server: DnsServer, fault: str, caplog: Any) -> None:
+def test_outage(
+    through_alias: Connect,
+    server: DnsServer,
+    fault: str,
+    caplog: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """While DNS is out, connects go on with what it said last, in time; there is one warning."""
     database, clock = through_alias(), Clock()
     database.connector._names.clock = clock
     assert database.scalar("select 1") == 1
     server.fault = fault
     clock.offset = 61
-    connector = database.connector
-    connector._config = dataclasses.replace(connector._config, timeout=0.6)
+    monkeypatch.setattr("sqlalchemy_rds_iam.names.PATIENCE", 0.3)
     assert [database.scalar("select 1") for _ in range(3)] == [1, 1, 1]
     ours = [record for record in caplog.records if record.name == "sqlalchemy_rds_iam"]
     assert [record.levelname for record in ours] == ["WARNING"]
@@ -197,7 +202,7 @@ def test_deadline(through_alias: Connect, server: DnsServer) -> None:
     database = through_alias(rds_iam_timeout="0.05")
     began = time.monotonic()
     database.raises(WaitTimeout)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON
 
 
 @pytest.mark.parametrize("drivername", ["postgresql+psycopg", "postgresql+asyncpg"])
@@ -206,9 +211,7 @@ async def test_event_loop_goes_on(url: Any, server: DnsServer, drivername: str) 
     engine = create_async_engine(url(drivername))
     server.gate.clear()
     connecting = asyncio.create_task(_scalar(engine))
-    async with asyncio.timeout(5):
-        while not server.questions:
-            await asyncio.sleep(0.001)
+    await eventually_async(lambda: server.questions)
     server.gate.set()
     assert await connecting == 1
     await engine.dispose()
@@ -219,9 +222,7 @@ async def test_cancelled(url: Any, server: DnsServer) -> None:
     engine = create_async_engine(url("postgresql+asyncpg"))
     server.gate.clear()
     connecting = asyncio.create_task(_scalar(engine))
-    async with asyncio.timeout(5):
-        while not server.questions:
-            await asyncio.sleep(0.001)
+    await eventually_async(lambda: server.questions)
     connecting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await connecting

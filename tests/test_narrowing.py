@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ca_support import BUNDLE
+from patience import DEADLINE
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError
@@ -195,7 +196,7 @@ def test_a_server_that_changes_its_user(rds: RdsEmulator, driver: str) -> None:
             env=os.environ | {"HOME": directory, "TMPDIR": str(temporary)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=DEADLINE,
             check=False,
         )
         assert done.returncode == 0, done.stderr

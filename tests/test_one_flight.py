@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import DEADLINE
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -64,7 +65,7 @@ def test_threads_and_tasks_on_three_loops(
 
     def in_thread() -> None:
         try:
-            start.wait(30)
+            start.wait(DEADLINE)
             with engine.connect() as connection:
                 connection.execute(text("select 1"))
         except BaseException as error:  # noqa: BLE001
@@ -78,7 +79,7 @@ def test_threads_and_tasks_on_three_loops(
             async with async_engine.connect() as connection:
                 await connection.execute(text("select 1"))
 
-        start.wait(30)
+        start.wait(DEADLINE)
         results = await asyncio.gather(*(connect() for _ in range(tasks)), return_exceptions=True)
         failures.extend(error for error in results if error is not None)
         await async_engine.dispose()
@@ -92,7 +93,7 @@ def test_threads_and_tasks_on_three_loops(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(DEADLINE)
     assert failures == []
     assert rds.metrics["IamDbAuthConnectionSuccess"] == 400
     assert rds.aws.sts.calls["AssumeRole"] - calls == 1

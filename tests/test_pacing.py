@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.pacing import CUT_PAUSE, HEADROOM, LULL, Crowd, Pace, Turn
 
@@ -266,7 +267,7 @@ def test_threads() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(DEADLINE)
     waiting = [number for number in turns if number]
     assert len(turns) == 1600
     assert len(set(waiting)) == len(waiting) > 1500

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pair_support import READER, READER_HOST, Pair, ReaderEndpoint
+from patience import DEADLINE
 from sqlalchemy import URL
 from sqlalchemy.pool import NullPool
 
@@ -235,7 +236,7 @@ def test_identities_stay_apart_in_threads(
         f"postgresql+psycopg://{READER}@/?rds_iam_profile=ro",
         poolclass=NullPool,
     )
-    together = threading.Barrier(8, timeout=10)
+    together = threading.Barrier(8, timeout=DEADLINE)
 
     def connect(number: int) -> None:
         together.wait()

@@ -8,7 +8,8 @@ import re
 from typing import Any
 
 import pytest
-from rds_secret_support import USER, WHO, LogIn, soon
+from patience import eventually
+from rds_secret_support import USER, WHO, LogIn
 from sqlalchemy import URL, create_engine, event
 
 from sqlalchemy_rds_iam import ConfigError, SecretError
@@ -105,7 +106,7 @@ def test_alternating_users(rds: RdsEmulator, log_in: LogIn) -> None:
     secret = rds.secrets.create("prod/app", USER, strategy="alternating-users")
     database = log_in(secret, {"rds_secret_ttl": "0.001"})
     for user in (USER, f"{USER}_clone", USER):
-        soon(lambda user=user: database.scalar("select current_user") == user)  # type: ignore[misc]
+        eventually(lambda user=user: database.scalar("select current_user") == user)  # type: ignore[misc]
         secret.rotate()
 
 
@@ -122,7 +123,7 @@ def test_a_secret_that_moves(rds: RdsEmulator, log_in: LogIn, secret: Secret) ->
             return bool(database.scalar("select 1"))
         return False
 
-    soon(is_there)
+    eventually(is_there)
 
 
 def test_versions(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rds_secret_support import LogIn, soon
+from patience import eventually
+from rds_secret_support import LogIn
 
 from sqlalchemy_rds_iam import CredentialsError, SecretError, WaitTimeout, lifetimes
 from sqlalchemy_rds_iam.testing import AwsError, RdsEmulator, Secret
@@ -204,7 +205,7 @@ def test_an_outage_is_survived(
         assert database.scalar("select 1") == 1
         return tokens._outage is not None
 
-    soon(failed)
+    eventually(failed)
     for _ in range(5):
         assert database.scalar("select 1") == 1
     [warning] = _warnings(caplog)
@@ -217,7 +218,7 @@ def test_an_outage_is_survived(
         database.scalar("select 1")
         return tokens.credentials is not before
 
-    soon(renewed)
+    eventually(renewed)
     assert tokens._outage is None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from patience import Gate, eventually_async
 from rds_secret_support import LogIn
 from soak.children import Child, held
 from sqlalchemy import URL, text
@@ -81,20 +82,18 @@ def test_the_loop_goes_on(url: URL, rds: RdsEmulator) -> None:
     """While Secrets Manager takes its time, other tasks of the loop are served."""
     engine = create_async_engine(url, poolclass=NullPool)
 
-    async def both() -> int:
+    async def both() -> None:
         work = asyncio.create_task(_connect(engine))
-        ticks = 0
-        while not work.done():
-            await asyncio.sleep(0.005)
-            ticks += 1
+        await eventually_async(gate.reached.is_set)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert not work.done()
+        gate.open()
         assert await work == 1
-        return ticks
 
-    rds.aws.secrets.latency = 0.3
-    try:
-        assert asyncio.run(both()) >= 20
-    finally:
-        rds.aws.secrets.latency = 0.0
+    with Gate() as gate, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rds.aws.secrets, "_hold_back", gate.wait)
+        asyncio.run(both())
 
 
 def _log_in(database: Database) -> str:

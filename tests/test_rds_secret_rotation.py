@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from patience import SOON
 from rds_secret_support import USER, LogIn
 
 from sqlalchemy_rds_iam import rotation, tokens
@@ -137,7 +138,7 @@ def test_the_deadline_holds(
     database = log_in(secret, {"rds_secret_timeout": "0.6"})
     began = time.monotonic()
     database.raises(Exception)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < SOON
 
 
 def test_a_storm_of_refusals_is_no_storm_of_calls(

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from patience import DEADLINE
 
 import sqlalchemy_rds_iam
 
@@ -209,5 +210,5 @@ def test_greenlet_missing(ca: str) -> None:
 
 def _python(code: str) -> None:
     command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stderr

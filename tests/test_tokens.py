@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam.endpoint import Endpoint
@@ -369,7 +370,7 @@ def test_time_is_told_to_whoever_has_its_turn(account: Account) -> None:
         thread.start()
         thread.join(0.02)
         account.tokens.clock = lambda: account.now
-    assert told.wait(5)
+    assert told.wait(DEADLINE)
 
 
 def test_one_slot_for_each_endpoint(account: Account) -> None:
@@ -388,7 +389,7 @@ def test_threads(account: Account) -> None:
     fetch = account.fetch
 
     def fetch_slowly(*, reload: bool) -> Credentials:
-        slow.wait(5)
+        slow.wait(DEADLINE)
         return fetch(reload=reload)
 
     account.fetch = fetch_slowly  # type: ignore[method-assign]
@@ -396,13 +397,13 @@ def test_threads(account: Account) -> None:
     seen: list[Any] = []
 
     def connect() -> None:
-        barrier.wait(5)
+        barrier.wait(DEADLINE)
         answer = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
         if answer.flight is not None and answer.lead:
             slow.set()
             answer.flight.run()
         if answer.flight is not None:
-            answer.flight.future.result(5)
+            answer.flight.future.result(DEADLINE)
         seen.append(account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).token)
 
     _in_threads(connect, 50)
@@ -415,7 +416,7 @@ def _in_threads(work: Callable[[], None], count: int) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(DEADLINE)
         assert not thread.is_alive()
 
 
@@ -426,7 +427,7 @@ def test_fork_with_the_lock_held_and_a_flight_under_way(account: Account) -> Non
     with account.tokens._lock:
         child = os.fork()
         if child == 0:
-            signal.alarm(10)  # rather than hang
+            signal.alarm(60)  # rather than hang
             status = 1
             try:
                 status = 0 if account.connect() else 1

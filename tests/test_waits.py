@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import Future
 
 import pytest
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.concurrency import in_thread
 from sqlalchemy_rds_iam.waits import outcome
@@ -60,10 +61,12 @@ def test_work_in_a_thread_keeps_its_context() -> None:
     trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace")
     trace.set("abc")
     seen: list[object] = []
-    in_thread(lambda: seen.extend([trace.get(), threading.current_thread().daemon])).result(5)
+    in_thread(lambda: seen.extend([trace.get(), threading.current_thread().daemon])).result(
+        DEADLINE
+    )
     assert seen == ["abc", True]
     with pytest.raises(IndexError):
-        in_thread([].pop).result(5)
+        in_thread([].pop).result(DEADLINE)
 
 
 def test_a_launch_does_not_wait_for_the_work() -> None:
@@ -76,7 +79,7 @@ def test_a_launch_does_not_wait_for_the_work() -> None:
             launched = threading.Event()
             ended = in_thread(lambda: order.append(launched.is_set()))  # noqa: B023
             launched.set()
-            ended.result(5)
+            ended.result(DEADLINE)
     finally:
         sys.setswitchinterval(usual)
     assert any(order)

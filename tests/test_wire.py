@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -34,7 +35,7 @@ class Tap:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(self._target, timeout=10)
+            server = socket.create_connection(self._target, timeout=DEADLINE)
             self.sent.append(bytearray())
             self._threads.append(threading.Thread(target=self._relay, args=(client, server)))
             self._threads[-1].start()
@@ -62,7 +63,7 @@ class Tap:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(DEADLINE)
 
 
 @pytest.fixture

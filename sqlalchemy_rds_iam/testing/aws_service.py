@@ -210,7 +210,7 @@ class Service:
         with self._lock:
             self._records.append(record)
             failure = self._next_failure(record.operation)
-        await asyncio.sleep(self.latency)
+        await self._hold_back()
         if failure == "hang":
             await asyncio.sleep(self.hang_seconds)
         if failure in ("hang", "reset"):
@@ -222,6 +222,9 @@ class Service:
         response.headers["Date"] = formatdate(self._identities.clock(), usegmt=True)
         record.status = response.status
         return response
+
+    async def _hold_back(self) -> None:
+        await asyncio.sleep(self.latency)
 
     def _respond(self, call: Call, failure: Failure | None) -> web.Response:
         if failure == "garbage":

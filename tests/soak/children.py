@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @contextmanager

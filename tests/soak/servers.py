@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def environ(rds: RdsEmulator, **more: str) -> dict[str, str]:
