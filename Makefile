@@ -2,55 +2,82 @@
 
 PYTHON ?= python3
 
+# Each Python has environments of its own, so that one can be tested after the other.
+OF_ITS_OWN := $(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+VENV := .venv$(OF_ITS_OWN)
+FLOOR_VENV := .venv-floor$(OF_ITS_OWN)
+UNIT_VENV := $(if $(OF_ITS_OWN),.venv-unit$(OF_ITS_OWN),$(VENV))
+
 # What pip has to say about itself is no news here.
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 # A process for each core, each with an emulator of its own, and a file of tests never split. Four at
-# most: beyond that, what depends on the clock waits for its turn.
-SUITE := -m pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadfile
+# most. What judges rates needs the machine to itself, and comes afterwards.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile -m "not soak and not timing"
+ALONE := --numprocesses 0 -m "timing and not soak"
 
-.PHONY: help demo test check docs bench soak floor clean
+# Every part is run, whatever has become of those before it.
+define suite
+@failed=0; \
+for part in '$(PARALLEL)' '$(ALONE)'; do \
+  echo "$(1): pytest $$part"; \
+  eval "$(1)/bin/python -m pytest --quiet $$part" || failed=1; \
+done; exit $$failed
+endef
+
+.PHONY: help demo test current floor unit check docs bench soak clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
 
-demo: .venv/installed  ## the whole story on this machine, without AWS, in ten seconds
-	@.venv/bin/rds-iam demo
+demo: $(VENV)/installed  ## the whole story on this machine, without AWS, in ten seconds
+	@$(VENV)/bin/rds-iam demo
 
-test: .venv/installed .venv-floor/installed  ## the suite on current and on floor versions
-	.venv/bin/python $(SUITE)
-	.venv-floor/bin/python $(SUITE)
+test: $(VENV)/installed $(FLOOR_VENV)/installed  ## the suite on current and on floor versions
+	@$(MAKE) --no-print-directory --keep-going --jobs 1 current floor
 
-floor: .venv-floor/installed  ## the suite on the oldest supported versions, without aiobotocore
-	.venv-floor/bin/python $(SUITE)
+current: $(VENV)/installed  ## the suite on current versions
+	$(call suite,$(VENV))
 
-check: .venv/installed  ## formatting, lint and types
-	.venv/bin/python -m ruff format --check --quiet .
-	.venv/bin/python -m ruff check --quiet .
-	.venv/bin/python -m mypy --strict
+floor: $(FLOOR_VENV)/installed  ## the suite on the oldest supported versions, without aiobotocore
+	$(call suite,$(FLOOR_VENV))
 
-docs: .venv/installed  ## the documentation, strictly, in build/docs
-	.venv/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
+unit: $(UNIT_VENV)/installed  ## the tests that need neither an emulator nor a network, in half a minute
+	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses auto --maxprocesses 4 -m unit
 
-bench: .venv/installed  ## every benchmark in ten minutes; results and charts in benchmarks/results
-	@.venv/bin/python benchmarks/everything.py
+check: $(VENV)/installed  ## formatting, lint and types
+	$(VENV)/bin/python -m ruff format --check --quiet .
+	$(VENV)/bin/python -m ruff check --quiet .
+	$(VENV)/bin/python -m mypy --strict
+
+docs: $(VENV)/installed  ## the documentation, strictly, in build/docs
+	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
+
+bench: $(VENV)/installed  ## every benchmark in ten minutes; results and charts in benchmarks/results
+	@$(VENV)/bin/python benchmarks/everything.py
 
 # Seconds, each of which brings some 60 connects; what has to grow to be seen takes minutes.
 SOAK_SECONDS ?= 1200
 
-soak: .venv/installed  ## twenty minutes of load and faults, every failed connect judged
-	.venv/bin/python -m pytest --quiet -m soak
-	PYTHONPATH=tests:benchmarks .venv/bin/python -m soak --seconds $(SOAK_SECONDS)
+soak: $(VENV)/installed  ## twenty minutes of load and faults, every failed connect judged
+	$(VENV)/bin/python -m pytest --quiet -m soak
+	PYTHONPATH=tests:benchmarks $(VENV)/bin/python -m soak --seconds $(SOAK_SECONDS)
 
 clean:  ## remove what the other targets have made
-	rm -rf .venv .venv-floor build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find sqlalchemy_rds_iam tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs
-.venv-floor/installed: EXTRAS := dev
-.venv-floor/installed: FLOOR := "SQLAlchemy==2.0.48" "botocore==1.34.41" "redis==5.0.1" \
-  "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" "prometheus-client==0.17.0" greenlet
+# The oldest SQLAlchemy that a Python can import, as in pyproject.toml.
+OLDEST_SQLALCHEMY = $(shell $(PYTHON) -c 'import sys; \
+  print("2.0.44" if sys.version_info >= (3, 14) else "2.0.31" if sys.version_info >= (3, 13) else "2.0.0")')
+
+$(VENV)/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs
+.venv-unit$(OF_ITS_OWN)/installed: EXTRAS := dev,aiobotocore
+$(FLOOR_VENV)/installed: EXTRAS := dev
+$(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
+  "redis==5.0.1" "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" \
+  "prometheus-client==0.17.0" greenlet
 
 # Written last, so that an installation that was cut short is done again.
 %/installed: pyproject.toml

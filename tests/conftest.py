@@ -17,6 +17,7 @@ from worlds import WORLDS, Database
 
 from sqlalchemy_rds_iam import plugin, secret_plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.postgres import Postgres
 
 pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
 
@@ -62,12 +63,31 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
     secret_plugin._clients.clear()
 
 
+_SERVERS = {"rds_emulator", "documents_emulator", "running"}
+"""The fixtures that start servers: an emulator with its PostgreSQL, one for the documentation, Redis.
+
+Whoever asks for one of them, directly or not, needs a server, as do tests marked `server`.
+"""
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs aiobotocore where only botocore is installed, as on the lowest versions."""
-    if importlib.util.find_spec("aiobotocore") is None:
-        for item in items:
-            if item.get_closest_marker("aiobotocore"):
-                item.add_marker(pytest.mark.skip(reason="aiobotocore is not installed"))
+    """Mark what needs no server; skip what needs aiobotocore where only botocore is installed."""
+    alone = importlib.util.find_spec("aiobotocore") is None
+    for item in items:
+        if alone and item.get_closest_marker("aiobotocore"):
+            item.add_marker(pytest.mark.skip(reason="aiobotocore is not installed"))
+        marks = {mark.name for mark in item.iter_markers()}
+        fixtures = getattr(item, "fixturenames", ())
+        if marks.isdisjoint({"server", "timing", "soak"}) and _SERVERS.isdisjoint(fixtures):
+            item.add_marker("unit")
+
+
+@pytest.fixture(autouse=True)
+def _no_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """See to it that a test that is run as one that needs no server does not start one."""
+    if request.node.get_closest_marker("unit"):
+        monkeypatch.setattr(Postgres, "start", lambda _: pytest.fail("to be marked `server`"))
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ def test_import_is_cheap() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.server
 def test_emulator() -> None:
     """`rds-iam emulator` serves until it is told to stop, and then ends well."""
     arguments = [sys.executable, "-c", MAIN, "emulator", "--json", "--user", "app", "--ceiling=0"]
@@ -114,6 +115,7 @@ def test_emulator() -> None:
     assert not Path(told["ca_file"]).exists()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

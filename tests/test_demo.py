@@ -15,6 +15,8 @@ import pytest
 
 from sqlalchemy_rds_iam.testing import demo
 
+pytestmark = pytest.mark.server
+
 
 def _silent(_words: str) -> None:
     """Progress is nobody's business here."""

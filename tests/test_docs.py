@@ -35,6 +35,7 @@ def test_examples(document: Document, documented: World) -> None:
         pytest.skip(f"some of it needs {', '.join(sorted(missing))}")
 
 
+@pytest.mark.server
 def test_test_modules(tmp_path: Path) -> None:
     """The documents' tests pass in a pytest of their own, below the conftest.py they come after."""
     wanted = 0

@@ -17,6 +17,8 @@ from patience import DEADLINE
 
 from sqlalchemy_rds_iam.testing import AccessKey, Principal, SignedEndpoint
 
+pytestmark = pytest.mark.server
+
 COMMAND = (sys.executable, "-m", "sqlalchemy_rds_iam.testing", "--user", "app", "--user", "other")
 
 

@@ -20,6 +20,8 @@ from sqlalchemy_rds_iam.testing.postgres import Postgres
 ORPHAN = """
 import sys, time
 from sqlalchemy_rds_iam.testing.postgres import Postgres
+
+pytestmark = pytest.mark.server
 server = Postgres()
 server.start()
 print(server._server.pid, server._directory, flush=True)

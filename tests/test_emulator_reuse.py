@@ -217,6 +217,7 @@ async def test_many_at_once(rds: RdsEmulator) -> None:
         assert len({pid for pid, _ in found}) == 10
 
 
+@pytest.mark.server
 def test_stop_ends_the_waiting() -> None:
     """An emulator that stops takes the sessions along that wait, without a complaint."""
     with RdsEmulator() as rds:

@@ -64,6 +64,7 @@ def test_canary(rds: RdsEmulator, user: str, caplog: pytest.LogCaptureFixture) -
         assert json.dumps(password)[1:-1] not in shown
 
 
+@pytest.mark.server
 def test_in_the_foreground() -> None:
     """`--secret` makes a user and its secret, which any SDK reads and rotates."""
     command = [sys.executable, "-m", "sqlalchemy_rds_iam.testing", "--json", "--secret", "report"]

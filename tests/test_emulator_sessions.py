@@ -199,6 +199,7 @@ async def test_many_at_once(rds_iam_environment: RdsEmulator) -> None:
     assert rds.metrics["IamDbAuthConnectionSuccess"] == 100
 
 
+@pytest.mark.server
 def test_a_server_that_dies_ends_sessions_and_refuses_logins() -> None:
     """Sessions end when the real server is killed; later logins get an error, not silence."""
     with RdsEmulator() as rds:

@@ -234,6 +234,7 @@ def test_garbage_with_a_flight_in_it() -> None:
     assert answer.flight.future.done()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("which", ["container", "imds"])
 @pytest.mark.usefixtures("impatient")
 def test_reloads_leave_no_connections(
