@@ -24,6 +24,11 @@ with less than 10; asked earlier it may hand out the same credentials again.
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between attempts that nobody waits for, doubled from the one to the other."""
 
+CHEAP_PAUSE = 5.0
+"""In place of `LONGEST_PAUSE` after refusals, where fetching anew is cheap: a file is read, or
+GetSecretValue called, of which each account may make 10,000 calls a second ("AWS Secrets Manager
+quotas" in its user guide)."""
+
 
 def stale_at(token: Token) -> float:
     """When the last third of a token's life begins, in which it is signed anew."""
@@ -31,10 +36,17 @@ def stale_at(token: Token) -> float:
 
 
 class Lifetimes(NamedTuple):
-    """When to renew something, and when to stop using it."""
+    """When to renew something, and when to stop using it.
+
+    Attributes:
+        stale_at: epoch seconds; `dead_at` likewise.
+        dead_at: see `stale_at`.
+        longest_pause: the most seconds between two fetches of it while it is refused.
+    """
 
     stale_at: float
     dead_at: float
+    longest_pause: float = LONGEST_PAUSE
 
 
 class Fetched(Protocol):
@@ -51,10 +63,10 @@ class Fetched(Protocol):
 class Holding:
     """What was fetched last, and when to stop using it."""
 
-    __slots__ = ("dead_at", "fetched", "fetched_at", "stale_at")
+    __slots__ = ("dead_at", "fetched", "fetched_at", "longest_pause", "stale_at")
 
     def __init__(self, fetched: Fetched, now: float) -> None:
-        self.stale_at, self.dead_at = fetched.lifetimes(now)
+        self.stale_at, self.dead_at, self.longest_pause = fetched.lifetimes(now)
         self.fetched = fetched
         self.fetched_at = now
 

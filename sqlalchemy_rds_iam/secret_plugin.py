@@ -15,6 +15,7 @@ from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.events import Origin
 from sqlalchemy_rds_iam.identity_key import identity_key
+from sqlalchemy_rds_iam.lifetimes import CHEAP_PAUSE
 from sqlalchemy_rds_iam.plugin import PasswordPlugin, shared_tokens, waits_for
 from sqlalchemy_rds_iam.registry import Registry
 from sqlalchemy_rds_iam.roles import Role
@@ -59,7 +60,12 @@ class RdsSecretPlugin(PasswordPlugin):
                 level = logging.WARNING if stage == config.stage else logging.DEBUG
                 origin = Origin(config.PLUGIN, config.role_arn)
                 return IdentityTokens(
-                    source, what=what, level=level, patience=ROUNDS, origin=origin
+                    source,
+                    what=what,
+                    level=level,
+                    patience=ROUNDS,
+                    longest_pause=CHEAP_PAUSE,
+                    origin=origin,
                 )
 
             return name, shared_tokens((*reader, name), make)

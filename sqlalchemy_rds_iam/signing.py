@@ -15,7 +15,13 @@ from urllib.parse import quote
 
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.errors import CredentialsError
-from sqlalchemy_rds_iam.lifetimes import LONGEST_MARGIN, LONGEST_RENEWAL, Lifetimes
+from sqlalchemy_rds_iam.lifetimes import (
+    CHEAP_PAUSE,
+    LONGEST_MARGIN,
+    LONGEST_PAUSE,
+    LONGEST_RENEWAL,
+    Lifetimes,
+)
 from sqlalchemy_rds_iam.passwords import Password, Token
 
 TOKEN_LIFE = 900.0
@@ -24,6 +30,10 @@ TOKEN_LIFE = 900.0
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _EMPTY_BODY = hashlib.sha256(b"").hexdigest()
 _HTTPS_PORT = 443
+
+# Botocore's names of the providers that read the environment or a file: reading again costs no
+# call of STS, of which an account may make some hundred a second.
+_CHEAP = {"env", "shared-credentials-file", "config-file", "ec2-credentials-file", "boto-config"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +58,9 @@ class Credentials:
         Raises:
             CredentialsError: they have expired.
         """
+        longest_pause = CHEAP_PAUSE if self.provider in _CHEAP else LONGEST_PAUSE
         if self.expires_at is None:
-            return Lifetimes(float("inf"), float("inf"))
+            return Lifetimes(float("inf"), float("inf"), longest_pause)
         life = self.expires_at - now
         if life <= 0:
             raise CredentialsError(
@@ -60,6 +71,7 @@ class Credentials:
         return Lifetimes(
             self.expires_at - min(life / 3, LONGEST_RENEWAL),
             self.expires_at - min(life / 10, LONGEST_MARGIN),
+            longest_pause,
         )
 
 

@@ -50,6 +50,7 @@ class IdentityTokens:
         what: what is fetched, in messages.
         level: of the log record for a first failure.
         patience: how often it may be fetched anew after refusals, before doing so is spaced out.
+        longest_pause: how many seconds apart at the most, unless what was fetched names fewer.
         origin: makes the events of this identity.
 
     Attributes:
@@ -64,6 +65,7 @@ class IdentityTokens:
         what: str = "AWS credentials",
         level: int = logging.WARNING,
         patience: int = 0,
+        longest_pause: float = LONGEST_PAUSE,
         origin: Origin | None = None,
     ) -> None:
         self.source = source
@@ -78,6 +80,7 @@ class IdentityTokens:
         self._outage: Outage | None = None
         self._patience = self._reloads_left = patience
         self._reload_pause = SHORTEST_PAUSE
+        self._longest_pause = longest_pause
         _everybody.add(self)
 
     @property
@@ -154,7 +157,7 @@ class IdentityTokens:
         with self._lock:
             now = self.clock()
             holding = self._holding
-            if holding is None or abs(now - holding.fetched_at) >= self._reload_pause:
+            if holding is None or not self._asked_lately(now):
                 return Answer(None, *self._reload(now))
             if token.accepted or age >= SHORTEST_PAUSE or now >= holding.dead_at:
                 return self._sign(slot, holding, now)
@@ -171,10 +174,7 @@ class IdentityTokens:
         with self._lock:
             now = self.clock()
             holding, outage = self._holding, self._outage
-            asked_at = holding.fetched_at if holding else None
-            asked_at = outage.failed_at if outage else asked_at
-            asked = asked_at is not None and abs(now - asked_at) < self._reload_pause
-            if not asked or self._flight is not None:
+            if not self._asked_lately(now) or self._flight is not None:
                 return Answer(None, *self._reload(now))
             if outage is not None:
                 raise again(outage.error)
@@ -242,12 +242,20 @@ class IdentityTokens:
         slot.token, slot.signer = token, holding
         return Answer(token, minted=True)
 
+    def _asked_lately(self, now: float) -> bool:
+        """Whether a fetch ended, either way, less than a pause ago."""
+        outage, holding = self._outage, self._holding
+        asked_at = outage.failed_at if outage else holding.fetched_at if holding else None
+        return asked_at is not None and abs(now - asked_at) < self._reload_pause
+
     def _reload(self, now: float) -> tuple[Flight, bool]:
         flight, lead = self._join(now, reload=True)
         if lead:
             self._reloads_left -= 1
             if self._reloads_left < 0:
-                self._reload_pause = min(self._reload_pause * 2, LONGEST_PAUSE)
+                holding, longest = self._holding, self._longest_pause
+                longest = min(longest, holding.longest_pause) if holding else longest
+                self._reload_pause = min(self._reload_pause * 2, longest)
         return flight, lead
 
     def _join(self, now: float, *, reload: bool) -> tuple[Flight, bool]:

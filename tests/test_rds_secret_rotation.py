@@ -12,6 +12,7 @@ from patience import SOON
 from rds_secret_support import USER, LogIn
 
 from sqlalchemy_rds_iam import rotation, tokens
+from sqlalchemy_rds_iam.lifetimes import CHEAP_PAUSE
 from sqlalchemy_rds_iam.testing import CURRENT_FIRST, STEPS, AwsError, RdsEmulator, Secret
 from sqlalchemy_rds_iam.testing import aws_secret_operations as operations
 
@@ -164,6 +165,27 @@ def test_right_again_after_refusals(rds: RdsEmulator, log_in: LogIn, secret: Sec
     assert database.scalar("select 1") == 1
     for version in (database.connector._current, *database.connector._others):
         assert version._tokens._reloads_left == rotation.ROUNDS
+
+
+def test_right_again_after_long_refusals(
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any
+) -> None:
+    """However long the secret was wrong: seconds after both sides are right, connects go on."""
+    database = log_in(secret)
+    database.scalar("select 1")
+    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    since = 0.0
+    for version in (database.connector._current, *database.connector._others):
+        version._tokens.clock = lambda: time.time() + since
+    before = calls()
+    for _ in range(60):
+        since += 1
+        database.raises(Exception)
+    # Of three versions, not each second, but as soon as pauses have grown each `CHEAP_PAUSE`.
+    assert calls() - before <= 3 * 25
+    secret.put(secret.fields() | {"password": "another"}, "AWSCURRENT")
+    since += CHEAP_PAUSE
+    assert database.scalar("select 1") == 1
 
 
 def test_forbidden_versions(

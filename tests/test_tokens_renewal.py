@@ -1,4 +1,4 @@
-"""Fetching anew after refusals: soon for a few times, then ever more seldom, and once for all."""
+"""Fetching anew after refusals: soon for a few times, then more seldom, and once for all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam import CredentialsError, SecretError
 from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam.lifetimes import CHEAP_PAUSE, LONGEST_PAUSE
+from sqlalchemy_rds_iam.rotation import ROUNDS
 from sqlalchemy_rds_iam.signing import Credentials, Token, sign
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 
@@ -18,16 +22,20 @@ ENDPOINT = Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-
 class Account:
     """A source of keys, and the clock of the test."""
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, provider: str = "iam-role", **options: Any) -> None:
         self.now = 0.0
         self.fault: Exception | None = None
-        self.tokens = IdentityTokens(self, clock=lambda: self.now, patience=patience)
+        self.provider = provider
+        self.key = "KEY"
+        self.fetches = 0
+        self.tokens = IdentityTokens(self, clock=lambda: self.now, **options)
         self.slot = self.tokens.slot(ENDPOINT)
 
     def fetch(self, *, reload: bool) -> Credentials:
+        self.fetches += 1
         if self.fault is not None:
             raise self.fault
-        return Credentials("KEY", "secret")
+        return Credentials(self.key, "secret", provider=self.provider)
 
     async def fetch_async(self) -> Credentials:
         return self.fetch(reload=False)
@@ -85,3 +93,83 @@ def test_what_is_there_meanwhile() -> None:
     with pytest.raises(SecretError, match="gone") as caught:
         account.tokens.renew(account.slot)
     assert caught.value.retryable
+
+
+class Login(Account):
+    """The same, and a server that takes one key only. Each connect takes no time at all."""
+
+    right = "KEY"
+
+    def connect(self) -> bool:
+        """Connect as an engine does, with at most one more try; whether the server let us in."""
+        answer = self.tokens.lookup(self.slot, ahead=True, failure_ttl=1.0)
+        token = self._landed(answer)
+        if self._accepts(token):
+            return True
+        again = self._after_refusal(token)
+        return again is not None and self._accepts(again)
+
+    def _after_refusal(self, token: Token) -> Token | None:
+        answer = self.tokens.refused(self.slot, token, age=0.0)
+        return None if answer is None else self._landed(answer)
+
+    def _landed(self, answer: Any) -> Token:
+        if answer.flight is not None:
+            answer.flight.run()
+        found = self.tokens.lookup(self.slot, ahead=True, failure_ttl=1.0).token
+        assert found is not None
+        return answer.token or found
+
+    def _accepts(self, token: Token) -> bool:
+        if f"={self.right}%2F" not in token.password:
+            return False
+        self.tokens.accept(token)
+        return True
+
+
+class SecretLogin(Login):
+    """As ``rds_secret`` goes on after a refusal."""
+
+    def _after_refusal(self, token: Token) -> Token | None:
+        try:
+            return self._landed(self.tokens.renew(self.slot))
+        except CredentialsError:
+            return token
+
+
+LOGINS: dict[str, tuple[Any, float]] = {
+    "secret": (lambda: SecretLogin(patience=ROUNDS, longest_pause=CHEAP_PAUSE), CHEAP_PAUSE),
+    "environment": (lambda: Login("env"), CHEAP_PAUSE),
+    "file": (lambda: Login("shared-credentials-file"), CHEAP_PAUSE),
+    "role": (lambda: Login("assume-role"), LONGEST_PAUSE),
+}
+
+
+@pytest.mark.parametrize("name", LOGINS)
+@given(
+    refusals=st.floats(0.0, 300.0),
+    every=st.floats(0.2, 3.0),
+    fetches_fail=st.booleans(),
+)
+def test_back_within_the_pause(
+    name: str, refusals: float, every: float, fetches_fail: bool
+) -> None:
+    """However long refusals went on, once both sides are right a connect succeeds in the pause.
+
+    And until then, however many connects there are, few of them fetch anything.
+    """
+    make, longest = LOGINS[name]
+    login = make()
+    assert login.connect()
+    login.right = "ANOTHER"
+    if fetches_fail:
+        login.fault = CredentialsError("no route")
+    until, before = login.now + refusals, login.fetches
+    while login.now < until:
+        assert not login.connect()
+        login.now += every
+    assert login.fetches - before <= ROUNDS + 7 + refusals / longest
+    login.key, login.fault, right_at = "ANOTHER", None, login.now
+    while not login.connect():
+        login.now += every
+    assert login.now - right_at <= longest + every
