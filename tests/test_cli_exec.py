@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
-from cli_support import HOST, MODES, URL, programs, python, ran, shown
+from cli_support import HOST, MODES, URL, WITHHELD, programs, python, ran, shown
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -31,7 +32,7 @@ def test_psql(rds: RdsEmulator, mode: tuple[str, ...]) -> None:
     sql = "select current_user, ssl from pg_stat_ssl where pid = pg_backend_pid()"
     found = ran("exec", rds.url(), *mode, "--", psql, "-XAtc", sql)
     # The emulator ends TLS before the real server, which therefore sees none.
-    assert found == (0, "app|f\n", "")
+    assert found == (0, "app|f\n", WITHHELD.format(psql))
     assert rds.decisions[-1].granted
     failed = ran("exec", rds.url(), *mode, "--", psql, "-Xc", "select 1/0")
     assert failed.code == 1
@@ -44,14 +45,15 @@ def test_pg_dump(rds: RdsEmulator, tmp_path: Path) -> None:
     rds.execute("create table if not exists dumped (a int)", "app")
     rds.execute("grant select on dumped to app", "app")
     try:
-        whole = ran("exec", rds.url(), "--", f"{programs()}/pg_dump", "--table=dumped")
-        assert (whole.code, whole.err) == (0, "")
+        pg_dump = f"{programs()}/pg_dump"
+        whole = ran("exec", rds.url(), "--", pg_dump, "--table=dumped")
+        assert (whole.code, whole.err) == (0, WITHHELD.format(pg_dump))
         assert "CREATE TABLE public.dumped" in whole.out
         rds.clear()
         target = tmp_path / "dump"
         jobs = ("-Fd", "-j2", "-f", target)
-        done = ran("exec", rds.url(), "--", f"{programs()}/pg_dump", "--table=dumped", *jobs)
-        assert (done.code, done.err) == (0, "")
+        done = ran("exec", rds.url(), "--", pg_dump, "--table=dumped", *jobs)
+        assert (done.code, done.err) == (0, WITHHELD.format(pg_dump))
         assert (target / "toc.dat").exists()
         assert len(rds.decisions) == 3
     finally:
@@ -62,7 +64,7 @@ def test_pg_dump(rds: RdsEmulator, tmp_path: Path) -> None:
 def test_libpq(rds: RdsEmulator, driver: str) -> None:
     """Whatever driver the URL names, a program made of libpq logs in with it."""
     url = rds.url(f"postgresql+{driver}").render_as_string()
-    assert ran("exec", url, *python(LOGIN)) == (0, "app\n", "")
+    assert ran("exec", url, *python(LOGIN)) == (0, "app\n", WITHHELD.format(sys.executable))
 
 
 def test_environment(rds: RdsEmulator) -> None:
@@ -96,6 +98,7 @@ def test_environment(rds: RdsEmulator) -> None:
     assert found.err.splitlines() == [
         "rds-iam: no variable says keepalives; that of the URL is left out",
         "rds-iam: set aside for what the URL says: PGHOST, PGPASSWORD, PGREQUIREAUTH, PGSERVICE",
+        WITHHELD.format(sys.executable).rstrip(),
     ]
 
 

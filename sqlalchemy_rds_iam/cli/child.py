@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NamedTuple, NoReturn
+from urllib.parse import unquote
 
 from sqlalchemy_rds_iam.concurrency import in_thread
 
 _SIGNALED = 128
 _KEPT = 65_536
 _LAST_WORDS = 1.0
+
+# Variables that are secrets, or the keys that belong to one ("AWS SDKs and Tools settings
+# reference" in the AWS SDKs and Tools reference guide). Those that name a file hold none.
+_AWS_SECRETS = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+}
+_AWS_API_KEYS = "AWS_BEARER_TOKEN_"
+_URLS = ("RDS_IAM_", "DATABASE_URL")
+_PASSWORD_IN_URL = re.compile(r"://[^?#@]*:[^?#]+@|pass(?:word|wd)=[^&]", re.IGNORECASE)
 
 
 class Ended(NamedTuple):
@@ -28,6 +43,30 @@ class Ended(NamedTuple):
 
     code: int
     last_words: str
+
+
+def without_secrets(
+    environ: Mapping[str, str], *, keep_aws: bool
+) -> tuple[dict[str, str], list[str]]:
+    """An environment for a program that needs to know nothing of AWS.
+
+    Args:
+        environ: the environment so far.
+        keep_aws: whether the program gets AWS credentials all the same.
+
+    Returns:
+        It, and the names of those variables that are not in it: AWS credentials, and what the
+        commands of ours and engine pairs read where that holds a password. Region, profile and
+        names of files stay.
+    """
+
+    def is_secret(name: str, value: str) -> bool:
+        if name in _AWS_SECRETS or name.startswith(_AWS_API_KEYS):
+            return not keep_aws
+        return name.startswith(_URLS) and any(map(_PASSWORD_IN_URL.search, (value, unquote(value))))
+
+    gone = sorted(name for name, value in environ.items() if is_secret(name, value))
+    return {name: value for name, value in environ.items() if name not in gone}, gone
 
 
 def become(command: Sequence[str], environ: dict[str, str]) -> NoReturn:

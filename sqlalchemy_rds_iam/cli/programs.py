@@ -34,6 +34,7 @@ EPILOG = (
     f"- `rds-iam exec {EXAMPLE} -- psql -c 'select 1'`\n"
     '- `rds-iam exec "$DATABASE_URL" -- pg_dump -Fd -j 4 -f backup`\n'
     "- `rds-iam exec -- pg_restore -l backup.dump` with the URL in `RDS_IAM_URL`\n"
+    "- `rds-iam exec --keep-aws -- sh -c 'pg_dump | aws s3 cp - s3://backups/app.sql'`\n"
 )
 
 
@@ -59,12 +60,20 @@ def execute(
             help="Run the command again, with a new token, when its login was refused.",
         ),
     ] = 0,
+    keep_aws: Annotated[
+        bool,
+        typer.Option(
+            "--keep-aws",
+            help="Leave AWS credentials in the environment of the command, for one that calls AWS.",
+        ),
+    ] = False,
 ) -> None:
     """Run a program made of libpq, such as psql, logged in as an engine of the URL would be.
 
     Host, port, user, database, verified TLS and a fresh token are in the environment of that
     program (PGHOST, PGPASSWORD and so on), and nowhere else. Variables of yours that say otherwise
-    are set aside.
+    are set aside. AWS credentials, and URLs with a password, are taken out of its environment: it
+    needs none to log in.
 
     A token is good for 15 minutes, for logging in: sessions go on for as long as they like. What
     logs in anew after that time, such as a parallel pg_restore late in its work, is refused. With
@@ -84,6 +93,9 @@ def execute(
         environ, gone = libpq.environment(settings.variables, signed, os.environ)
         if gone:
             note(f"set aside for what the URL says: {', '.join(gone)}")
+        environ, secret = child.without_secrets(environ, keep_aws=keep_aws)
+        if secret:
+            note(f"secrets that {command[0]} does not get{_hint(secret)}: {', '.join(secret)}")
     try:
         if retry == 0:
             child.become(command, environ)
@@ -106,6 +118,12 @@ def _parted(words: list[str]) -> tuple[str, list[str]]:
     if not command:
         fail("there is no command: expected one after the URL, as in URL -- psql", MISUSED)
     return url, command
+
+
+def _hint(names: list[str]) -> str:
+    """How to let a program have them, where there is a way."""
+    aws = any(name.startswith("AWS_") for name in names)
+    return " (--keep-aws leaves it those of AWS)" if aws else ""
 
 
 def _again_and_again(

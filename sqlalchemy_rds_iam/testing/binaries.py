@@ -50,6 +50,16 @@ def find(choice: str | None = None) -> Path:
     return found
 
 
+def environment() -> dict[str, str]:
+    """The environment of the server and its helpers.
+
+    The caller's PG* variables would change what they do, and its AWS credentials are none of their
+    business.
+    """
+    passed_on = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
+    return {name: os.environ[name] for name in passed_on if name in os.environ}
+
+
 def _complete(directory: Path) -> bool:
     return all(os.access(directory / name, os.X_OK) for name in _NEEDED)
 
@@ -79,7 +89,12 @@ def _version(directory: Path) -> tuple[int, ...]:
 def _output(*command: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - programs found on this machine, no outside input
-            command, capture_output=True, text=True, check=False, timeout=_DEADLINE
+            command,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_DEADLINE,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

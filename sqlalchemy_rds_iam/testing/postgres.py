@@ -160,6 +160,7 @@ class Postgres:
             self._server = _spawn(command, directory, account, log.fileno())
         self._guard = subprocess.Popen(  # noqa: S603 - our own script and arguments
             ["/bin/sh", "-c", _GUARD, "sh", str(self._server.pid), str(directory)],
+            env=binaries.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -257,12 +258,10 @@ def _spawn(
     account: pwd.struct_passwd | None,
     output: int,
 ) -> subprocess.Popen[bytes]:
-    # Neither the caller's PG* variables nor its AWS credentials are any of the server's business.
-    passed_on = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
     return subprocess.Popen(  # noqa: S603 - a program the user chose
         command,
         cwd=directory,
-        env={name: os.environ[name] for name in passed_on if name in os.environ},
+        env=binaries.environment(),
         user=None if account is None else account.pw_uid,
         group=None if account is None else account.pw_gid,
         extra_groups=None if account is None else [],
