@@ -146,19 +146,44 @@ def _fetched(url: str, timeout: float) -> bytes:
     request = urllib.request.Request(  # noqa: S310  (only https comes this far)
         url, headers={"User-Agent": f"sqlalchemy-rds-iam/{__version__}"}
     )
+    expires = time.monotonic() + timeout
     try:
         with opener.open(request, timeout=timeout) as answer:
             content = bytearray()
-            while chunk := answer.read(_CHUNK):
+            # What there is at a time, or else a server that sends a byte a second holds us up.
+            while chunk := answer.read1(_CHUNK):
                 content += chunk
                 if len(content) > _LARGEST:
                     raise DownloadError(f"{url} is no CA bundle: it has more than {_LARGEST} bytes")
+                if time.monotonic() > expires:
+                    raise TimeoutError(f"not within {timeout:g} s")
+            if problem := _incomplete(answer, len(content)):
+                raise DownloadError(f"{url} has not been fetched as a whole: {problem}")
     except urllib.error.HTTPError as error:
         error.close()
         raise DownloadError(f"{url} cannot be fetched: HTTP {error.code} {error.reason}") from None
     except (OSError, http.client.HTTPException) as error:
         raise DownloadError(f"{url} cannot be fetched: {_reason(error)}") from error
     return bytes(content)
+
+
+def _incomplete(answer: http.client.HTTPResponse, received: int) -> str | None:
+    """What tells that a body may not be all there is, if anything.
+
+    Python's http.client returns what it got when a connection ends before Content-Length bytes have
+    come, and takes any end for the end where neither that nor the transfer coding tells (RFC 9112
+    sections 6.3 and 8).
+    """
+    if answer.status != http.HTTPStatus.OK:
+        return f"HTTP {answer.status} {answer.reason}"
+    if (coding := answer.headers.get("Content-Encoding", "identity")).lower() != "identity":
+        return f"it is encoded as {coding}, which was not asked for"
+    declared = answer.headers.get_all("Content-Length") or []
+    if not declared and not answer.chunked:
+        return "the server does not say how long it is"
+    if wrong := [length for length in declared if length.strip() != str(received)]:
+        return f"{received} bytes have come, and Content-Length says {wrong[0]}"
+    return None
 
 
 def _reason(error: Exception) -> str:

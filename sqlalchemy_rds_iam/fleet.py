@@ -29,8 +29,8 @@ LATE = HEADROOM - 1
 and no second holds more connects than the rate."""
 
 LOST = 2 * TIMEOUT
-"""Seconds after which an answer is waited for no longer: time for a connection, and a round trip.
-Looking up a host name, for one, knows no time limit."""
+"""Seconds after which those who wait go without an answer. The call may still take until `LIMIT`,
+and leave behind a connection for the next."""
 
 _POLL = 0.001
 

@@ -13,12 +13,14 @@ import logging
 import os
 import random
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.storage_socket import Deadline, keeping_to
 
 if TYPE_CHECKING:
     import redis
@@ -26,18 +28,25 @@ if TYPE_CHECKING:
 TIMEOUT = 0.25
 """Seconds that the server has to accept a connection, and again to answer."""
 
+LIMIT = 4 * TIMEOUT
+"""Seconds after which a call is given up: to connect, for TLS, to log in, and for the answer."""
+
 HORIZON = 1.0
 """Seconds ahead of which no turn is reserved. Who asks then has to ask again."""
 
 RETRY = (2.0, 4.0)
 """Least and most seconds after which a server that has failed is asked again."""
 
-# A turn further ahead than anybody can have reserved is one of a clock that was set back.
+# A turn further ahead than anybody can have reserved is one of a clock that was set back. What is
+# no finite number is not of ours: to take it for free turns would be no rate at all.
 _SCRIPT = """
 local count, spacing, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local free = tonumber(redis.call('GET', KEYS[1]) or 0)
+if not free or free - free ~= 0 then
+  return redis.error_reply('RDSIAM ' .. KEYS[1] .. ' holds no time: delete it')
+end
 if free < now or free > now + 3 * horizon then free = now end
 if free <= now + horizon then
   local after = free + count * spacing
@@ -47,6 +56,8 @@ end
 return {now, free - now}
 """
 _MICRO = 1e6
+_FURTHEST = round(3 * HORIZON * _MICRO)
+_LATEST = 10**17  # in the year 5138; beyond that floats are not exact to the millisecond
 
 # No clock gains or loses more (500 parts in a million is the most that Linux corrects).
 _DRIFT = 0.001
@@ -84,9 +95,13 @@ class Storage:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self._password = unquote(parts.password or "")
+        self._passwords = {
+            unquote(parts.password or ""),
+            *parse_qs(parts.query).get("password", ()),
+        }
         self._url = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
         self._lock = threading.Lock()
+        self._deadline = Deadline()
         self._retry_at = float("-inf")
         self._ahead = float("-inf"), float("inf")
         self._compared_at = 0.0
@@ -109,10 +124,12 @@ class Storage:
             clock: the time of whoever is going to use them.
 
         Raises:
+            ValueError: it answers what the script never does.
             Exception: of the redis package, and it may be any of them.
         """
         client = self._client
         sent = clock()
+        self._deadline.at = time.monotonic() + LIMIT
         try:
             answer: Any = client.eval(
                 _SCRIPT,
@@ -126,7 +143,7 @@ class Storage:
             # After a failover its name may lead somewhere else.
             client.connection_pool.disconnect()
             raise
-        at, wait = (int(part) / _MICRO for part in answer)
+        at, wait = _checked(answer)
         earliest, latest = self._compare(at, sent, clock())
         return Reserved(earliest + wait, latest + wait, wait <= HORIZON)
 
@@ -162,8 +179,8 @@ class Storage:
             self._retry_at = now + random.uniform(*RETRY)  # noqa: S311
         if first:
             text = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else str(why)
-            if self._password:
-                text = text.replace(self._password, "…")
+            for password in filter(None, self._passwords):
+                text = text.replace(password, "…")
             logger.warning(
                 "rate storage %s cannot be used: %s; each process keeps to the connect rate on "
                 "its own until it can",
@@ -198,8 +215,10 @@ class Storage:
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,
             )
+            pool = client.connection_pool
+            pool.connection_class = keeping_to(self._deadline, pool.connection_class)
             # What the URL's options are worth shows when a connection is made of them.
-            client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+            pool.connection_class(**pool.connection_kwargs)
         except (TypeError, ValueError) as error:
             problem = str(error).rstrip(".")
         if problem is not None:
@@ -213,6 +232,20 @@ class Storage:
         # Its connections are the parent's, and another thread may have held a lock.
         self._lock = threading.Lock()
         self._client = self._new_client()
+
+
+def _checked(answer: Any) -> tuple[float, float]:
+    """The server's time and the wait in an answer, in seconds.
+
+    Raises:
+        ValueError: the script answers otherwise.
+    """
+    match answer:
+        case [int(at), int(wait)] if 0 <= at <= _LATEST and 0 <= wait <= _FURTHEST:
+            return at / _MICRO, wait / _MICRO
+    raise ValueError(
+        f"expected the server's time and a wait of at most {_FURTHEST} µs, got {answer!r:.80}"
+    )
 
 
 _shared: weakref.WeakValueDictionary[str, Storage] = weakref.WeakValueDictionary()

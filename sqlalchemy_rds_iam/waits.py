@@ -1,4 +1,4 @@
-"""The only place that blocks, awaits or starts threads.
+"""How connects wait: the only place that blocks or awaits, and that starts threads for them.
 
 SQLAlchemy runs ``do_connect`` in its own greenlet when the engine is async, so the listener is the
 same code for both worlds and only waiting differs (see "Asynchronous I/O (asyncio)" in SQLAlchemy's

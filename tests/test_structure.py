@@ -49,6 +49,7 @@ ORDER = [
     "secret_source",
     "tokens",
     "pacing",
+    "storage_socket",
     "storage",
     "fleet",
     "turns",
