@@ -20,6 +20,7 @@ from sqlalchemy_rds_iam import __version__, bundle, tls
 from sqlalchemy_rds_iam.authorities import Inventory, inventory
 from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.masking import first_line
 
 _LARGEST = 4_000_000
 _CHUNK = 65_536
@@ -189,4 +190,4 @@ def _incomplete(answer: http.client.HTTPResponse, received: int) -> str | None:
 def _reason(error: Exception) -> str:
     """What it says, of the innermost part that says something."""
     inner = getattr(error, "reason", None)
-    return _reason(inner) if isinstance(inner, Exception) else str(error) or type(error).__name__
+    return _reason(inner) if isinstance(inner, Exception) else first_line(error)

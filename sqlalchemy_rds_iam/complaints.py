@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
+from sqlalchemy_rds_iam import aws_files
 from sqlalchemy_rds_iam.config import Options
 from sqlalchemy_rds_iam.errors import CredentialsError
+from sqlalchemy_rds_iam.masking import first_line, harmless
+from sqlalchemy_rds_iam.provider_faults import in_traceback, reason
 from sqlalchemy_rds_iam.roles import Role
 
 # What STS and the SSO portal say that time does not heal.
@@ -16,7 +22,9 @@ _FINAL = {
     "SignatureDoesNotMatch",
     "ValidationError",
 }
+_MISTAKES = ("InvalidConfigError", "MissingDependencyException", "PartialCredentialsError")
 _SIGN_IN = "aws sso login"
+_METADATA = "http://169.254.169.254/"
 
 
 def explained(
@@ -25,11 +33,12 @@ def explained(
     profile: str | None,
     role: Role | None,
     options: type[Options],
+    *,
+    outer: BaseException | None = None,
 ) -> CredentialsError:
     """Our error for one of botocore's, with who failed and what to do about it.
 
-    botocore quotes answers that it cannot parse, and there are keys in them. Such an error is cut
-    short and, raised outside of the handler, drags no quotation along as its context.
+    Raise it outside of the handler: its cause is all that may be told of botocore's.
 
     Args:
         error: botocore's.
@@ -37,35 +46,42 @@ def explained(
         profile: the profile that the user has named.
         role: the role that was to be assumed.
         options: whose names say what to do.
+        outer: what was being handled when the fetch began.
     """
     from botocore import exceptions
 
     if isinstance(error, CredentialsError):
-        return error
-    said = str(error).strip() or type(error).__name__
-    text = said.splitlines()[0].partition("{")[0].partition("<")[0].strip()
-    harmless = text == said
-    who = getattr(provider, "method", None) or _named(error)
-    retryable = True
+        # Anew, as the frames of this one know the keys.
+        return type(error)(str(error), retryable=error.retryable)
+    failed = in_traceback(error, "METHOD")
+    who = getattr(provider, "method", None) or _named(error) or getattr(failed, "METHOD", None)
+    told = reason(error, who, failed)
+    # What a provider reads does not change by itself; what it asks over a network may.
+    retryable = told is None or isinstance(error, RuntimeError)
+    text = told or first_line(error)
     if isinstance(error, exceptions.ProfileNotFound):
-        where = options.named("profile") if profile else "AWS_PROFILE"
+        where = options.named("profile") if profile else _profile_variable(os.environ)
         text = f"{text}: {where} names what is in neither the AWS config nor credentials file"
+        name = str(error.kwargs["profile"])
+        hints = [aws_files.misplaced(name), *aws_files.faults()]
+        text = "; ".join([text, *filter(None, hints)])
         retryable = False
     elif isinstance(error, (exceptions.SSOError, exceptions.TokenRetrievalError)):
         if _SIGN_IN not in text:
             text = f"{text}; run {_SIGN_IN} with the corresponding profile"
+        retryable = False
+    elif isinstance(error, tuple(getattr(exceptions, name) for name in _MISTAKES)):
         retryable = False
     elif isinstance(error, exceptions.ClientError):
         code = error.response.get("Error", {}).get("Code")
         retryable = code not in _FINAL
         if role and code == "AccessDenied":
             text = f"{text}. {role.denied}"
-    told = CredentialsError(
+    told_error = CredentialsError(
         f"no AWS credentials{f' from {who!r}' if who else ''}: {text}", retryable=retryable
     )
-    if harmless:
-        told.__cause__ = error
-    return told
+    told_error.__cause__ = harmless(error, outer)
+    return told_error
 
 
 def outdated(error: Exception) -> bool:
@@ -80,6 +96,7 @@ def outdated(error: Exception) -> bool:
         exceptions.ClientError,
         exceptions.CredentialRetrievalError,
         exceptions.PartialCredentialsError,
+        CredentialsError,
     )
     return isinstance(error, answers) and _named(error) != "iam-role"
 
@@ -99,13 +116,48 @@ def found(credentials: Any, session: Any, options: type[Options]) -> Any:
         return credentials
     chain = session.get_component("credential_provider")
     asked = [provider.METHOD for provider in chain.providers]
+    hints = "".join(f"; {hint}" for hint in _overlooked(asked, os.environ))
     raise CredentialsError(
-        f"no AWS credentials found; asked were {', '.join(asked)}. Set AWS_ACCESS_KEY_ID and "
-        f"AWS_SECRET_ACCESS_KEY, name a profile with {options.named('profile')}, or run where a "
+        f"no AWS credentials found; asked were {', '.join(asked)}{hints}. Set AWS_ACCESS_KEY_ID "
+        f"and AWS_SECRET_ACCESS_KEY, name a profile with {options.named('profile')}, or run where a "
         "role is attached (ECS, EKS, EC2, Lambda)",
         # botocore takes an instance metadata service that is down for one that is not there.
         retryable="iam-role" in asked,
     )
+
+
+def _overlooked(asked: list[str], environ: Mapping[str, str]) -> list[str]:
+    """What is there, and has not led to credentials."""
+    hints = aws_files.faults(environ)
+    if environ.get("AWS_SECRET_ACCESS_KEY") and not environ.get("AWS_ACCESS_KEY_ID"):
+        hints.append("AWS_SECRET_ACCESS_KEY is set without AWS_ACCESS_KEY_ID")
+    if "iam-role" in asked:
+        hints += _metadata_hints(environ)
+    return hints
+
+
+def _metadata_hints(environ: Mapping[str, str]) -> list[str]:
+    from botocore.utils import get_environ_proxies
+
+    disabled = "AWS_EC2_METADATA_DISABLED"
+    if environ.get(disabled, "").lower() == "true":
+        return [f"{disabled}=true keeps the metadata service of an instance from being asked"]
+    url = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _METADATA
+    scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    proxies = get_environ_proxies(url)
+    for kind in (scheme, "all"):
+        if kind in proxies:
+            names = [name for name in environ if name.lower() == f"{kind}_proxy"]
+            proxy = " and ".join(names) or "a proxy"
+            way = f"the metadata service of an instance is asked through a proxy ({proxy})"
+            return [f"{way}: add {host} to NO_PROXY"]
+    return []
+
+
+def _profile_variable(environ: Mapping[str, str]) -> str:
+    """The variable that names the profile: botocore takes the first of these two."""
+    names = "AWS_DEFAULT_PROFILE", "AWS_PROFILE"
+    return next((name for name in names if environ.get(name)), names[1])
 
 
 def _named(error: Exception) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from sqlalchemy_rds_iam.ambient import unwrapped
 from sqlalchemy_rds_iam.complaints import explained, found, outdated
 from sqlalchemy_rds_iam.config import Config, Options
 from sqlalchemy_rds_iam.errors import CredentialsError
+from sqlalchemy_rds_iam.key_check import refuse_malformed
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.sessions import aiobotocore_session, botocore_session, hang_up
 from sqlalchemy_rds_iam.signing import Credentials, sign
@@ -24,12 +26,16 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials | N
 
     Importing it is most of a cold start, and AWS Lambda, where that counts, puts keys there. None
     if there are none, or if there is more to it than two keys and a session token.
+
+    Raises:
+        CredentialsError: they cannot be keys.
     """
     more = ("AWS_CREDENTIAL_EXPIRATION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
     access_key, secret_key = map(environ.get, ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
     if not access_key or not secret_key or not all(is_blank(environ.get(name)) for name in more):
         return None
     session_token = environ.get("AWS_SECURITY_TOKEN") or environ.get("AWS_SESSION_TOKEN") or None
+    refuse_malformed((access_key, secret_key, session_token), "env", environ=environ)
     return Credentials(access_key, secret_key, session_token, expires_at=None, provider="env")
 
 
@@ -88,6 +94,7 @@ class AwsSource:
         """
         if plain := self._plain():
             return plain
+        outer = sys.exception()
         # A fresh botocore session is not safe for threads: 20 of them load every provider 20 times.
         with self._lock:
             if reload:
@@ -98,10 +105,12 @@ class AwsSource:
                         self._profile, asks_sts=self._sts
                     )
                     base = found(self._session.get_credentials(), self._session, self._options)
+                    if self._role and self._given:  # our own sessions see to it themselves
+                        self._snapshot(base, base.get_frozen_credentials())
                     self._credentials = self._role.assumed(self._session) if self._role else base
-                return _snapshot(self._credentials, self._credentials.get_frozen_credentials())
+                return self._snapshot(self._credentials, self._credentials.get_frozen_credentials())
             except Exception as error:  # noqa: BLE001  (each is explained)
-                explained = self._explained(error, self._credentials)
+                explained = self._explained(error, self._credentials, outer)
                 if self._credentials is None or outdated(error):
                     self._drop()
             raise explained
@@ -119,11 +128,12 @@ class AwsSource:
             return
         if self._plain():
             return
+        outer = sys.exception()
         try:
             self._prepared = aiobotocore_session(self._profile, asks_sts=self._sts)
             return  # noqa: TRY300
         except Exception as error:  # noqa: BLE001  (each is explained)
-            explained = self._explained(error, None)
+            explained = self._explained(error, None, outer)
         raise explained
 
     async def fetch_async(self) -> Credentials:
@@ -134,6 +144,7 @@ class AwsSource:
         """
         if plain := self._plain():
             return plain
+        outer = sys.exception()
         loop = asyncio.get_running_loop()
         provider = self._by_loop.get(loop)
         try:
@@ -141,20 +152,26 @@ class AwsSource:
                 session = self._given or self._prepared or aiobotocore_session(self._profile)
                 self._prepared = None
                 base = found(await session.get_credentials(), session, self._options)
+                if self._role and self._given:
+                    self._snapshot(base, await base.get_frozen_credentials())
                 provider = self._role.assumed_async(session) if self._role else base
                 self._by_loop[loop] = provider
-            return _snapshot(provider, await provider.get_frozen_credentials())
+            return self._snapshot(provider, await provider.get_frozen_credentials())
         except Exception as error:  # noqa: BLE001  (each is explained)
-            explained = self._explained(error, provider)
+            explained = self._explained(error, provider, outer)
             if outdated(error):
                 self._by_loop.pop(loop, None)
         raise explained
 
     def _plain(self) -> Credentials | None:
         """Credentials that take no session, as neither a profile nor a role is asked for."""
-        if self._profile is None and self._given is None and self._role is None:
+        if self._profile is not None or self._given is not None or self._role is not None:
+            return None
+        try:
             return from_environment()
-        return None
+        except CredentialsError as error:
+            explained = self._explained(error, None, None)
+        raise explained
 
     @property
     def _sts(self) -> bool:
@@ -172,17 +189,21 @@ class AwsSource:
             hang_up(self._session)
         self._session = self._credentials = None
 
-    def _explained(self, error: Exception, provider: Any) -> CredentialsError:
-        return explained(error, provider, self._profile, self._role, self._options)
+    def _snapshot(self, provider: Any, frozen: Any) -> Credentials:
+        method = str(getattr(provider, "method", "unknown"))
+        given = f"the session ({self._options.named('session')})" if self._given else None
+        refuse_malformed((frozen.access_key, frozen.secret_key, frozen.token), method, given)
+        # botocore has no public expiry; anything without one counts as unknown.
+        expiry = getattr(provider, "_expiry_time", None)
+        return Credentials(
+            access_key=frozen.access_key,
+            secret_key=frozen.secret_key,
+            session_token=frozen.token,
+            expires_at=None if expiry is None else expiry.timestamp(),
+            provider=method,
+        )
 
-
-def _snapshot(provider: Any, frozen: Any) -> Credentials:
-    # botocore has no public expiry; anything without one counts as unknown.
-    expiry = getattr(provider, "_expiry_time", None)
-    return Credentials(
-        access_key=frozen.access_key,
-        secret_key=frozen.secret_key,
-        session_token=frozen.token,
-        expires_at=None if expiry is None else expiry.timestamp(),
-        provider=str(getattr(provider, "method", "unknown")),
-    )
+    def _explained(
+        self, error: Exception, provider: Any, outer: BaseException | None
+    ) -> CredentialsError:
+        return explained(error, provider, self._profile, self._role, self._options, outer=outer)

@@ -1,7 +1,7 @@
 """Keeping botocore from logging what a fetch carries: keys, session tokens and secrets.
 
-At the level DEBUG it logs whole requests and whole answers. Those of our calls are left out, and
-nobody else's.
+At the level DEBUG it logs whole requests and whole answers, and with a failure, at WARNING, what it
+cannot parse. Those of our calls are left out or masked, and only those.
 """
 
 from __future__ import annotations
@@ -11,8 +11,16 @@ import contextvars
 import logging
 from collections.abc import Iterator
 
+from sqlalchemy_rds_iam.masking import first_line
+
 # Canonical requests, headers, and answers with their bodies; aiobotocore logs in the same names.
 _TALKATIVE = ("botocore.auth", "botocore.endpoint", "botocore.parsers")
+# They quote answers that they cannot parse, and log errors with their tracebacks.
+_QUOTING = tuple(
+    f"{library}.{module}"
+    for library in ("botocore", "aiobotocore")
+    for module in ("credentials", "httpsession", "tokens", "utils")
+)
 _ours = contextvars.ContextVar("_ours", default=False)
 
 
@@ -21,7 +29,18 @@ class _Discretion(logging.Filter):
         return not _ours.get()
 
 
-_DISCRETION = _Discretion()
+class _Mask(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _ours.get():
+            text = first_line(record.getMessage())
+            error = record.exc_info[1] if record.exc_info else None
+            if error is not None:
+                text = f"{text} ({type(error).__name__}: {first_line(error)})"
+            record.msg, record.args, record.exc_info = text, (), None
+        return True
+
+
+_DISCRETION, _MASK = _Discretion(), _Mask()
 
 
 @contextlib.contextmanager
@@ -30,6 +49,8 @@ def discreet() -> Iterator[None]:
     for name in _TALKATIVE:
         # Every time, since configuring logging may replace filters; it is added only once.
         logging.getLogger(name).addFilter(_DISCRETION)
+    for name in _QUOTING:
+        logging.getLogger(name).addFilter(_MASK)
     token = _ours.set(True)
     try:
         yield

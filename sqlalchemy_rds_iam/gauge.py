@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam.concurrency import in_thread
 from sqlalchemy_rds_iam.errors import ConfigError, WaitTimeout
+from sqlalchemy_rds_iam.masking import first_line
 from sqlalchemy_rds_iam.refusal import is_refusal, is_throttled
 from sqlalchemy_rds_iam.waits import outcome
 
@@ -178,7 +179,7 @@ async def _run(
         except Exception as error:  # noqa: BLE001  (it is what is counted)
             found.throttled += is_throttled(error)
             found.refused += is_refusal(error)
-            found.errors.append((str(error).strip().splitlines() or [type(error).__name__])[0])
+            found.errors.append(first_line(error))
         found.seconds = max(found.seconds, time.monotonic() - began)
 
     await asyncio.gather(*(one(number) for number in range(connects)))

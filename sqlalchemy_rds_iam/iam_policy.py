@@ -17,6 +17,7 @@ from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.ambient import nearest_region
 from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.errors import RdsIamError
+from sqlalchemy_rds_iam.masking import first_line
 from sqlalchemy_rds_iam.rds_api import KINDS, MismatchError, Rds
 from sqlalchemy_rds_iam.sessions import NETWORK, botocore_session
 from sqlalchemy_rds_iam.signing import Credentials
@@ -209,8 +210,4 @@ def _partition(session: Any, region: str) -> str:
 
 
 def _said(error: Exception) -> str:
-    """The first line of what botocore says; in the next it quotes answers that it cannot read."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    return "no answer in time" if isinstance(error, TimeoutError) else first_line(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy_rds_iam.errors import CredentialsError, SecretError
+from sqlalchemy_rds_iam.masking import first_line, harmless
 from sqlalchemy_rds_iam.secret_config import SecretConfig
 
 # Said of the caller's keys, which may have been replaced since they were loaded.
@@ -72,22 +73,35 @@ class VersionNotFoundError(SecretError):
 
 
 def explained(
-    error: Exception, config: SecretConfig, region: str, stage: str | None
+    error: Exception,
+    config: SecretConfig,
+    region: str,
+    stage: str | None,
+    *,
+    outer: BaseException | None = None,
 ) -> SecretError:
     """Our error for one of botocore's.
 
-    Raise it outside of the handler: botocore's quotes answers that it cannot parse.
+    Raise it outside of the handler: its cause is all that may be told of botocore's.
 
     Args:
         error: botocore's, or ours.
         config: which secret was asked for.
         region: where.
         stage: the staging label asked for; None if a version id was.
+        outer: what was being handled when the fetch began.
     """
+    if isinstance(error, SecretError):
+        # Anew, as the frames of this one know what is in the secret.
+        return type(error)(str(error), retryable=error.retryable)
+    told = _told(error, config, region, stage)
+    told.__cause__ = harmless(error, outer)
+    return told
+
+
+def _told(error: Exception, config: SecretConfig, region: str, stage: str | None) -> SecretError:
     from botocore import exceptions
 
-    if isinstance(error, SecretError):
-        return type(error)(str(error), retryable=error.retryable)
     if isinstance(error, CredentialsError):
         return SecretError(
             f"the secret {config.name!r} cannot be asked for: {error}", retryable=error.retryable
@@ -96,17 +110,17 @@ def explained(
     if isinstance(error, exceptions.ClientError):
         found: dict[str, Any] = error.response.get("Error", {})
         code = str(found.get("Code"))
-        return _refused(code, _harmless(found.get("Message")), what, config, stage)
+        said = first_line(found.get("Message", code)).rstrip(".:")
+        return _refused(code, said, what, config, stage)
     if isinstance(error, exceptions.HTTPClientError | exceptions.BotoCoreError):
         return SecretError(
-            f"{what} cannot be fetched: {_harmless(error)}. Is the endpoint of Secrets Manager "
-            "reachable from here (a NAT gateway, a VPC endpoint, its security group), and is the "
-            f"region right ({config.named('region')}, {config.named('endpoint_url')})?",
+            f"{what} cannot be fetched: {first_line(error).rstrip('.:')}. Is the endpoint of "
+            "Secrets Manager reachable from here (a NAT gateway, a VPC endpoint, its security "
+            f"group), and is the region right ({config.named('region')}, "
+            f"{config.named('endpoint_url')})?",
             retryable=True,
         )
-    told = SecretError(f"{what} cannot be fetched: {error!r}")
-    told.__cause__ = error
-    return told
+    return SecretError(f"{what} cannot be fetched: {type(error).__name__}: {first_line(error)}")
 
 
 def _refused(
@@ -127,12 +141,6 @@ def _refused(
         retryable=code in {"InternalServiceError", "InternalFailure", "ServiceUnavailable"}
         or code.startswith("5"),
     )
-
-
-def _harmless(said: Any) -> str:
-    """The first line, as far as it quotes no document."""
-    lines = str(said).strip().splitlines() or [type(said).__name__]
-    return lines[0].partition("{")[0].partition("<")[0].strip().rstrip(".:")
 
 
 def contradiction(config: SecretConfig, name: str, mine: Any, theirs: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -54,10 +55,11 @@ class SecretSource:
         Raises:
             SecretError: it could not be had, or there is no password in it.
         """
+        outer = sys.exception()
         try:
             return self._read(self._client.call(self._request))
         except Exception as error:  # noqa: BLE001  (each is explained)
-            told = self._explained(error)
+            told = self._explained(error, outer)
         raise told
 
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:  # noqa: ARG002
@@ -66,11 +68,12 @@ class SecretSource:
         Raises:
             SecretError: there is no such profile.
         """
+        outer = sys.exception()
         try:
             self._client.prepare_async(loop)
             return  # noqa: TRY300
         except Exception as error:  # noqa: BLE001  (each is explained)
-            told = self._explained(error)
+            told = self._explained(error, outer)
         raise told
 
     async def fetch_async(self) -> Secret:
@@ -79,10 +82,11 @@ class SecretSource:
         Raises:
             SecretError: it could not be had, or there is no password in it.
         """
+        outer = sys.exception()
         try:
             return self._read(await self._client.call_async(self._request))
         except Exception as error:  # noqa: BLE001  (each is explained)
-            told = self._explained(error)
+            told = self._explained(error, outer)
         raise told
 
     def reset(self) -> None:
@@ -113,5 +117,5 @@ class SecretSource:
             self._clock(),
         )
 
-    def _explained(self, error: Exception) -> SecretError:
-        return explained(error, self._config, self._region, self._stage)
+    def _explained(self, error: Exception, outer: BaseException | None) -> SecretError:
+        return explained(error, self._config, self._region, self._stage, outer=outer)

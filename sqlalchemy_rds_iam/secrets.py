@@ -12,12 +12,13 @@ from typing import Any
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import SecretError
 from sqlalchemy_rds_iam.lifetimes import Lifetimes
+from sqlalchemy_rds_iam.masking import keep_secret
 from sqlalchemy_rds_iam.passwords import Password, Token
 
 _LAST_PORT = 65535
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Login:
     """What a secret says about logging in; None where it says nothing.
 
@@ -34,6 +35,13 @@ class Login:
     host: str | None = None
     port: int | None = None
     database: str | None = None
+
+    def __post_init__(self) -> None:
+        keep_secret(self)
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown."""
+        return (self.password,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy_rds_iam.ambient import profile_region
 from sqlalchemy_rds_iam.environment import forget_empty_credentials, forget_empty_settings
 from sqlalchemy_rds_iam.errors import ConfigError, CredentialsError
+from sqlalchemy_rds_iam.key_check import refuse_malformed
 
 # Three tries of at most 8 s stay within the 30 s that a connect waits by default.
 NETWORK = {
@@ -44,6 +45,7 @@ def botocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
 
             session = forget_empty_settings(botocore.session.Session(profile=profile))
             session.set_default_client_config(botocore.config.Config(**NETWORK))
+            _watch_signers(session)
         asks_sts = _asks_sts(_furnished(session, profile)) or asks_sts
         if asks_sts and "models" not in _read:
             with _once("models"):
@@ -60,6 +62,7 @@ def aiobotocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
 
             session = forget_empty_settings(aiobotocore.session.AioSession(profile=profile))
             session.set_default_client_config(aiobotocore.config.AioConfig(**NETWORK))
+            _watch_signers(session, is_async=True)
 
         async def read_models() -> None:
             async with session.create_client("sts", **_NOBODY):
@@ -116,6 +119,36 @@ def _with(credentials: Any, session: Any) -> Any:
         _loaders.append(session.get_component("data_loader"))
     session.register_component("data_loader", _loaders[0])
     return session
+
+
+def _watch_signers(session: Any, *, is_async: bool = False) -> None:
+    """Refuse keys that cannot be any before a request is signed with them.
+
+    Those that a role of a profile starts from go to STS without passing by us.
+
+    Args:
+        session: one of ours.
+        is_async: whether it is aiobotocore's.
+    """
+
+    def refuse(request_signer: Any, **_: Any) -> None:
+        keys = getattr(request_signer, "_credentials", None)
+        if keys is not None:
+            _refuse(keys, keys.get_frozen_credentials())
+
+    async def refuse_async(request_signer: Any, **_: Any) -> None:
+        keys = getattr(request_signer, "_credentials", None)
+        if keys is not None:
+            _refuse(keys, await keys.get_frozen_credentials())
+
+    session.register("before-sign", refuse_async if is_async else refuse)
+
+
+def _refuse(keys: Any, frozen: Any) -> None:
+    method = getattr(keys, "method", "explicit")
+    # So are called those that one provider hands to another.
+    source = "the source of a role" if method == "explicit" else method
+    refuse_malformed((frozen.access_key, frozen.secret_key, frozen.token), source)
 
 
 def hang_up(session: Any) -> None:

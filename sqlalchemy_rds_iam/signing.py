@@ -22,6 +22,7 @@ from sqlalchemy_rds_iam.lifetimes import (
     LONGEST_RENEWAL,
     Lifetimes,
 )
+from sqlalchemy_rds_iam.masking import keep_secret
 from sqlalchemy_rds_iam.passwords import Password, Token
 
 TOKEN_LIFE = 900.0
@@ -36,7 +37,7 @@ _HTTPS_PORT = 443
 _CHEAP = {"env", "shared-credentials-file", "config-file", "ec2-credentials-file", "boto-config"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Credentials:
     """A snapshot of AWS credentials, all parts from the same moment.
 
@@ -51,6 +52,13 @@ class Credentials:
     session_token: str | None = field(default=None, repr=False)
     expires_at: float | None = None
     provider: str = "unknown"
+
+    def __post_init__(self) -> None:
+        keep_secret(self)
+
+    def secrets(self) -> tuple[str | None, ...]:
+        """What must not be shown."""
+        return self.secret_key, self.session_token
 
     def lifetimes(self, now: float) -> Lifetimes:
         """When to renew them and when to stop using them, if they were fetched `now`.

@@ -36,6 +36,7 @@ from sqlalchemy_rds_iam.lifetimes import (
     Outage,
     stale_at,
 )
+from sqlalchemy_rds_iam.masking import first_line, harmless
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.reporting import Publisher
 from sqlalchemy_rds_iam.slots import Answer, Slot
@@ -208,8 +209,9 @@ class IdentityTokens:
     def crash(self, flight: Flight, error: Exception) -> None:
         """End a flight with a failure, and remember it."""
         if not isinstance(error, RdsIamError):
-            cause = error
-            error = CredentialsError(f"fetching {self.what} failed: {cause!r}")
+            cause = harmless(error)
+            name, said = type(error).__name__, first_line(error)
+            error = CredentialsError(f"fetching {self.what} failed: {name}: {said}")
             error.__cause__ = cause
         with self._lock:
             if self._flight is not flight:

@@ -10,6 +10,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sqlalchemy_rds_iam.masking import first_line
+
 if TYPE_CHECKING:
     # It needs the extra `testing`, which not every command does.
     from sqlalchemy_rds_iam.testing.demo import Step
@@ -67,7 +69,7 @@ class Report:
             try:
                 found = step(tell)
             except Exception as error:  # noqa: BLE001  (whatever it is, the step did not pass)
-                words = f"{type(error).__name__}: {error}".partition("\n")[0]
+                words = f"{type(error).__name__}: {first_line(error)}"
                 outcome = Outcome(title, False, time.monotonic() - started, words)
             else:
                 seconds = time.monotonic() - started

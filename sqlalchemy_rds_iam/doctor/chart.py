@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.findings import Finding
 from sqlalchemy_rds_iam.drivers import Target
+from sqlalchemy_rds_iam.masking import masked
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.signing import Credentials
 
@@ -97,12 +97,8 @@ class Chart:
     def scrub(self, text: str) -> str:
         """`text` without any secret."""
         # A copy, as a check that was too late may still be under way.
-        for secret in sorted(self.secrets.copy(), key=len, reverse=True):
-            text = text.replace(secret, "…")
-        return _SIGNATURE.sub(r"\1…", text)
+        return masked(text, *self.secrets.copy())
 
-
-_SIGNATURE = re.compile(r"(X-Amz-(?:Signature|Security-Token)=)[^&\s'\"]+", re.IGNORECASE)
 
 Examine = Callable[[Chart], Iterator[Finding]]
 

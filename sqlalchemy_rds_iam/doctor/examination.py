@@ -30,6 +30,7 @@ from sqlalchemy_rds_iam.doctor.findings import (
     report,
     warning,
 )
+from sqlalchemy_rds_iam.masking import first_line
 
 
 def _late(code: str, summary: str, fix: str) -> Callable[[Chart], Finding]:
@@ -196,7 +197,7 @@ def _outcome(check: Check, chart: Chart) -> Outcome:
         found.append(
             warning(
                 "doctor-failed",
-                f"this check itself has failed: {type(error).__name__}: {error}",
+                f"this check itself has failed: {type(error).__name__}: {first_line(error)}",
                 fix="Please report it, with what is said here",
             )
         )

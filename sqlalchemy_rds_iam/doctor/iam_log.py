@@ -15,6 +15,7 @@ from sqlalchemy_rds_iam.doctor.advice import log_group, metric, policy, simulate
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, note, problem
 from sqlalchemy_rds_iam.errors import RdsIamError
+from sqlalchemy_rds_iam.masking import first_line
 from sqlalchemy_rds_iam.sessions import botocore_session
 
 PATIENCE, INTERVAL = 8.0, 2.0
@@ -77,8 +78,9 @@ def reason(chart: Chart, began: float) -> Finding:
         with contextlib.closing(client):
             words = _wait(client, group, began)
     except (RdsIamError, exceptions.BotoCoreError, exceptions.ClientError, OSError) as error:
-        said = str(error).splitlines()[0]
-        return note(f"the IAM log in CloudWatch cannot be read: {said}", f"log group  {group}")
+        return note(
+            f"the IAM log in CloudWatch cannot be read: {first_line(error)}", f"log group  {group}"
+        )
     if words is None:
         return note(f"no entry in {group} within {PATIENCE:g} s: is it exported?")
     return _problem(chart, group, words)

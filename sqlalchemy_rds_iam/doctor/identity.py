@@ -22,6 +22,7 @@ from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warni
 from sqlalchemy_rds_iam.doctor.keys import complaint, verdict
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
+from sqlalchemy_rds_iam.masking import first_line
 from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.sessions import botocore_session
 from sqlalchemy_rds_iam.signing import Credentials
@@ -138,7 +139,7 @@ def _ask(
             **keys,
         )
     except (RdsIamError, exceptions.BotoCoreError, ValueError) as error:
-        return None, ("", _first_line(error))
+        return None, ("", first_line(error))
     began = time.time()
     with contextlib.closing(client):
         try:
@@ -148,7 +149,7 @@ def _ask(
             found = error.response.get("Error", {})
             return None, (str(found.get("Code")), f"{found.get('Code')}: {found.get('Message')}")
         except (exceptions.BotoCoreError, OSError, ValueError) as error:
-            return None, ("", _first_line(error))
+            return None, ("", first_line(error))
     _read_clock(chart, answer, began)
     return str(answer["Arn"]), None
 
@@ -186,8 +187,3 @@ def _expiry(credentials: Credentials) -> str:
         temporary = credentials.session_token is not None
         return "nobody knows when" if temporary else "never, these are long-term keys"
     return f"in {credentials.expires_at - time.time():.0f} s"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]

@@ -1,0 +1,91 @@
+"""Whether AWS keys can be keys, before anybody signs with them or sends them.
+
+A line feed at the end, as files and Kubernetes secrets often have it, makes HTTP clients quote the
+whole session token in their errors; and quotation marks or blanks around a key make every
+signature wrong, which is told of nowhere else.
+
+Source: "Credentials" in the AWS STS API reference: an access key id consists of letters, digits and
+underscores; what goes into a header has to be printable ASCII (RFC 9110, section 5.5).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy_rds_iam.aws_files import setting_of
+from sqlalchemy_rds_iam.errors import CredentialsError
+
+_PARTS = (
+    ("access key id", ("AWS_ACCESS_KEY_ID",)),
+    ("secret access key", ("AWS_SECRET_ACCESS_KEY",)),
+    ("session token", ("AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")),
+)
+_KEY_ID = re.compile(r"\w+", re.ASCII)
+_PRINTABLE = re.compile(r"[!-~]+")
+_NAMES = {"\n": "a line feed", "\r": "a carriage return", "\0": "a NUL", "\t": "a tab"}
+_QUOTES = "\"'`"
+
+
+def refuse_malformed(
+    keys: tuple[Any, Any, Any],
+    provider: str,
+    given: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """Refuse keys that cannot be any, naming where they are from and never what they are.
+
+    Args:
+        keys: access key id, secret access key and session token, if there is one.
+        provider: botocore's name of the provider that they come from.
+        given: what the user calls the session object that they come from, if it is one.
+        environ: where variables are looked for.
+
+    Raises:
+        CredentialsError: one of the parts is missing, or has characters that no key has.
+    """
+    for value, (what, variables) in zip(keys, _PARTS, strict=True):
+        is_id, is_token = what == "access key id", what == "session token"
+        if is_token and not value:
+            continue
+        if (fault := _fault(value, is_id=is_id)) is not None:
+            place = _place(value, variables, environ) or f"the {what} of {given or 'that provider'}"
+            raise CredentialsError(f"no AWS credentials from {provider!r}: {place} {fault}")
+
+
+def _place(value: Any, variables: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
+    if not isinstance(value, str) or not value:
+        return None
+    variable = next((name for name in variables if environ.get(name) == value), None)
+    return variable or setting_of(value, environ)
+
+
+def _fault(value: Any, *, is_id: bool) -> str | None:
+    """What is wrong with a part, without a word of what it is."""
+    if not isinstance(value, str) or not value:
+        return "is no text" if value else "is missing"
+    allowed = _KEY_ID if is_id else _PRINTABLE
+    first, last = value[0], value[-1]
+    if allowed.fullmatch(value) and first not in _QUOTES and last not in _QUOTES:
+        return None
+    expected = "letters and digits alone" if is_id else "printable ASCII without blanks"
+    for where, each in (("ends in", last), ("begins with", first)):
+        if each in _QUOTES or not _PRINTABLE.match(each):
+            return f"{where} {_name(each)}: remove it (expected {expected})"
+    bad = next(each for each in value if not allowed.match(each))
+    return f"has {_name(bad)} in it: expected {expected}"
+
+
+def _name(character: str) -> str:
+    if character in _NAMES:
+        return _NAMES[character]
+    if character in _QUOTES:
+        return "a quotation mark"
+    if unicodedata.category(character) == "Cc":
+        return "a control character"
+    if character.isspace():
+        return "a blank"
+    return "punctuation" if character.isascii() else "a character that is not ASCII"

@@ -1,0 +1,180 @@
+"""What others say, in words that hold no secret: libraries, drivers, servers and programs.
+
+HTTP clients quote the headers that they cannot send, parsers the documents that they cannot read,
+and there are session tokens and keys in both.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import traceback
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+_MASK = "***"
+_SHORTEST = 6
+"""Characters; less is found in any sentence, and masking it would say what it is."""
+_LONGEST_LINE = 500
+
+_VARIABLES = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "PGPASSWORD",
+)
+_TOKEN_FILES = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+_SHARED_FILES = {
+    "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
+    "AWS_CONFIG_FILE": "~/.aws/config",
+}
+_LARGEST_FILE = 1_000_000
+# With the lines that continue a value.
+_SETTING = re.compile(
+    r"^[ \t]*aws_(?:secret_access_key|session_token|security_token)[ \t]*[=:](.*(?:\n[ \t]+\S.*)*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SIGNED = re.compile(r"(X-Amz-(?:Signature|Security-Token)=)[^&\s'\"]+", re.IGNORECASE)
+# Where a document begins, or what Python writes for bytes.
+_QUOTATION = re.compile(r"""[{<]|\bb['"]""")
+
+
+class Confidant(Protocol):
+    """An object that holds secrets."""
+
+    def secrets(self) -> Iterable[str | None]:
+        """The values that must not be shown."""
+
+
+_confidants: weakref.WeakValueDictionary[int, Confidant] = weakref.WeakValueDictionary()
+
+
+def keep_secret(holder: Confidant) -> None:
+    """Mask what `holder` holds wherever it is quoted, as long as it lives."""
+    _confidants[id(holder)] = holder
+
+
+def first_line(said: Any, *secrets: str | None) -> str:
+    """The first line of what another says, as far as it quotes no document, without a secret.
+
+    Args:
+        said: an error, or its words.
+        *secrets: what must not be in it, besides every secret that is known.
+
+    Returns:
+        One printable line; the name of the type if there are no words.
+    """
+    text = masked(str(said), *secrets).strip()
+    line = _QUOTATION.split(next(iter(text.splitlines()), ""), maxsplit=1)[0]
+    line = "".join(each if each.isprintable() else "?" for each in line).strip()
+    return line[:_LONGEST_LINE] or type(said).__name__
+
+
+def masked(text: str, *secrets: str | None) -> str:
+    """`text` without any secret that is known, in whichever way it may be quoted."""
+    forms = {form for secret in secrets for form in _forms(secret, 1)}
+    forms |= {form for secret in _known_secrets(os.environ) for form in _forms(secret, _SHORTEST)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, _MASK)
+    return _SIGNED.sub(rf"\1{_MASK}", text)
+
+
+def harmless(error: BaseException, outer: BaseException | None = None) -> BaseException:
+    """What can stand as the cause of an error of ours: `error`, or its name and its words.
+
+    It is itself if all of its words can be shown, and nothing else in it or in what is behind it
+    holds a secret. The variables of its frames are let go: keys are among them.
+
+    Args:
+        error: has come out of a call of ours, which has ended.
+        outer: what was being handled when that call began; it is not ours to change.
+    """
+    chain = list(_chain(error, outer))
+    for each in chain:
+        traceback.clear_frames(each.__traceback__)
+    if all(_is_harmless(each) for each in chain):
+        return error
+    found: BaseException | None = None
+    for each in reversed(chain):
+        kind = type(each)
+        made: BaseException = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(
+            first_line(each)
+        )
+        made.__cause__, found = found, made
+    assert found is not None
+    return found
+
+
+def _chain(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and current is not outer and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        shown = None if current.__suppress_context__ else current.__context__
+        current = current.__cause__ or shown
+
+
+def _is_harmless(error: BaseException) -> bool:
+    # Errors of parsers and codecs hold what they were given, those of HTTP clients a request.
+    if isinstance(error, ValueError | BaseExceptionGroup) or getattr(error, "request", None):
+        return False
+    said = str(error).strip()
+    held = f"{error!r} {vars(error)!r}"
+    return first_line(error) in {said, type(error).__name__} and masked(held) == held
+
+
+def _forms(secret: str | None, shortest: int) -> Iterator[str]:
+    """A secret as it is, and as it may be quoted; of several lines, each by itself, too."""
+    for text in {secret or "", (secret or "").strip(), *(secret or "").splitlines()}:
+        if len(text) < shortest:
+            continue
+        encoded = text.encode("utf-8", "surrogateescape")
+        yield text
+        yield repr(text)[1:-1]
+        yield ascii(text)[1:-1]
+        yield repr(encoded)[2:-1]
+        yield repr(text.encode("latin-1", "replace"))[2:-1]
+        yield json.dumps(text)[1:-1]
+        yield json.dumps(text, ensure_ascii=False)[1:-1]
+        yield quote(encoded)
+        yield quote(encoded, safe="")
+        yield quote_plus(encoded)
+        yield base64.b64encode(encoded).decode()
+
+
+def _known_secrets(environ: Mapping[str, str]) -> Iterator[str | None]:
+    yield from map(environ.get, _VARIABLES)
+    for name, value in environ.items():
+        if name.lower().endswith("_proxy"):
+            with contextlib.suppress(ValueError):
+                password = urlsplit(value).password
+                yield from (password, unquote(password or ""))
+    for name in _TOKEN_FILES:
+        yield _content(environ.get(name))
+    for name, usual in _SHARED_FILES.items():
+        text = _content(environ.get(name) or usual) or ""
+        for match in _SETTING.finditer(text):
+            yield "\n".join(line.strip() for line in match[1].split("\n"))
+    # Weak references come as a list at once, and so without a lock.
+    for reference in _confidants.valuerefs():
+        if (holder := reference()) is not None:
+            yield from holder.secrets()
+
+
+def _content(path: str | None) -> str | None:
+    if not path:
+        return None
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        file = Path(os.path.expandvars(path)).expanduser()
+        if file.is_file():  # reading a pipe may take for ever
+            with file.open("rb") as content:
+                return content.read(_LARGEST_FILE).decode("utf-8", "replace")
+    return None
