@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy_rds_iam import aws_files
 from sqlalchemy_rds_iam.config import Options
 from sqlalchemy_rds_iam.errors import CredentialsError
 from sqlalchemy_rds_iam.masking import first_line, harmless
-from sqlalchemy_rds_iam.provider_faults import in_traceback, reason
+from sqlalchemy_rds_iam.provider_faults import in_traceback, metadata_hint, reason
 from sqlalchemy_rds_iam.roles import Role
 
 # What STS and the SSO portal say that time does not heal.
@@ -24,7 +23,6 @@ _FINAL = {
 }
 _MISTAKES = ("InvalidConfigError", "MissingDependencyException", "PartialCredentialsError")
 _SIGN_IN = "aws sso login"
-_METADATA = "http://169.254.169.254/"
 
 
 def explained(
@@ -72,6 +70,8 @@ def explained(
         retryable = False
     elif isinstance(error, tuple(getattr(exceptions, name) for name in _MISTAKES)):
         retryable = False
+    elif who == "iam-role" and (hint := metadata_hint(os.environ)):
+        text = f"{text}; {hint}"
     elif isinstance(error, exceptions.ClientError):
         code = error.response.get("Error", {}).get("Code")
         retryable = code not in _FINAL
@@ -80,7 +80,9 @@ def explained(
     told_error = CredentialsError(
         f"no AWS credentials{f' from {who!r}' if who else ''}: {text}", retryable=retryable
     )
-    told_error.__cause__ = harmless(error, outer)
+    # What a process prints is known to nothing that masks it.
+    words = told if getattr(failed, "METHOD", None) == "custom-process" else None
+    told_error.__cause__ = harmless(error, outer, words)
     return told_error
 
 
@@ -119,8 +121,8 @@ def found(credentials: Any, session: Any, options: type[Options]) -> Any:
     hints = "".join(f"; {hint}" for hint in _overlooked(asked, os.environ))
     raise CredentialsError(
         f"no AWS credentials found; asked were {', '.join(asked)}{hints}. Set AWS_ACCESS_KEY_ID "
-        f"and AWS_SECRET_ACCESS_KEY, name a profile with {options.named('profile')}, or run where a "
-        "role is attached (ECS, EKS, EC2, Lambda)",
+        f"and AWS_SECRET_ACCESS_KEY, name a profile with {options.named('profile')}, or run where "
+        "a role is attached (ECS, EKS, EC2, Lambda)",
         # botocore takes an instance metadata service that is down for one that is not there.
         retryable="iam-role" in asked,
     )
@@ -131,27 +133,9 @@ def _overlooked(asked: list[str], environ: Mapping[str, str]) -> list[str]:
     hints = aws_files.faults(environ)
     if environ.get("AWS_SECRET_ACCESS_KEY") and not environ.get("AWS_ACCESS_KEY_ID"):
         hints.append("AWS_SECRET_ACCESS_KEY is set without AWS_ACCESS_KEY_ID")
-    if "iam-role" in asked:
-        hints += _metadata_hints(environ)
+    if "iam-role" in asked and (hint := metadata_hint(environ)):
+        hints.append(hint)
     return hints
-
-
-def _metadata_hints(environ: Mapping[str, str]) -> list[str]:
-    from botocore.utils import get_environ_proxies
-
-    disabled = "AWS_EC2_METADATA_DISABLED"
-    if environ.get(disabled, "").lower() == "true":
-        return [f"{disabled}=true keeps the metadata service of an instance from being asked"]
-    url = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _METADATA
-    scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
-    proxies = get_environ_proxies(url)
-    for kind in (scheme, "all"):
-        if kind in proxies:
-            names = [name for name in environ if name.lower() == f"{kind}_proxy"]
-            proxy = " and ".join(names) or "a proxy"
-            way = f"the metadata service of an instance is asked through a proxy ({proxy})"
-            return [f"{way}: add {host} to NO_PROXY"]
-    return []
 
 
 def _profile_variable(environ: Mapping[str, str]) -> str:

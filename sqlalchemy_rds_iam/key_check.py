@@ -52,7 +52,9 @@ def refuse_malformed(
         if is_token and not value:
             continue
         if (fault := _fault(value, is_id=is_id)) is not None:
-            place = _place(value, variables, environ) or f"the {what} of {given or 'that provider'}"
+            place = _place(value, variables, environ) or (
+                f"the {what} of {given}" if given else f"the {what}"
+            )
             raise CredentialsError(f"no AWS credentials from {provider!r}: {place} {fault}")
 
 

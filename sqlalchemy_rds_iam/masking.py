@@ -7,6 +7,7 @@ and there are session tokens and keys in both.
 from __future__ import annotations
 
 import base64
+import configparser
 import contextlib
 import json
 import os
@@ -44,6 +45,8 @@ _SETTING = re.compile(
 _SIGNED = re.compile(r"(X-Amz-(?:Signature|Security-Token)=)[^&\s'\"]+", re.IGNORECASE)
 # Where a document begins, or what Python writes for bytes.
 _QUOTATION = re.compile(r"""[{<]|\bb['"]""")
+
+_HOLDS_A_DOCUMENT = (ValueError, configparser.Error, BaseExceptionGroup)
 
 
 class Confidant(Protocol):
@@ -86,7 +89,9 @@ def masked(text: str, *secrets: str | None) -> str:
     return _SIGNED.sub(rf"\1{_MASK}", text)
 
 
-def harmless(error: BaseException, outer: BaseException | None = None) -> BaseException:
+def harmless(
+    error: BaseException, outer: BaseException | None = None, words: str | None = None
+) -> BaseException:
     """What can stand as the cause of an error of ours: `error`, or its name and its words.
 
     It is itself if all of its words can be shown, and nothing else in it or in what is behind it
@@ -95,36 +100,53 @@ def harmless(error: BaseException, outer: BaseException | None = None) -> BaseEx
     Args:
         error: has come out of a call of ours, which has ended.
         outer: what was being handled when that call began; it is not ours to change.
+        words: stand in place of those of `error`, where not all of its secrets may be known.
     """
-    chain = list(_chain(error, outer))
-    for each in chain:
+    behind = _behind(error, outer)
+    for each in behind:
         traceback.clear_frames(each.__traceback__)
-    if all(_is_harmless(each) for each in chain):
+    if words is None and all(map(_is_harmless, behind)):
         return error
     found: BaseException | None = None
-    for each in reversed(chain):
+    for each in reversed(_chain(error, outer)):
         kind = type(each)
+        said = words if words is not None and each is error else first_line(each)
         made: BaseException = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(
-            first_line(each)
+            said
         )
-        made.__cause__, found = found, made
+        made.__cause__, found = found, made.with_traceback(each.__traceback__)
     assert found is not None
     return found
 
 
-def _chain(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
+def _chain(error: BaseException, outer: BaseException | None) -> list[BaseException]:
+    """The errors that a traceback shows."""
+    found: list[BaseException] = []
     current: BaseException | None = error
-    while current is not None and current is not outer and id(current) not in seen:
-        seen.add(id(current))
-        yield current
+    while current is not None and current is not outer and current not in found:
+        found.append(current)
         shown = None if current.__suppress_context__ else current.__context__
         current = current.__cause__ or shown
+    return found
+
+
+def _behind(error: BaseException, outer: BaseException | None) -> list[BaseException]:
+    """The errors that can be reached from one, whether or not a traceback shows them."""
+    found: list[BaseException] = []
+    left: list[Any] = [error]
+    while left:
+        each = left.pop()
+        if isinstance(each, BaseException) and each is not outer and each not in found:
+            found.append(each)
+            kwargs = getattr(each, "kwargs", None)  # botocore's way to keep what an error is about
+            held = kwargs.values() if isinstance(kwargs, dict) else ()
+            left += [each.__cause__, each.__context__, *held, *each.args]
+    return found
 
 
 def _is_harmless(error: BaseException) -> bool:
     # Errors of parsers and codecs hold what they were given, those of HTTP clients a request.
-    if isinstance(error, ValueError | BaseExceptionGroup) or getattr(error, "request", None):
+    if isinstance(error, _HOLDS_A_DOCUMENT) or getattr(error, "request", None) is not None:
         return False
     said = str(error).strip()
     held = f"{error!r} {vars(error)!r}"

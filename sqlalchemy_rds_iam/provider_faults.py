@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy_rds_iam import aws_files
 from sqlalchemy_rds_iam.masking import first_line
@@ -25,6 +26,7 @@ _FILES = (
     "AWS_CONFIG_FILE",
     "AWS_CA_BUNDLE",
 )
+_METADATA = "http://169.254.169.254/"
 _HEADER = re.compile(r"[ -~]*")
 # What a parameter's value was, in a report of botocore's on parameters.
 _VALUE = re.compile(r", value: .*?(?=, (?:valid|type)|$)")
@@ -64,7 +66,16 @@ def reason(
         found = _expiration(error, f"{_EXPIRATION}={expiration!r}")
     elif failed == "container-role":
         found = _authorization(environ)
+    elif isinstance(error, exceptions.PartialCredentialsError):
+        found = _partial(error, provider)
     return found or _of_file(error, environ) or _of_parameters(error)
+
+
+def _partial(error: Exception, provider: Any) -> str | None:
+    for attribute in ("_creds_filename", "_config_filename"):
+        if path := getattr(provider, attribute, None):
+            return f"{first_line(error)} of the profile {provider._profile_name!r} in {path}"  # noqa: SLF001
+    return None
 
 
 def _of_file(error: Exception, environ: Mapping[str, str]) -> str | None:
@@ -94,11 +105,33 @@ def _of_parameters(error: Exception) -> str | None:
     return f"STS cannot be asked: {first_line('; '.join(reports))}"
 
 
+def metadata_hint(environ: Mapping[str, str]) -> str | None:
+    """What may keep the metadata service of an instance from answering."""
+    from botocore.utils import get_environ_proxies
+
+    disabled = "AWS_EC2_METADATA_DISABLED"
+    if environ.get(disabled, "").lower() == "true":
+        return f"{disabled}=true keeps the metadata service of an instance from being asked"
+    url = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _METADATA
+    scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    proxies = get_environ_proxies(url)
+    for kind in (scheme, "all"):
+        if kind in proxies:
+            names = [name for name in environ if name.lower() == f"{kind}_proxy"]
+            return (
+                "the metadata service of an instance is asked through a proxy "
+                f"({' and '.join(names)}): add {host} to NO_PROXY"
+            )
+    return None
+
+
 def _process(error: Exception, provider: Any) -> str | None:
     from botocore import exceptions
 
     profile = getattr(provider, "_profile_name", None)
     what = "the credential_process" + (f" of the profile {profile!r}" if profile else "")
+    if getattr(provider, "_credential_process", None) == "":
+        return f"{what} is empty: expected a command"
     if isinstance(error, exceptions.CredentialRetrievalError):
         return f"{what} {_retrieval(str(error.kwargs['error_msg']).strip())}"
     if (fault := _output(error)) is not None:
@@ -132,8 +165,6 @@ def _output(error: Exception) -> str | None:
             text = "prints JSON that is no object with keys, or has no text for one of them"
         case OSError():
             text = f"cannot be run: {error.filename!r} ({error.strerror})"
-        case IndexError():
-            text = "is empty"
         case ValueError() if type(error) is ValueError:
             text = f"is no command ({first_line(error)})"
     return text

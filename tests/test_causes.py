@@ -1,0 +1,45 @@
+"""An error about credentials names the file, the line, the variable or the program behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import botocore.credentials
+import botocore.utils
+import pytest
+from causes_catalogue import MISTAKES
+from malformed_support import CANARY, printed
+from providers_support import Site
+from sqlalchemy.pool import NullPool
+from worlds import Database
+
+from sqlalchemy_rds_iam import CredentialsError
+
+pytest_plugins = ["providers_fixtures", "leaks_fixtures"]
+
+_SECONDS_REMAINING = botocore.credentials.RefreshableCredentials._seconds_remaining
+Open = Callable[..., Database]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_told(open_database: Open, site: Site, log: Any, mistake: str) -> None:
+    """What is wrong is told with its place and its cause, and without a secret."""
+    site.setattr(botocore.utils.ContainerMetadataFetcher, "SLEEP_TIME", 0)
+    # Its own way to look at the clock, which cannot compare what has no time zone.
+    holder = botocore.credentials.RefreshableCredentials
+    site.setattr(holder, "_seconds_remaining", _SECONDS_REMAINING)
+    make, told, cause, retryable = MISTAKES[mistake]
+    database = open_database(options=make(site), poolclass=NullPool)
+    error: Any = database.raises(CredentialsError)
+    for part in told:
+        assert part.replace("{}", str(site.directory)) in str(error)
+    assert error.retryable is retryable
+    if cause is not None:
+        assert cause in {type(each).__name__ for each in _chain(error)}
+    assert not [each for each in printed(error) if CANARY in each]
+    assert not [line for line in log.lines if CANARY in line]
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    return [] if error is None else [error, *_chain(error.__cause__)]
