@@ -27,7 +27,7 @@ _PARTS = (
 _KEY_ID = re.compile(r"\w+", re.ASCII)
 _PRINTABLE = re.compile(r"[!-~]+")
 _NAMES = {"\n": "a line feed", "\r": "a carriage return", "\0": "a NUL", "\t": "a tab"}
-_QUOTES = "\"'`"
+QUOTES = "\"'`"
 
 
 def refuse_malformed(
@@ -71,20 +71,21 @@ def _fault(value: Any, *, is_id: bool) -> str | None:
         return "is no text" if value else "is missing"
     allowed = _KEY_ID if is_id else _PRINTABLE
     first, last = value[0], value[-1]
-    if allowed.fullmatch(value) and first not in _QUOTES and last not in _QUOTES:
+    if allowed.fullmatch(value) and first not in QUOTES and last not in QUOTES:
         return None
     expected = "letters and digits alone" if is_id else "printable ASCII without blanks"
     for where, each in (("ends in", last), ("begins with", first)):
-        if each in _QUOTES or not _PRINTABLE.match(each):
-            return f"{where} {_name(each)}: remove it (expected {expected})"
+        if each in QUOTES or not _PRINTABLE.match(each):
+            return f"{where} {name_of(each)}: remove it (expected {expected})"
     bad = next(each for each in value if not allowed.match(each))
-    return f"has {_name(bad)} in it: expected {expected}"
+    return f"has {name_of(bad)} in it: expected {expected}"
 
 
-def _name(character: str) -> str:
+def name_of(character: str) -> str:
+    """What a character is called where itself must not be shown."""
     if character in _NAMES:
         return _NAMES[character]
-    if character in _QUOTES:
+    if character in QUOTES:
         return "a quotation mark"
     if unicodedata.category(character) == "Cc":
         return "a control character"

@@ -93,6 +93,18 @@ class Search:
         return min(PAUSE * random.uniform(1.0, 1.5), remaining / 2)  # noqa: S311
 
 
+def explain_unsent(error: BaseException, secret: Secret) -> None:
+    """Add a note to the error of a driver that refuses to send such a password.
+
+    pg8000 does so with control characters (RFC 4013, section 2.3), and says no more than that.
+    """
+    if type(error).__name__ == "ScramException" and (oddity := secret.login.oddity):
+        error.add_note(
+            f"rds_secret: the password of the secret {secret.arn!r} {oddity}, and this driver "
+            "refuses to send it"
+        )
+
+
 def explain(error: BaseException, search: Search, config: SecretConfig, now: float) -> None:
     """Add a note (PEP 678) to the driver's error: which versions were refused, and what to do.
 
@@ -111,10 +123,16 @@ def explain(error: BaseException, search: Search, config: SecretConfig, now: flo
         f"  not tried   {stage}: {reason}\n" for stage, reason in search.missing.items()
     )
     [newest, *_] = search.all_refused
+    oddity = newest.login.oddity
+    odd = (
+        f"    - the password {oddity}: write it without that, unless it is meant\n"
+        if oddity
+        else ""
+    )
     error.add_note(
         f"rds_secret: the server refused the password of the secret {config.name!r}\n"
         f"  secret      {newest.arn}\n{tried}{missing}"
-        "  likely causes\n"
+        f"  likely causes\n{odd}"
         "    - the password was changed in the database and not in the secret, or the other way\n"
         "      round: rotate the secret, or write the password that is right into it\n"
         "    - a rotation has failed half-way: aws secretsmanager describe-secret shows a version\n"

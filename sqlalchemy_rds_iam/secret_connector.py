@@ -19,7 +19,7 @@ from sqlalchemy_rds_iam.lifetimes import Holding
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.refusal import is_refusal
 from sqlalchemy_rds_iam.reporting import Reporter
-from sqlalchemy_rds_iam.rotation import Search, explain
+from sqlalchemy_rds_iam.rotation import Search, explain, explain_unsent
 from sqlalchemy_rds_iam.secret_complaints import contradiction
 from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.secrets import Secret, SecretToken, agree
@@ -289,6 +289,7 @@ class _Version(Connector):
     ) -> Token | None:
         if is_refusal(error):
             raise _Refused(error, token, settled[0].endpoint)
+        explain_unsent(error, _secret_of(token))
         return None
 
 

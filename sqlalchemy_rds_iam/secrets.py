@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import SecretError
+from sqlalchemy_rds_iam.key_check import QUOTES, name_of
 from sqlalchemy_rds_iam.lifetimes import Lifetimes
 from sqlalchemy_rds_iam.masking import keep_secret
 from sqlalchemy_rds_iam.passwords import Password, Token
@@ -38,6 +39,18 @@ class Login:
 
     def __post_init__(self) -> None:
         keep_secret(self)
+
+    @property
+    def oddity(self) -> str | None:
+        """What of the password may be a mistake, in words that do not show it; None if nothing."""
+        text = self.password()
+        first, last = text[0], text[-1]
+        if first in QUOTES and first == last and len(text) > 1:
+            return "is in quotation marks, which are sent with it"
+        for where, each in (("ends in", last), ("begins with", first)):
+            if each.isspace() or not each.isprintable():
+                return f"{where} {name_of(each)}, which is sent with it"
+        return "begins like a JSON list, and is sent as it is" if first == "[" else None
 
     def secrets(self) -> tuple[str, ...]:
         """What must not be shown."""
@@ -84,7 +97,7 @@ def login_in(text: str, name: str, username_key: str, password_key: str) -> Logi
     """Read what a secret says about logging in.
 
     A text that is no JSON object is the password itself; it must not begin with a brace, since that
-    is how broken JSON begins.
+    is how broken JSON begins. A byte order mark before either is dropped, as editors write it.
 
     Args:
         text: the secret's value.
@@ -96,9 +109,10 @@ def login_in(text: str, name: str, username_key: str, password_key: str) -> Logi
         SecretError: it is no valid JSON, or something in it is missing or cannot be used. The
             message names keys, never values.
     """
+    text = text.removeprefix("\ufeff")
     if not text.lstrip().startswith("{"):
         if text:
-            return Login(Password(text))
+            return Login(_password(text, f"the secret {name!r}"))
         raise SecretError(f"the secret {name!r} is empty")
     fields, place = _parsed(text)
     if fields is None:
@@ -107,6 +121,11 @@ def login_in(text: str, name: str, username_key: str, password_key: str) -> Logi
             "as plain text must not begin with {"
         )
     reader = _Reader(fields, name)
+    for key in (username_key, password_key, "host", "port", "dbname"):
+        if key in fields.twice:
+            raise SecretError(
+                f"the secret {name!r} has the key {key!r} twice: remove one of the two"
+            )
     if password_key not in fields:
         known = ", ".join(map(repr, sorted(fields))) or "none"
         raise SecretError(
@@ -114,7 +133,9 @@ def login_in(text: str, name: str, username_key: str, password_key: str) -> Logi
             f"(rds_secret_password_key); its keys are {known}"
         )
     return Login(
-        Password(reader.text(password_key)),
+        _password(
+            reader.text(password_key), f"in the secret {name!r} the value of {password_key!r}"
+        ),
         reader.text(username_key) if username_key in fields else None,
         reader.text("host") if "host" in fields else None,
         reader.port("port") if "port" in fields else None,
@@ -129,6 +150,23 @@ def agree(name: str, mine: Any, theirs: Any) -> bool:
     if name == "port":
         return str(mine) == str(theirs)
     return bool(mine == theirs)
+
+
+def _password(text: str, whose: str) -> Password:
+    if "\0" in text:
+        raise SecretError(f"{whose} has a NUL in it, which no driver sends: write it anew")
+    return Password(text)
+
+
+class _Fields(dict[str, Any]):
+    """A JSON object, and which of its keys it has more than once."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.twice = (
+            {name for name in self if names.count(name) > 1} if len(self) < len(names) else set()
+        )
 
 
 class _Reader:
@@ -154,10 +192,10 @@ class _Reader:
         raise SecretError(f"in the secret {self._name!r} the value of {key!r} is no port number")
 
 
-def _parsed(text: str) -> tuple[dict[str, Any] | None, str]:
+def _parsed(text: str) -> tuple[_Fields | None, str]:
     # Json's own error holds the whole text; it must not be the cause or context of ours.
     try:
-        return json.loads(text), ""
+        return json.loads(text, object_pairs_hook=_Fields), ""
     except json.JSONDecodeError as error:
         return None, f"line {error.lineno}, column {error.colno}"
     except (ValueError, RecursionError):

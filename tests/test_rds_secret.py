@@ -218,3 +218,28 @@ def test_json_of_other_makes(rds: RdsEmulator, log_in: LogIn, secret: Secret) ->
     text = "\n  " + json.dumps(fields | {"port": str(fields["port"]), "x": [None, {}], "é": 1.5})
     rds.secrets.store("other", text)
     assert log_in("other").scalar("select current_user") == USER
+
+
+@pytest.mark.parametrize("end", ["\n", " ", "\r\n"])
+def test_a_password_that_ends_in_white_space(
+    rds: RdsEmulator, log_in: LogIn, place: dict[str, Any], end: str
+) -> None:
+    """It is tried, as it may be meant; where it is refused, the note says so."""
+    password = rds.secrets.create("plain", "keeper").fields()["password"]
+    rds.secrets.store("file", password + end)
+    place = place | {"username": "keeper"}
+    error = log_in("file", place=place).raises(Exception)
+    [note] = error.__notes__
+    assert re.search(f"the password .*ends in {'a blank' if end == ' ' else 'a line feed'}", note)
+    assert password not in note
+
+
+def test_a_byte_order_mark(
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, place: dict[str, Any]
+) -> None:
+    """A secret that an editor has saved with a mark logs in, as JSON and as plain text."""
+    rds.secrets.store("json", "\ufeff" + json.dumps(secret.fields()))
+    assert log_in("json").scalar("select current_user") == USER
+    rds.secrets.store("plain", "\ufeff" + secret.fields()["password"])
+    place = place | {"username": USER}
+    assert log_in("plain", place=place).scalar("select current_user") == USER

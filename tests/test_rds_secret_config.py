@@ -230,11 +230,71 @@ def test_any_json(value: dict[str, Any]) -> None:
 
 @given(st.text())
 def test_any_text(text: str) -> None:
-    """Any text is a password as it is, unless it begins like JSON; errors do not quote it."""
+    """Any text is a password as it is, unless it begins like JSON; errors do not quote it.
+
+    A byte order mark is none of it, and no driver sends a NUL.
+    """
     login, said = _read(text)
-    if not text.lstrip().startswith("{"):
+    text = text.removeprefix("\ufeff")
+    if "\0" in text:
+        assert "NUL" in said or "begins like JSON" in said
+    elif not text.lstrip().startswith("{"):
         assert login.password() == text if text else "is empty" in said
     assert login or len(text) < 8 or text not in said
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_byte_order_mark(mark: str) -> None:
+    """A mark that an editor has written is no part of the password, nor of the JSON."""
+    assert _read(mark + "plain")[0].password() == "plain"
+    login, _ = _read(mark + '{"username": "app", "password": "in JSON"}')
+    assert (login.user, login.password()) == ("app", "in JSON")
+    assert "is empty" in _read(mark)[1]
+
+
+@pytest.mark.parametrize("key", ["username", "password", "host", "port", "dbname"])
+def test_a_key_twice(key: str) -> None:
+    """Of two values for one key none is taken, as others may take the other."""
+    text = f'{{"password": "canary-one", "{key}": "canary-two", "{key}": "canary-three"}}'
+    login, said = _read(text)
+    assert login is None
+    assert f"the key {key!r} twice" in said
+    assert "canary" not in said
+    assert _read('{"password": "one", "engine": 1, "engine": 2, "tags": {"a": 1, "a": 2}}')[0]
+
+
+@pytest.mark.parametrize("text", ["canary\0", '{"password": "canary\\u0000"}'])
+def test_a_nul(text: str) -> None:
+    """What no driver can send is refused before one cuts it off."""
+    login, said = _read(text)
+    assert login is None
+    assert "NUL" in said
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "oddity"),
+    [
+        ("canary\n", "ends in a line feed"),
+        ("canary\r\n", "ends in a line feed"),
+        (" canary", "begins with a blank"),
+        ("canary\u00a0", "ends in a blank"),
+        ("canary\x1b", "ends in a control character"),
+        ('"canary"', "is in quotation marks"),
+        ('["canary"]', "begins like a JSON list"),
+        ('{"password": "canary\\n"}', "ends in a line feed"),
+        ("canary", None),
+        ("can ary", None),
+        ("'", None),
+        ("é…ß", None),
+    ],
+)
+def test_what_may_be_a_mistake(text: str, oddity: str | None) -> None:
+    """It is sent as it is, since it may be meant, and told when it is refused."""
+    login, _ = _read(text)
+    told = login.oddity
+    assert told is None if oddity is None else told.startswith(oddity)
+    assert "canary" not in str(told)
 
 
 def test_deep_json() -> None:
