@@ -22,7 +22,8 @@ from sqlalchemy_rds_iam import credentials as aws
 from sqlalchemy_rds_iam.ambient import ambient_region, nearest_region
 from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.drivers import Target, driver
+from sqlalchemy_rds_iam.driver_tls import level_of
+from sqlalchemy_rds_iam.drivers import Target, driver, refuse_zero_bytes
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.names import Names, is_alias
 from sqlalchemy_rds_iam.passwords import Token
@@ -83,6 +84,7 @@ class Access:
         # The dialect alone: it needs no driver to be installed.
         dialect: Any = self.url.set(drivername="postgresql+psycopg").get_dialect()()
         self.cparams: dict[str, Any] = dialect.create_connect_args(self.url)[1]
+        refuse_zero_bytes(self.cparams)
         self.config = config = _followed(config, self.cparams.get("host"))
         # Where to, without a CA file being looked for: signing needs none.
         where = {key: value for key, value in self.cparams.items() if key not in _TLS}
@@ -134,8 +136,9 @@ class Access:
                 too weak.
         """
         words = self.cparams
-        if isinstance(level := words.get("ssl"), str):
-            words = {"sslmode": level, **words}  # asyncpg's word for the same
+        level = level_of(words.get("ssl") or words.get("ssl_context"))
+        if isinstance(level, str):
+            words = {"sslmode": level, **words}  # the words of asyncpg and pg8000 for the same
         return _target(words, self.config)
 
     @property

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from sqlalchemy_rds_iam.ownership import exposed
+
 CACHE = "sqlalchemy-rds-iam"
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
@@ -103,6 +105,13 @@ def part(source: Source) -> Part:
     whole = Path(source.ca).read_bytes()
     kept = narrow(whole, source.region) if source.region else whole
     return Part(kept if kept != whole else None, kept.count(_BEGIN), whole.count(_BEGIN))
+
+
+@functools.lru_cache(maxsize=64)
+def regions(source: Source) -> frozenset[str]:
+    """The regions that the certificates of a CA file name."""
+    blocks = _CERTIFICATE.finditer(Path(source.ca).read_bytes())
+    return frozenset().union(*(_regions(block[1]) for block in blocks))
 
 
 class Narrowed(NamedTuple):
@@ -191,10 +200,12 @@ def keep(content: bytes, name: str, environ: Mapping[str, str] = os.environ) -> 
     home = cache_home(environ)
     if home is None:
         raise FileNotFoundError("there is no home directory: set XDG_CACHE_HOME")
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory = home / CACHE
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
     if hasattr(os, "geteuid") and not _owned_directory(directory):
-        raise PermissionError(f"others than you decide what is in {str(directory)!r}")
+        why = exposed(directory) or f"{directory} is not yours alone"
+        raise PermissionError(f"others than you decide what is in {str(directory)!r}: {why}")
     _write(directory / name, content)
     return directory / name
 
@@ -228,20 +239,9 @@ def _homes(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _owned_directory(directory: Path) -> bool:
-    """Make `directory` unless it exists; whether only its owner, this user, decides what is in it.
-
-    The directories above it count as well: whoever can rename one of them can put another in its
-    place. In a sticky one, such as /tmp, only owners can.
-    """
+    """Make `directory` unless it exists; whether only this user decides what is in it."""
     directory.mkdir(mode=0o700, exist_ok=True)
-    if not _is_ours(directory.lstat(), stat.S_IFDIR):
-        return False
-    above = [parent.stat() for parent in directory.resolve().parents]
-    return all(
-        found.st_uid in {0, os.geteuid()}
-        and (not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_mode & stat.S_ISVTX)
-        for found in above
-    )
+    return _is_ours(directory.lstat(), stat.S_IFDIR) and exposed(directory) is None
 
 
 def _is_ours(found: os.stat_result, kind: int) -> bool:

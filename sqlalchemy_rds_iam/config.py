@@ -153,6 +153,8 @@ class Options:
             if isinstance(value, str) and value == OUTSIDE:
                 outside.append(key)
                 continue
+            if isinstance(value, str) and "\0" in value:
+                raise ConfigError(f"there is a zero byte (%00 in a URL) in {key!r}: remove it")
             try:
                 values[name] = parsers[name](value)
             except ValueError as error:

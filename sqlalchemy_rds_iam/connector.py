@@ -17,13 +17,13 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from sqlalchemy_rds_iam import frames
 from sqlalchemy_rds_iam.config import Options
+from sqlalchemy_rds_iam.connect_errors import explain_failure
 from sqlalchemy_rds_iam.dialing import Connect
 from sqlalchemy_rds_iam.drivers import Driver, Target
 from sqlalchemy_rds_iam.errors import RdsIamError
 from sqlalchemy_rds_iam.listeners import Beside
 from sqlalchemy_rds_iam.pacing import Pace
 from sqlalchemy_rds_iam.passwords import Token
-from sqlalchemy_rds_iam.refusal import explain_certificate
 from sqlalchemy_rds_iam.reporting import Reporter
 from sqlalchemy_rds_iam.slots import Slot
 from sqlalchemy_rds_iam.supply import Supply
@@ -114,7 +114,7 @@ class Connector:
                 frames.clear(error, sys._getframe(), before)  # noqa: SLF001
                 attempts = attempts or Attempts(began, deadline)
                 again = self._another(
-                    error, key[0], attempts, settled, beside=beside, token=token, used_at=now
+                    error, cparams, attempts, settled, beside=beside, token=token, used_at=now
                 )
                 if again is None:
                     del token  # this frame is kept by the error, too
@@ -170,7 +170,7 @@ class Connector:
     def _another(
         self,
         error: BaseException,
-        dialled: Any,
+        cparams: dict[str, Any],
         attempts: Attempts,
         settled: Settled,
         *,
@@ -182,13 +182,14 @@ class Connector:
         if not isinstance(error, Exception):
             return None
         target, slot, _ = settled
+        dialled = cparams.get("host")
         if beside is not None and beside.in_charge is not None:
             self._tokens.forget(slot, token)
             beside.note(error)
             return None
         again = self._failed(error, dialled, attempts, settled, token=token, used_at=used_at)
         if again is None:
-            explain_certificate(error, dialled, target.host, self._config)
+            explain_failure(error, cparams, dialled, target, self._config)
         return again
 
     def _look_up(self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float) -> Settled:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy_rds_iam import tls
+from sqlalchemy_rds_iam import contexts, tls
 from sqlalchemy_rds_iam.endpoint import parse_host
 
 _PLACES = {
@@ -86,9 +86,9 @@ def _as_safe(name: str, before: Any, now: Any) -> bool:
 
 def _trusts_no_more(before: ssl.SSLContext, now: ssl.SSLContext) -> bool:
     """Whether a context checks as much as another, and by no other authorities."""
-    if tls.STRENGTH[tls.strength(now)] < tls.STRENGTH[tls.strength(before)]:
+    if tls.STRENGTH[contexts.strength(now)] < tls.STRENGTH[contexts.strength(before)]:
         return False
-    if tls.speaks_old_versions(now) and not tls.speaks_old_versions(before):
+    if contexts.speaks_old_versions(now) and not contexts.speaks_old_versions(before):
         return False
     known = set(before.get_ca_certs(binary_form=True))
     trusted = set(now.get_ca_certs(binary_form=True))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.concurrency import within
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.libpq_variables import IN_THE_WAY, is_in_the_way
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.waits import ThreadWaits
 
@@ -39,9 +40,6 @@ _MORE = {
     "sslnegotiation": "PGSSLNEGOTIATION",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
-# A service comes before all variables; the others forbid the clear password that a token is, or
-# lead elsewhere.
-_IN_THE_WAY = ("PGSERVICE", "PGHOSTADDR", "PGREQUIREAUTH", "PGCHANNELBINDING", "PGREQUIREPEER")
 
 
 class Settings(NamedTuple):
@@ -70,7 +68,12 @@ def settings(access: Access) -> Settings:
         for key in ("user", "dbname", "hostaddr")
         if access.cparams.get(key)
     }
-    told |= target.arguments
+    # What is overruled for an engine is taken out of the environment here.
+    told |= {
+        key: value
+        for key, value in target.arguments.items()
+        if key in _VARIABLES and (value or key == "sslrootcert")
+    }
     if target.resolve is not None and target.tunnelled:
         addresses = _addresses(target.resolve, access.config.timeout)
         # libpq tries the addresses in turn and wants a host for each.
@@ -101,8 +104,11 @@ def environment(
         It, and the names of those variables whose value had to give way.
     """
     ours = {**variables, "PGPASSWORD": str(token.password)}
-    kept = {name: value for name, value in environ.items() if name not in _IN_THE_WAY}
-    gone = [name for name in _IN_THE_WAY if name in environ and name not in ours]
+    # A service comes before all variables.
+    doubtful = [name for name in IN_THE_WAY if is_in_the_way(name, environ.get(name))]
+    out = {name for name in ("PGSERVICE", *doubtful) if name in environ}
+    kept = {name: value for name, value in environ.items() if name not in out}
+    gone = [name for name in out if name not in ours]
     gone += [name for name, value in ours.items() if environ.get(name, value) != value]
     return kept | ours, sorted(gone)
 

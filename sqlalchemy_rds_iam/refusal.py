@@ -1,4 +1,4 @@
-"""A refused password or certificate: how each driver lets on, and what may be behind it.
+"""A refused password: how each driver lets on, and what may be behind it.
 
 RDS answers every reason with SQLSTATE 28000 "PAM authentication failed" (`auth_failed` in
 PostgreSQL's ``auth.c``), so the error says nothing; what can help is what only the client knows.
@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy.engine import URL, ExceptionContext
 
-from sqlalchemy_rds_iam.config import PLUGINS, Config, Options
-from sqlalchemy_rds_iam.endpoint import Endpoint, HostName, parse_host
+from sqlalchemy_rds_iam.config import PLUGINS, Config
+from sqlalchemy_rds_iam.endpoint import Endpoint, HostName
 from sqlalchemy_rds_iam.grants import membership
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.signing import Credentials
@@ -26,7 +26,6 @@ _THROTTLED = re.compile("too many competing requests|Rate of connection to proxy
 _TITLES = tuple(f"{plugin}: " for plugin in PLUGINS)
 # Connect arguments without a secret that decide where a connect leads, and whom it trusts.
 _CONNECTING = ("hostaddr", "ssl", "sslmode", "sslrootcert")
-_CERTIFICATE = re.compile("certificate verify failed|certificate .* does not match host name")
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -35,7 +34,7 @@ def is_refusal(error: BaseException) -> bool:
     libpq drivers know no SQLSTATE for a failed connect, only its text. Refusals by pg_hba.conf
     share the SQLSTATE but have other causes. What RDS Proxy throttles is for `is_throttled`.
     """
-    for failure in _chain(error):
+    for failure in chain(error):
         state, text = _state(failure), str(failure)
         if "pg_hba.conf" in text or _THROTTLED.search(text):
             return False
@@ -49,7 +48,7 @@ def is_throttled(error: BaseException) -> bool:
 
     Source: "Troubleshooting for RDS Proxy" in the Amazon RDS User Guide.
     """
-    return any(_THROTTLED.search(str(failure)) for failure in _chain(error))
+    return any(_THROTTLED.search(str(failure)) for failure in chain(error))
 
 
 def explain(
@@ -130,45 +129,6 @@ def doctor_command(config: Config, driver: str, cparams: Mapping[str, Any]) -> s
     return f"rds-iam doctor {shlex.quote(url.render_as_string())}"
 
 
-def explain_certificate(
-    error: BaseException, dialled: Any, host: HostName, config: Options
-) -> None:
-    """Add a note to a failed check of the server's certificate, if a name may be the reason.
-
-    Args:
-        error: any error of connecting.
-        dialled: the host connected to.
-        host: the host whose name is verified.
-        config: the options, and their names.
-    """
-    title, option = f"{config.PLUGIN}: ", config.named("host")
-    if not any(_CERTIFICATE.search(str(failure)) for failure in _chain(error)):
-        return
-    is_then, or_by = "verified", ""
-    if isinstance(config, Config):
-        is_then = (
-            "signed for and verified, or,\n"
-            "  for a CNAME, rds_iam_resolve_cname=on to have its records followed"
-        )
-        or_by = ", or by the CNAME records that rds_iam_resolve_cname follows"
-    if host.partition is None:
-        error.add_note(
-            f"{title}the certificate was not accepted for {host.host!r}, which is no RDS endpoint "
-            "name\n"
-            "  RDS certificates name RDS endpoints only, never a CNAME, custom domain or IP "
-            "address that leads to one\n"
-            f"  set {option} to the endpoint's own name, which is then {is_then}"
-        )
-    elif host.host != parse_host(str(dialled)).host:
-        error.add_note(
-            f"{title}the certificate has to name {host.host!r}, for which {dialled!r} stands\n"
-            f"  it does so by {option}{or_by}\n"
-            "  what answers there is another server, or certified by an authority that is not in "
-            f"{config.named('ca')}\n"
-            "  (an SSL context of your own checks for the name connected to, and cannot be used)"
-        )
-
-
 def lift_note(context: ExceptionContext) -> None:
     """Move the note from the driver's error to the SQLAlchemy error that callers catch."""
     notes: list[str] = getattr(context.original_exception, "__notes__", [])
@@ -187,7 +147,8 @@ def _identity(credentials: Credentials | None, now: float) -> str:
     return f"access key …{credentials.access_key[-4:]} from {credentials.provider!r}, {left}"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """A driver's error, and what it was made of."""
     yield error
     for inner in (getattr(error, "orig", None), error.__cause__):
         if isinstance(inner, BaseException):

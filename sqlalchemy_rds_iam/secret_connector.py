@@ -28,8 +28,10 @@ from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.user_names import Lengths
 from sqlalchemy_rds_iam.waits import Waits
 
-# Has the form of a proxy, for whose certificates there always are authorities.
+# The one has the form of a proxy, for whose certificates there always are authorities. The other
+# is for what may not go with these.
 _ANY_HOST = "any.proxy-any.us-east-1.rds.amazonaws.com"
+_ANY_INSTANCE = "any.any.us-east-1.rds.amazonaws.com"
 
 
 class SecretConnector:
@@ -74,7 +76,9 @@ class SecretConnector:
             ConfigError: the connect arguments cannot work, or are not safe.
         """
         self._lengths.check(cparams.get("user"))
-        stand_ins = {"host": _ANY_HOST, "user": "?"}
+        levels = self._config.tls, cparams.get("sslmode"), cparams.get("ssl")
+        host = _ANY_INSTANCE if "verify-ca" in levels else _ANY_HOST
+        stand_ins = {"host": host, "user": "?"}
         self._driver.target(stand_ins | cparams, self._config, lambda: None)
 
     def _do_connect(

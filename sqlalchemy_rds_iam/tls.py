@@ -8,16 +8,20 @@ to a DB instance" and "Using TLS/SSL with RDS Proxy" in the RDS user guide).
 from __future__ import annotations
 
 import functools
-import importlib.util
+import logging
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy_rds_iam import bundle
+from sqlalchemy_rds_iam import bundle, public_roots
+from sqlalchemy_rds_iam.contexts import NamedContext
 from sqlalchemy_rds_iam.endpoint import HostName
 from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.ownership import exposed
+
+logger = logging.getLogger("sqlalchemy_rds_iam")
 
 BUNDLE_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 BUNDLE_URLS = {
@@ -48,21 +52,19 @@ _RDS_BUNDLES = (
     # The AWS Lambda runtime's own bundle.
     "/var/runtime/ca-cert.pem",
 )
-_SYSTEM_ROOTS = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
 _PEM = b"-----BEGIN CERTIFICATE-----"
 
 
 class FoundCa(NamedTuple):
-    """A CA file, and what led to it."""
+    """A CA file, and what led to it.
+
+    Attributes:
+        is_system: whether it was found as the public roots of the system, under whatever name.
+    """
 
     path: str
     rule: str
+    is_system: bool = False
 
 
 def find_ca(
@@ -73,7 +75,11 @@ def find_ca(
 
 
 def locate_ca(
-    explicit: Mapping[str, str | None], host: HostName, environ: Mapping[str, str] = os.environ
+    explicit: Mapping[str, str | None],
+    host: HostName,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    level: str = "verify-full",
 ) -> FoundCa:
     """Find the file with the certificate authorities to check `host` against, and say why that one.
 
@@ -81,28 +87,76 @@ def locate_ca(
         explicit: files the user named, by the option that named them; the first one counts.
         host: an RDS Proxy is certified by public roots, so for one those come next.
         environ: where ``PGSSLROOTCERT``, ``HOME`` and ``XDG_CACHE_HOME`` are read.
+        level: what the file is for; with less than ``verify-full`` it must not have public roots.
 
     Raises:
-        ConfigError: a named file is missing, unreadable, empty or not PEM; or none was found.
+        ConfigError: a named file is missing, unreadable, empty or not PEM; none was found that
+            nobody else can change; or there are public roots in it and names are not checked.
     """
+    own = next(iter(explicit), "rds_iam_ca")
+    found = _located(explicit, host, environ, own)
+    if level != "verify-full" and (found.is_system or public_roots.are_in_file(found.path)):
+        raise ConfigError(
+            f"there are public roots in {found.path!r} ({found.rule}), and {level} checks who "
+            "issued a certificate and not for which name: any server on the internet has one that "
+            f"would do. Use verify-full, or name a file without public roots with {own}"
+        )
+    return found
+
+
+def _located(
+    explicit: Mapping[str, str | None], host: HostName, environ: Mapping[str, str], own: str
+) -> FoundCa:
     for option, path in explicit.items():
         if path:
-            return FoundCa(_checked(option, path), option)
-    own = next(iter(explicit), "rds_iam_ca")
+            return _named(option, path)
     if host.is_proxy:
-        return FoundCa(system_roots(own), "the system's public roots, which certify RDS Proxy")
+        rule = "the system's public roots, which certify RDS Proxy"
+        return FoundCa(system_roots(own), rule, is_system=True)
     if path := environ.get("PGSSLROOTCERT"):
-        return FoundCa(_checked("PGSSLROOTCERT", path), "PGSSLROOTCERT")
+        return _named("PGSSLROOTCERT", path)
     places = bundle_places(environ, host.partition)
-    for place in places:
-        if _is_file(place):
-            return FoundCa(_checked("the well-known place", str(place)), "a well-known place")
+    found, passed = _first_safe(map(str, places), own)
+    if found:
+        return _named("the well-known place", found)._replace(rule="a well-known place")
     best = next((place for place in places if place.parent.name == bundle.CACHE), places[0])
     raise ConfigError(
         "no CA bundle found to verify the database's certificate with. Download Amazon's with "
         f"rds-iam ca --download, or from {BUNDLE_URLS.get(host.partition or '', BUNDLE_URL)} to "
         f"{best}, or anywhere and name it with {own} or PGSSLROOTCERT; looked in "
-        f"{', '.join(map(str, places))}"
+        f"{', '.join(map(str, places))}{_listed(passed)}"
+    )
+
+
+def _first_safe(
+    places: Iterable[str], own: str, shipped: Sequence[str] = ()
+) -> tuple[str | None, list[str]]:
+    """The first of the files that only root and this user can change, and those before it.
+
+    A file that is looked for decides whom connections trust without anybody having chosen it.
+    Those that are `shipped` are as safe as the program itself, which is in the same place.
+    """
+    passed: dict[str, str] = {}
+    for place in filter(_is_file, (*places, *shipped)):
+        if place in shipped or (why := exposed(Path(place).absolute())) is None:
+            for file, reason in passed.items():
+                _warn(file, reason, place, own)
+            return place, []
+        passed[place] = why
+    return None, [f"{file} ({why})" for file, why in passed.items()]
+
+
+def _listed(passed: Iterable[str]) -> str:
+    return "".join(f". Passed over, as others can change it: {each}" for each in passed)
+
+
+@functools.cache
+def _warn(passed: str, why: str, used: str, own: str) -> None:
+    """Say it once in a process."""
+    logger.warning(
+        "the CA file %s is passed over, as others can change it: %s; %s is used. Name it with %s "
+        "if it is to count, or take the right to write from others",
+        *(passed, why, used, own),
     )
 
 
@@ -139,29 +193,29 @@ def system_roots(option: str = "rds_iam_ca") -> str:
     Args:
         option: names a file instead, in the error.
     """
-    candidates = [ssl.get_default_verify_paths().cafile, *_SYSTEM_ROOTS]
-    spec = importlib.util.find_spec("botocore")
-    if spec and spec.origin:
-        candidates.append(str(Path(spec.origin).with_name("cacert.pem")))
-    for path in candidates:
-        if path and _is_file(Path(path)):
-            return path
+    named, *places = public_roots.files()
+    if named and _is_file(named):
+        return named  # by SSL_CERT_FILE
+    shipped = [*public_roots.shipped()]
+    found, passed = _first_safe(places, option, shipped)
+    if found:
+        return found
     raise ConfigError(
-        f"no file of public root certificates found in {', '.join(filter(None, candidates))}: "
-        f"install the ca-certificates package, or name a file with {option}"
+        f"no file of public root certificates found in {', '.join([*places, *shipped])}: "
+        f"install the ca-certificates package, or name a file with {option}{_listed(passed)}"
     )
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: str) -> bool:
     try:
-        return path.is_file()
+        return Path(path).is_file()
     except OSError:  # below a directory of somebody else
         return False
 
 
-def _checked(option: str, path: str) -> str:
+def _named(option: str, path: str) -> FoundCa:
     if path == SYSTEM:
-        return system_roots(option)
+        return FoundCa(system_roots(option), option, is_system=True)
     file = Path(path).expanduser().absolute()
     try:
         content = file.read_bytes()
@@ -176,7 +230,7 @@ def _checked(option: str, path: str) -> str:
             f"{option}: the CA file {str(file)!r} {what}; expected a file that has lines "
             f"'{_PEM.decode()}', such as {BUNDLE_URL}"
         )
-    return str(file)
+    return FoundCa(str(file), option)
 
 
 def context(mode: str, ca: str | None, host: HostName, *, check_name: bool) -> ssl.SSLContext:
@@ -186,7 +240,7 @@ def context(mode: str, ca: str | None, host: HostName, *, check_name: bool) -> s
         mode: ``require``, ``verify-ca`` or ``verify-full``.
         ca: CA file, or None not to verify (``require`` only). CAs that Amazon RDS has in other
             regions than the host's are left out of it, see `bundle.narrow`.
-        host: the signed host; an RDS Proxy may be certified by the system's roots as well.
+        host: the signed host.
         check_name: check the certificate against `host`, whatever name is dialled (a tunnel).
 
     Raises:
@@ -194,10 +248,10 @@ def context(mode: str, ca: str | None, host: HostName, *, check_name: bool) -> s
     """
     name = host.host if check_name else None
     if ca is None:
-        return _context(mode, None, host.is_proxy, name)
+        return _context(mode, None, name)
     source = bundle.source(ca, host.region)
     bundle.part(source).log(source, ca)
-    return _context(mode, source, host.is_proxy, name)
+    return _context(mode, source, name)
 
 
 def check(ca: str) -> None:
@@ -206,43 +260,12 @@ def check(ca: str) -> None:
     Raises:
         ConfigError: it cannot be parsed.
     """
-    _context("verify-ca", bundle.source(ca, None), proxy=False, name=None)
-
-
-def strength(ctx: ssl.SSLContext) -> str:
-    """The level of protection that an SSL context of the user's own gives."""
-    if ctx.verify_mode != ssl.CERT_REQUIRED:
-        return "require"
-    return "verify-full" if ctx.check_hostname else "verify-ca"
-
-
-def speaks_old_versions(ctx: ssl.SSLContext) -> bool:
-    """Whether an SSL context would speak TLS before 1.2, which RFC 8996 rules out."""
-    oldest = ctx.minimum_version
-    return oldest < ssl.TLSVersion.TLSv1_2 and oldest != ssl.TLSVersion.MAXIMUM_SUPPORTED
-
-
-class Given(NamedTuple):
-    """An SSL context of the user's own, which may be changed after it was looked at.
-
-    Attributes:
-        context: the context.
-        level: its `strength` then.
-    """
-
-    context: ssl.SSLContext
-    level: str
-
-    def is_current(self) -> bool:
-        """Whether it is still as strong."""
-        return strength(self.context) == self.level and not speaks_old_versions(self.context)
+    _context("verify-ca", bundle.source(ca, None), None)
 
 
 @functools.lru_cache(maxsize=64)
-def _context(
-    mode: str, source: bundle.Source | None, proxy: bool, name: str | None
-) -> ssl.SSLContext:
-    ctx = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+def _context(mode: str, source: bundle.Source | None, name: str | None) -> ssl.SSLContext:
+    ctx = NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     ctx.name = name
     ctx.minimum_version = ssl.TLSVersion.TLSv1_2
     ctx.set_alpn_protocols(["postgresql"])  # direct TLS negotiation insists on it
@@ -258,21 +281,4 @@ def _context(
             ctx.load_verify_locations(cadata=part.decode())
     except ssl.SSLError as error:
         raise ConfigError(f"the CA file {source.ca!r} cannot be parsed ({error.reason})") from None
-    if proxy and (roots := system_roots()) != source.ca:
-        ctx.load_verify_locations(cafile=roots)
     return ctx
-
-
-class _NamedContext(ssl.SSLContext):
-    """Checks the certificate against the signed endpoint even when a tunnel is what is dialled."""
-
-    name: str | None = None
-
-    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        return super().wrap_socket(*args, **self._named(kwargs))
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        return super().wrap_bio(*args, **self._named(kwargs))
-
-    def _named(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        return kwargs if self.name is None else {**kwargs, "server_hostname": self.name}

@@ -164,5 +164,5 @@ def database_closed_to_the_user(ward: Ward) -> None:
 
 
 @fault("driver-failed")
-def driver_that_wants_another_authentication(ward: Ward) -> None:
-    ward.patch.setenv("PGREQUIREAUTH", "scram-sha-256")
+def driver_that_wants_another_session(ward: Ward) -> None:
+    ward.patch.setenv("PGTARGETSESSIONATTRS", "read-only")

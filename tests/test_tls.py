@@ -60,9 +60,18 @@ def test_proxy_is_certified_by_public_roots(ca: str) -> None:
     """An RDS Proxy is checked against the system's roots, unless a file is named by option."""
     assert tls.find_ca({}, PROXY) == tls.system_roots()
     assert tls.find_ca({"rds_iam_ca": ca}, PROXY) == ca
-    both = tls.context("verify-full", ca, PROXY, check_name=False)
-    alone = tls.context("verify-full", ca, INSTANCE, check_name=False)
-    assert len(both.get_ca_certs()) > len(alone.get_ca_certs()) == 1
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_file_named_for_a_proxy_is_all_that_counts(driver: str, ca: str) -> None:
+    """Nothing is added to it, with any driver."""
+    where = {"host": PROXY.host, "user": "app"}
+    arguments = DRIVERS[driver].target(where, Config(ca=ca), lambda: None).arguments
+    value = arguments[ARGUMENT[driver]]
+    if isinstance(value, ssl.SSLContext):
+        assert len(value.get_ca_certs()) == 1
+    else:
+        assert arguments["sslrootcert"] == ca
 
 
 def test_system_means_the_systems_roots() -> None:
@@ -83,7 +92,7 @@ def test_verify_full_by_default(driver: str, ca: str) -> None:
     arguments = _settle(driver)
     value = arguments[ARGUMENT[driver]]
     if isinstance(value, ssl.SSLContext):
-        assert tls.strength(value) == "verify-full"
+        assert contexts.strength(value) == "verify-full"
         assert value.minimum_version == ssl.TLSVersion.TLSv1_2
     else:
         assert (value, arguments["sslrootcert"]) == ("verify-full", ca)
@@ -95,14 +104,16 @@ def test_verify_full_by_default(driver: str, ca: str) -> None:
 def test_levels(driver: str, level: str, ca: str) -> None:
     """Each level of rds_iam_tls is what the driver is told."""
     value = _settle(driver, level)[ARGUMENT[driver]]
-    assert (tls.strength(value) if isinstance(value, ssl.SSLContext) else value) == level
+    assert (contexts.strength(value) if isinstance(value, ssl.SSLContext) else value) == level
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
 def test_strong_words_of_the_driver_are_honoured(driver: str, ca: str) -> None:
     """A driver's own argument may ask for more than rds_iam_tls, and then gets it."""
     value = _settle(driver, "require", **{ARGUMENT[driver]: "verify-full"})[ARGUMENT[driver]]
-    assert (tls.strength(value) if isinstance(value, ssl.SSLContext) else value) == "verify-full"
+    assert (
+        contexts.strength(value) if isinstance(value, ssl.SSLContext) else value
+    ) == "verify-full"
 
 
 @pytest.mark.parametrize("given", ["disable", "allow", "prefer", "require", "verify-ca", "what"])
@@ -130,11 +141,39 @@ def test_own_contexts(driver: str, ca: str) -> None:
         _settle(driver, sslmode="verify-full")
 
 
-def test_true_means_what_the_driver_means(ca: str) -> None:
-    """ssl=True is verify-full to asyncpg, and no verification to pg8000."""
-    assert tls.strength(_settle("asyncpg", ssl=True)["ssl"]) == "verify-full"
-    with pytest.raises(ConfigError, match="'require'"):
-        _settle("pg8000", ssl_context=True)
+@pytest.mark.parametrize("word", [True, 1, "true", "True", "1", "yes", "ON"])
+@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
+def test_any_yes_is_to_verified_tls(driver: str, word: Any, ca: str) -> None:
+    """In a URL or in connect_args: who asks for TLS and says no more gets the whole of it."""
+    for level in tls.STRENGTH:
+        value = _settle(driver, level, **{ARGUMENT[driver]: word})[ARGUMENT[driver]]
+        assert contexts.strength(value) == "verify-full"
+
+
+@pytest.mark.parametrize("word", [False, 0, "false", "False", "0", "no", "off"])
+@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
+def test_any_no_is_refused(driver: str, word: Any, ca: str) -> None:
+    """However TLS is switched off, it is weaker than whatever may be asked for."""
+    for level in tls.STRENGTH:
+        with pytest.raises(ConfigError, match="weaker"):
+            _settle(driver, level, **{ARGUMENT[driver]: word})
+
+
+@pytest.mark.parametrize("value", [[], ["a"], {}, {"ca": "x"}, object(), ("a", "b"), 2, b"true"])
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_is_no_level_and_no_context(driver: str, value: Any, ca: str) -> None:
+    """Anything else in its place is named by its type, not by what is in it."""
+    with pytest.raises(ConfigError, match=f"type {type(value).__name__}: expected"):
+        _settle(driver, **{ARGUMENT[driver]: value})
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_empty_words_of_the_driver(driver: str, ca: str) -> None:
+    """From an unset variable: what is empty is not given."""
+    value = _settle(driver, **{ARGUMENT[driver]: ""})[ARGUMENT[driver]]
+    assert (
+        contexts.strength(value) if isinstance(value, ssl.SSLContext) else value
+    ) == "verify-full"
 
 
 def test_contexts_are_built_once(ca: str) -> None:

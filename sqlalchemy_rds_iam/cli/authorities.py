@@ -119,7 +119,7 @@ def _look(access: Access | None, host: HostName) -> _Looked:
     if access is not None:
         named = {"rds_iam_ca": access.config.ca, "sslrootcert": access.cparams.get("sslrootcert")}
     try:
-        found = tls.locate_ca(named, host)
+        found = tls.locate_ca(named, host, level=_level(access))
         content = inventory(Path(found.path).read_text("utf-8", "replace"))
     except ConfigError as error:
         fail(str(error))  # it is the machine that lacks something, not the command line
@@ -128,6 +128,12 @@ def _look(access: Access | None, host: HostName) -> _Looked:
     now = time.time()
     there = content.regions(now)
     return _Looked(found, content, host, _missing(there) if there else [], now)
+
+
+def _level(access: Access | None) -> str:
+    """How much connections of the URL verify; that of no verification is of no matter here."""
+    level = access.target().arguments["sslmode"] if access is not None else "verify-full"
+    return "verify-full" if level == "require" else str(level)
 
 
 def _missing(there: list[str]) -> list[str]:

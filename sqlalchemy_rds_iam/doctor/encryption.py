@@ -11,7 +11,6 @@ import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy_rds_iam import bundle, tls
@@ -194,15 +193,13 @@ def _evidence(chart: Chart, server: Certificate) -> tuple[str, ...]:
 
 def _ca(chart: Chart) -> str:
     target = chart.settled
-    narrowed = target.watched if isinstance(target.watched, bundle.Narrowed) else None
-    file = narrowed.source.ca if narrowed else target.arguments.get("sslrootcert")
-    if file is None:
-        explicit = {"rds_iam_ca": chart.config.ca}
-        file = tls.find_ca(explicit, target.host) if chart.config.tls != "require" else None
-    if file is None:
-        return "none: the certificate is not verified"
-    part = bundle.part(bundle.source(file, target.host.region))
-    return f"{Path(file)} ({part.kept} of {part.total} certificates concern the region)"
+    if target.ca is None:
+        return "none, or that of an SSL context of your own"
+    part = bundle.part(bundle.source(target.ca.path, target.host.region))
+    return (
+        f"{target.ca.path} ({part.kept} of {part.total} certificates concern the region; "
+        f"{target.ca.rule})"
+    )
 
 
 def _look(chart: Chart) -> Certificate | None:

@@ -36,7 +36,7 @@ _OURS = {
 # What a ConfigError says, and the cause's name for machines. Its sentence says what to do.
 _CONFIG_ERRORS = (
     ("contradicts", "region-wrong"),
-    ("is weaker than", "tls-weak"),
+    ("is weaker than|there are public roots|does not check names|TLS before 1.2", "tls-weak"),
     ("which RDS asks for", "tls-weak"),
     ("there is a password", "password-in-url"),
     ("CA bundle|CA file|root certificates|PGSSLROOTCERT|rds_iam_ca|sslrootcert", "ca-file"),

@@ -1,0 +1,99 @@
+"""SSL contexts that check the signed endpoint's name, and tell who issued what they turn down."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import Any, NamedTuple
+
+_LONGEST = 200
+
+
+class NamedContext(ssl.SSLContext):
+    """Checks the certificate against the signed endpoint even when a tunnel is what is dialled.
+
+    Attributes:
+        name: what the certificate has to name, if it is not the name that is dialled.
+    """
+
+    name: str | None = None
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        """See `ssl.SSLContext.wrap_socket`."""
+        return super().wrap_socket(*args, **self._named(kwargs))
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """See `ssl.SSLContext.wrap_bio`."""
+        return super().wrap_bio(*args, **self._named(kwargs))
+
+    def _named(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return kwargs if self.name is None else {**kwargs, "server_hostname": self.name}
+
+
+class _Socket(ssl.SSLSocket):
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except ssl.SSLCertVerificationError as error:
+            _tell_issuer(error, self)
+            raise
+
+
+class _Object(ssl.SSLObject):
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            _tell_issuer(error, self)
+            raise
+
+
+NamedContext.sslsocket_class = _Socket
+NamedContext.sslobject_class = _Object
+
+
+def issuer(error: BaseException) -> str | None:
+    """Who issued the certificate that was turned down with `error`, if a context here told.
+
+    It is the server's own word, as nothing about it was verified.
+    """
+    return getattr(error, "issued_by", None)
+
+
+def strength(ctx: ssl.SSLContext) -> str:
+    """The level of protection that an SSL context of the user's own gives."""
+    if ctx.verify_mode != ssl.CERT_REQUIRED:
+        return "require"
+    return "verify-full" if ctx.check_hostname else "verify-ca"
+
+
+def speaks_old_versions(ctx: ssl.SSLContext) -> bool:
+    """Whether an SSL context would speak TLS before 1.2, which RFC 8996 rules out."""
+    oldest = ctx.minimum_version
+    return oldest < ssl.TLSVersion.TLSv1_2 and oldest != ssl.TLSVersion.MAXIMUM_SUPPORTED
+
+
+class Given(NamedTuple):
+    """An SSL context of the user's own, which may be changed after it was looked at.
+
+    Attributes:
+        context: the context.
+        level: its `strength` then.
+    """
+
+    context: ssl.SSLContext
+    level: str
+
+    def is_current(self) -> bool:
+        """Whether it is still as strong."""
+        return strength(self.context) == self.level and not speaks_old_versions(self.context)
+
+
+def _tell_issuer(error: ssl.SSLCertVerificationError, connection: Any) -> None:
+    # Not documented before Python 3.13, and a help only: where it fails, the note is shorter.
+    with contextlib.suppress(Exception):
+        chain = connection._sslobj.get_unverified_chain()  # noqa: SLF001
+        shown = chain[0].get_info()["issuer"]
+        names = {key: value for part in shown for key, value in part}
+        told = names.get("commonName") or ", ".join(names.values())
+        error.issued_by = told[:_LONGEST]  # type: ignore[attr-defined]
