@@ -12,7 +12,7 @@ import trustme
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sqlalchemy_rds_iam import ConfigError, tls
+from sqlalchemy_rds_iam import ConfigError, contexts, tls
 from sqlalchemy_rds_iam.config import Config
 from sqlalchemy_rds_iam.drivers import DRIVERS
 from sqlalchemy_rds_iam.endpoint import parse_host
