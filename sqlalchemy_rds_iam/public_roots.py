@@ -23,6 +23,9 @@ _FILES = (
     "/etc/ssl/cert.pem",
 )
 
+# Where Debian, Ubuntu and Alpine have them one by one; those of the user's own are elsewhere.
+_ONE_BY_ONE = "/usr/share/ca-certificates"
+
 
 def files() -> list[str]:
     """Where the public roots may be: first what ``SSL_CERT_FILE`` says, or "", then the places."""
@@ -55,6 +58,8 @@ def are_in_file(ca: str) -> bool:
         with contextlib.suppress(OSError):  # it is not there
             if os.path.samefile(file, ca):  # noqa: PTH121
                 return True
+    if Path(ca).resolve().is_relative_to(_ONE_BY_ONE):
+        return True
     try:
         return not _known().isdisjoint(_authorities(ca))
     except OSError:
