@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -34,10 +34,19 @@ def clear(
     """
     for each in _chain(error, handled):
         _forget_password(each)
-        for frame in _frames(each.__traceback__):
-            if _has_ended(frame) and _called_by(caller, frame):
-                with contextlib.suppress(RuntimeError):  # it runs in another thread after all
-                    frame.clear()
+        _empty(frame for frame in _frames(each.__traceback__) if _called_by(caller, frame))
+
+
+def empty(traceback: TracebackType | None) -> None:
+    """Empty all frames of a traceback that have ended. Those that are suspended stay as they are."""
+    _empty(_frames(traceback))
+
+
+def _empty(frames: Iterable[FrameType]) -> None:
+    for frame in frames:
+        if _has_ended(frame):
+            with contextlib.suppress(RuntimeError):  # it runs in another thread after all
+                frame.clear()
 
 
 def _chain(

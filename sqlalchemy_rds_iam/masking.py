@@ -12,12 +12,13 @@ import contextlib
 import json
 import os
 import re
-import traceback
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from sqlalchemy_rds_iam import frames
 
 _MASK = "***"
 _SHORTEST = 6
@@ -104,7 +105,7 @@ def harmless(
     """
     behind = _behind(error, outer)
     for each in behind:
-        traceback.clear_frames(each.__traceback__)
+        frames.empty(each.__traceback__)
     if words is None and all(map(_is_harmless, behind)):
         return error
     found: BaseException | None = None

@@ -16,10 +16,11 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import frames
+from sqlalchemy_rds_iam import CredentialsError, frames
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
+from sqlalchemy_rds_iam.testing.aws_service import AwsError
 
-pytest_plugins = ["rds_secret_fixtures"]
+pytest_plugins = ["rds_secret_fixtures", "leaks_fixtures"]
 
 WAYS = ["refused", "nobody", "wrong-ca", "no-tls", "closed", "timeout", "server-error", "cancelled"]
 # The drivers' own words for how long to try.
@@ -297,3 +298,28 @@ def test_an_old_error_that_is_raised_again() -> None:
     kept = {frame.f_code: frame.f_locals for frame in frames_support.frames(error)}
     assert kept[before.__code__] == {"mine": "from before"}
     assert kept[_driver.__code__] == {}
+
+
+@pytest.mark.parametrize("answer", ["refused", "reset", "500", "garbage"])
+def test_a_failed_fetch(
+    rds: RdsEmulator,
+    connect: Any,
+    session_key: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+) -> None:
+    """Where AWS fails, the frames of its SDK show no key, though each request carries a token."""
+    if answer == "refused":
+        port = frames_support.closed_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{port}")
+    else:
+        rds.aws.sts.fail(AwsError(500, "Fault", "out of order") if answer == "500" else answer)
+    role = rds.identities.role("app")
+    database = connect(options={"rds_iam_role_arn": role.arn}, poolclass=NullPool)
+    try:
+        error = database.raises(CredentialsError)
+    finally:
+        rds.aws.sts.recover()
+    seen = shown(error)
+    assert session_key.session_token not in seen
+    assert session_key.secret_key not in seen

@@ -18,6 +18,7 @@ PACKAGE = Path(sqlalchemy_rds_iam.__file__).parent
 ORDER = [
     "errors",
     "concurrency",
+    "frames",
     "registry",
     "regions",
     "masking",
@@ -37,7 +38,6 @@ ORDER = [
     "events",
     "reporting",
     "discretion",
-    "frames",
     "flights",
     "slots",
     "ambient",
