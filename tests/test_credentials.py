@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError, WaitTimeout, plugin
 from sqlalchemy_rds_iam.credentials import AwsSource
-from sqlalchemy_rds_iam.sessions import uncollected
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]
@@ -175,36 +173,6 @@ def test_reset_passes_by_a_thread_that_hangs(rds: RdsEmulator) -> None:
     source._lock.acquire()  # as the thread would that hangs in its credential_process
     source.reset()
     assert source.fetch(reload=False).access_key == rds.key.access_key
-
-
-def test_the_collector_is_left_as_it_was() -> None:
-    """Holding off garbage collection ends with the block, and respects whoever had done it."""
-    for enabled in (True, False):
-        (gc.enable if enabled else gc.disable)()
-        try:
-            with uncollected():
-                assert not gc.isenabled()
-            assert gc.isenabled() is enabled
-        finally:
-            gc.enable()
-    gc.freeze()
-    try:
-        with uncollected():
-            assert gc.isenabled()
-        assert gc.get_freeze_count()
-    finally:
-        gc.unfreeze()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-def test_a_forked_child_collects_garbage() -> None:
-    """A child that is forked while the collector is held off gets it back."""
-    with uncollected():
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if gc.isenabled() else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert gc.isenabled()
 
 
 def test_session_object(
