@@ -80,6 +80,8 @@ class Driver:
                 a zero byte.
         """
         refuse_zero_bytes(cparams)
+        for name in ("host", "user"):
+            _refuse_object(name, cparams.get(name))
         dialled = _one_host(cparams, config)
         port = _port(cparams)
         host = parse_database_host(config.host) if config.host else dialled
@@ -143,6 +145,13 @@ def _one_host(cparams: Arguments, config: Options) -> HostName:
     if not isinstance(host, str):
         host = ",".join(map(str, host))
     return parse_database_host(host)
+
+
+def _refuse_object(name: str, value: Any) -> None:
+    several = name == "host" and isinstance(value, list | tuple)  # as SQLAlchemy does for asyncpg
+    if not (value is None or isinstance(value, str) or several):
+        kind = type(value).__name__
+        raise ConfigError(f"{name} is an object of the type {kind}: expected a text")
 
 
 def _port(cparams: Arguments) -> int:

@@ -38,7 +38,7 @@ def clear(
 
 
 def empty(traceback: TracebackType | None) -> None:
-    """Empty all frames of a traceback that have ended. Those that are suspended stay as they are."""
+    """Empty all frames of a traceback that have ended, and none that is suspended."""
     _empty(_frames(traceback))
 
 

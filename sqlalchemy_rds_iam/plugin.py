@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, CreateEnginePlugin, Dialect, Engine
 
 from sqlalchemy_rds_iam import credentials as aws
 from sqlalchemy_rds_iam.ambient import nearest_region
+from sqlalchemy_rds_iam.arguments import refuse_unknown_arguments
 from sqlalchemy_rds_iam.config import Config, Options
 from sqlalchemy_rds_iam.drivers import driver
 from sqlalchemy_rds_iam.endpoint import parse_host
@@ -37,7 +38,7 @@ from sqlalchemy_rds_iam.urls import (
     without_plugin_options,
     without_plugins,
 )
-from sqlalchemy_rds_iam.waits import GreenletWaits, ThreadWaits, Waits
+from sqlalchemy_rds_iam.waits import GreenletWaits, ThreadWaits, Waits, refuse_to_block
 
 _identities: Registry[IdentityTokens] = Registry()
 
@@ -72,6 +73,7 @@ class PasswordPlugin(CreateEnginePlugin):
         if self._is_off:
             return
         named.made.add(name)
+        self._is_async = bool(kwargs.get("_is_async"))
         self._order = [*plugin_names(url.query), *named]
         given = self.options.given_in(url.query, kwargs)
         self._config = self.options.take(url.query, kwargs)
@@ -111,8 +113,14 @@ class PasswordPlugin(CreateEnginePlugin):
         cparams = {**cparams, **self._connect_args}
         connector = self._connector(cparams, dialect)
         connector.rehearse(cparams)
+        # What plugins before this one have put back into the URL is not among them.
+        asked = {*self._connect_args, *(url.query.keys() & self.url.query.keys())}
+        refuse_unknown_arguments(dialect, asked)
         if self._empty:
             logger.info("%s: empty, and so not given: %s", name, ", ".join(self._empty))
+        if dialect.is_async and not self._is_async:
+            # It may get an AsyncEngine around it yet, as `AsyncEngine(create_engine(…))`.
+            event.listen(engine, "do_connect", refuse_to_block)
         event.listen(engine, "do_connect", connector.listener)
         event.listen(engine, "handle_error", lift_note)
         engine.url = with_plugin(engine.url, name, self._query, self._order)

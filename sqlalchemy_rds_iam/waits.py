@@ -13,12 +13,14 @@ import functools
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
+from sqlalchemy.exc import InvalidRequestError
+
 from sqlalchemy_rds_iam.concurrency import in_thread, within
-from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.flights import Flight
 from sqlalchemy_rds_iam.tokens import again
 
@@ -27,6 +29,11 @@ try:
 except ImportError:  # SQLAlchemy 2.0
     from sqlalchemy.util import await_only as await_
 
+
+NO_LOOP = (
+    "async engines need asyncio, on which SQLAlchemy builds, and no event loop of asyncio runs "
+    "here: under Trio use a sync engine in threads (trio.to_thread), or trio-asyncio"
+)
 
 T = TypeVar("T")
 
@@ -134,24 +141,25 @@ class GreenletWaits:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def launch(self, flight: Flight) -> None:  # noqa: D102
-        if not self._on_loop:
+        with contextlib.suppress(RuntimeError):  # without one, `join` says so
+            flight.loop = asyncio.get_running_loop() if self._on_loop else None
+        if flight.loop is None:
             in_thread(flight.run)
             return
-        flight.loop = asyncio.get_running_loop()
         task = flight.loop.create_task(flight.run_async(_off_loop))
         self._tasks.add(task)  # a loop alone does not keep its tasks alive
         task.add_done_callback(self._tasks.discard)
 
     def join(self, flight: Flight, timeout: float) -> None:  # noqa: D102
         try:
-            error = await_(outcome(flight.future, timeout))
+            error = _awaited(outcome(flight.future, timeout))
         except TimeoutError:
             return
         if error is not None:
             raise again(error)
 
     def sleep(self, seconds: float) -> None:  # noqa: D102
-        await_(asyncio.sleep(seconds))
+        _awaited(asyncio.sleep(seconds))
 
     def handled(self, error: BaseException) -> BaseException | None:  # noqa: D102
         async def look() -> BaseException | None:
@@ -170,19 +178,55 @@ class GreenletWaits:
                 return await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
 
         try:
-            return _addresses(await_(look_up()))
+            return _addresses(_awaited(look_up()))
         except OSError as error:
             raise _unresolved(host, error) from error
 
     def run(self, work: Callable[[], T], timeout: float) -> T:  # noqa: D102
         done = in_thread(work)
         try:
-            await_(outcome(done, timeout))
+            _awaited(outcome(done, timeout))
         except TimeoutError:
             raise WaitTimeout(
                 f"it is not known after {timeout:.2g} s what to sign for (rds_iam_timeout)"
             ) from None
         return done.result()
+
+
+def _awaited(awaitable: Coroutine[Any, Any, T]) -> T:
+    """Await in SQLAlchemy's greenlet, on a loop of asyncio's.
+
+    Raises:
+        ConfigError: another library than asyncio runs this task.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        awaitable.close()
+        raise ConfigError(NO_LOOP) from None
+    return await_(awaitable)
+
+
+class _Nothing:
+    """Is awaited at once."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+def refuse_to_block(*_: Any) -> None:
+    """A ``do_connect`` listener of an engine that is sync, though its driver is not.
+
+    Raises:
+        ConfigError: nothing awaits what the driver does.
+    """
+    try:
+        await_(_Nothing())  # type: ignore[arg-type]
+    except InvalidRequestError:
+        raise ConfigError(
+            "create_engine() has made a sync engine with an async driver, whose connections nobody "
+            "awaits: use create_async_engine(), or a sync driver such as postgresql+psycopg"
+        ) from None
 
 
 async def _off_loop(work: Callable[[], None]) -> None:

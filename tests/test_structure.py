@@ -68,6 +68,7 @@ ORDER = [
     "driver_tls",
     "libpq_variables",
     "drivers",
+    "arguments",
     "names",
     "grants",
     "refusal",
