@@ -11,11 +11,9 @@ given; white space around a region is dropped; and what cannot be a region is re
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +26,8 @@ from sqlalchemy_rds_iam.regions import as_region
 _VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 """In botocore's order, which is not that of the other SDKs."""
+
+_READ = (*_VARIABLES, *_PROFILES, "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 
 _SETTING = re.compile(r"\s*region\s*[=:]", re.IGNORECASE)
 
@@ -73,15 +73,16 @@ def profile_region(profile: str | None, environ: Mapping[str, str] = os.environ)
     Raises:
         ConfigError: what is said there cannot be a region.
     """
+    given = {name: value for name in _READ if (value := environ.get(name, "")).strip()}
     for name in _VARIABLES:
-        if value := environ.get(name, "").strip():
-            return _checked(value, name)
-    config = _path(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
-    credentials = _path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
-    wanted = profile or next(filter(None, map(environ.get, _PROFILES)), "default")
+        if name in given:
+            return _checked(given[name].strip(), name)
+    config = _path(given.get("AWS_CONFIG_FILE", "~/.aws/config"))
+    credentials = _path(given.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"))
+    wanted = profile or next((given[name] for name in _PROFILES if name in given), "default")
     try:
         found = [_in_config(config, wanted), _in_credentials(credentials, wanted)]
-    except (configparser.Error, ValueError, OSError):
+    except ValueError:
         return None
     # Of two files that name a region, the credentials file has the last word.
     for setting in reversed(found):
@@ -100,14 +101,16 @@ class _Setting(NamedTuple):
 
     def __str__(self) -> str:
         """The file and the line, which are looked for only if they have to be named."""
+        from configparser import DEFAULTSECT, RawConfigParser
+
         section, places = "", dict[str, str]()
         with contextlib.suppress(OSError), Path(self.path).open(errors="replace") as file:
             for number, line in enumerate(file, 1):
-                if header := configparser.RawConfigParser.SECTCRE.match(line.strip()):
+                if header := RawConfigParser.SECTCRE.match(line.strip()):
                     section = header["header"]
                 elif _SETTING.match(line):
                     places[section] = f", line {number}"
-        place = places.get(self.section, places.get(configparser.DEFAULTSECT, ""))
+        place = places.get(self.section, places.get(DEFAULTSECT, ""))
         return f"{self.path}{place}: region"
 
 
@@ -133,6 +136,8 @@ def _profile_in(section: str) -> str | None:
         return section
     if not section.startswith("profile"):
         return None
+    import shlex
+
     try:
         words = shlex.split(section)
     except ValueError:  # a quotation mark that stands alone
@@ -144,12 +149,16 @@ def _sections(path: str) -> Sections:
     """What is in a file; nothing if there is none, or none that may be read.
 
     Raises:
-        configparser.Error: it cannot be parsed.
-        ValueError: the same; it is no text, or a nested setting is none.
+        ValueError: botocore cannot parse it.
     """
-    parser = configparser.RawConfigParser()
-    if Path(path).is_file():
-        parser.read([path])
+    from configparser import Error, RawConfigParser  # seldom needed, and no part of a cold start
+
+    parser = RawConfigParser()
+    try:
+        if Path(path).is_file():
+            parser.read([path])
+    except Error as error:
+        raise ValueError from error
     found = {section: dict(parser[section]) for section in parser.sections()}
     for values in found.values():
         for value in values.values():
