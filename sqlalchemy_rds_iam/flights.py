@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from sqlalchemy_rds_iam import frames
 from sqlalchemy_rds_iam.discretion import discreet
+from sqlalchemy_rds_iam.errors import CredentialsError
 from sqlalchemy_rds_iam.lifetimes import Fetched
 from sqlalchemy_rds_iam.passwords import Token
 
@@ -25,6 +26,10 @@ LAUNCH_LIMIT = 5.0
 """Seconds after which a fetch that has not begun is given up: an interrupt has come between."""
 
 
+class OffLoopOnlyError(CredentialsError):
+    """What is to be fetched can be fetched in a thread only, as aiobotocore cannot be imported."""
+
+
 class Source(Protocol):
     """Where a password comes from: something that is fetched, and a token made of it."""
 
@@ -32,7 +37,11 @@ class Source(Protocol):
         """Fetch, blocking; `reload` takes nothing for granted that was found out before."""
 
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
-        """Do in a thread what would else hold up the event loop in `fetch_async`."""
+        """Do in a thread what would else hold up the event loop in `fetch_async`.
+
+        Raises:
+            OffLoopOnlyError: there can be no `fetch_async`.
+        """
 
     async def fetch_async(self) -> Fetched:
         """Fetch on the running event loop, after `prepare_async`."""
@@ -87,24 +96,38 @@ class Flight:
             self._landing.cut_short(self)
             raise
 
-    async def run_async(self, off_loop: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+    async def run_async(
+        self, off_loop: Callable[[Callable[[], None]], Awaitable[None]], *, falls_back: bool = True
+    ) -> None:
         """Fetch on the running event loop and tell everybody who waits, on whichever loop.
 
         Args:
             off_loop: runs a function in a thread.
+            falls_back: whether to fetch in a thread where it cannot be done on the loop.
         """
         source, loop = self._source, asyncio.get_running_loop()
         self.begun = True
         try:
             with discreet():
-                await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
-                self._landing.land(self, await source.fetch_async())
+                try:
+                    await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
+                    fetched = await source.fetch_async()
+                except OffLoopOnlyError:
+                    if not falls_back:
+                        raise
+                    fetched = await self._fetched(off_loop)
+                self._landing.land(self, fetched)
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
             frames.clear(error, sys._getframe(), ())  # noqa: SLF001
             self._landing.crash(self, error)
         except BaseException:
             self._landing.cut_short(self)
             raise
+
+    async def _fetched(self, off_loop: Callable[[Callable[[], None]], Awaitable[None]]) -> Fetched:
+        found: list[Fetched] = []
+        await off_loop(lambda: found.append(self._source.fetch(reload=self._reload)))
+        return found[0]
 
     def lost(self, now: float) -> bool:
         """Whether nobody is going to finish this flight, as far as one can tell."""

@@ -23,7 +23,7 @@ from sqlalchemy_rds_iam.slots import Slot
 from sqlalchemy_rds_iam.throttling import Attempts, Retry
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.turns import pace_at
-from sqlalchemy_rds_iam.waits import Waits
+from sqlalchemy_rds_iam.waits import Lateness, Waits
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
@@ -107,7 +107,7 @@ class IamConnector(Connector):
         if self._config.throttle_retry:
             while seconds := attempts.head_start(slot, monotonic()):
                 self._waits.sleep(seconds)
-        turn = None
+        turn, lateness = None, Lateness()
         try:
             turn = pace.take(monotonic(), deadline)
             while True:
@@ -115,25 +115,36 @@ class IamConnector(Connector):
                     self._waits.start(work)
                 if turn is None:
                     break
-                self._waits.sleep(turn.wait)
+                with lateness.of(turn.wait):
+                    self._waits.sleep(turn.wait)
                 turn = pace.call(turn, monotonic(), deadline)
         except Crowd as crowd:
             if turn is not None:
                 pace.give_back()
             attempts.give_up(slot)
-            raise WaitTimeout(
-                f"no turn to connect to {slot.endpoint} within {self._timeout:g} s "
-                f"(rds_iam_timeout): {crowd.waiting} connects come before this one, at "
-                f"{pace.current_rate:.0f} a second (rds_iam_connect_rate={pace.rate}); "
-                f"{attempts.throttled} logins of this one were refused, as if throttled. Keep "
-                "more connections in the pool, put RDS Proxy in between, or raise the rate if "
-                "AWS allows more"
-            ) from None
+            raise self._no_turn(crowd, pace, slot, attempts, lateness) from None
         except BaseException:
             if turn is not None:
                 pace.give_back()
             raise
         return slot.fresh(self._clock()) or self._supply.obtain(slot, deadline)
+
+    def _no_turn(
+        self, crowd: Crowd, pace: Pace, slot: Slot, attempts: Attempts, lateness: Lateness
+    ) -> WaitTimeout:
+        if late := lateness.told(self._timeout):
+            return WaitTimeout(
+                f"not connected to {slot.endpoint} within {self._timeout:g} s (rds_iam_timeout): "
+                f"{late}"
+            )
+        return WaitTimeout(
+            f"no turn to connect to {slot.endpoint} within {self._timeout:g} s "
+            f"(rds_iam_timeout): {crowd.waiting} connects come before this one, at "
+            f"{pace.current_rate:.0f} a second (rds_iam_connect_rate={pace.rate}); "
+            f"{attempts.throttled} logins of this one were refused, as if throttled. Keep "
+            "more connections in the pool, put RDS Proxy in between, or raise the rate if "
+            "AWS allows more"
+        )
 
     def _failed(
         self,

@@ -58,6 +58,36 @@ def refuse_malformed(
             raise CredentialsError(f"no AWS credentials from {provider!r}: {place} {fault}")
 
 
+def watch_signers(session: Any, *, is_async: bool = False) -> None:
+    """Refuse keys that cannot be any before a request is signed with them.
+
+    Those that a role of a profile starts from go to STS without passing by us.
+
+    Args:
+        session: one of ours.
+        is_async: whether it is aiobotocore's.
+    """
+
+    def refuse(request_signer: Any, **_: Any) -> None:
+        keys = getattr(request_signer, "_credentials", None)
+        if keys is not None:
+            _refuse(keys, keys.get_frozen_credentials())
+
+    async def refuse_async(request_signer: Any, **_: Any) -> None:
+        keys = getattr(request_signer, "_credentials", None)
+        if keys is not None:
+            _refuse(keys, await keys.get_frozen_credentials())
+
+    session.register("before-sign", refuse_async if is_async else refuse)
+
+
+def _refuse(keys: Any, frozen: Any) -> None:
+    method = getattr(keys, "method", "explicit")
+    # So are called those that one provider hands to another.
+    source = "the source of a role" if method == "explicit" else method
+    refuse_malformed((frozen.access_key, frozen.secret_key, frozen.token), source)
+
+
 def _place(value: Any, variables: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
     if not isinstance(value, str) or not value:
         return None

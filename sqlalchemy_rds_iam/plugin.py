@@ -171,7 +171,8 @@ def waits_for(config: Options, *, is_async: bool) -> Waits:
         raise ConfigError(
             "async engines need the greenlet package: pip install 'sqlalchemy[asyncio]'"
         ) from None
-    return GreenletWaits(on_loop=through_aiobotocore)
+    falls_back = config.credentials == "auto" and config.session is None
+    return GreenletWaits(on_loop=through_aiobotocore, falls_back=falls_back)
 
 
 def _fetches_through_aiobotocore(config: Options, *, is_async: bool) -> bool:

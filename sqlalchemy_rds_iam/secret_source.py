@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy_rds_iam.errors import SecretError
+from sqlalchemy_rds_iam.flights import OffLoopOnlyError
 from sqlalchemy_rds_iam.secret_complaints import explained
 from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.secrets import Secret, SecretToken, login_in
@@ -72,6 +73,8 @@ class SecretSource:
         try:
             self._client.prepare_async(loop)
             return  # noqa: TRY300
+        except OffLoopOnlyError:
+            raise
         except Exception as error:  # noqa: BLE001  (each is explained)
             told = self._explained(error, outer)
         raise told

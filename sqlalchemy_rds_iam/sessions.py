@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +19,11 @@ from typing import Any
 from sqlalchemy_rds_iam.ambient import profile_region
 from sqlalchemy_rds_iam.environment import forget_empty_credentials, forget_empty_settings
 from sqlalchemy_rds_iam.errors import ConfigError, CredentialsError
-from sqlalchemy_rds_iam.key_check import refuse_malformed
+from sqlalchemy_rds_iam.flights import OffLoopOnlyError
+from sqlalchemy_rds_iam.key_check import watch_signers
+from sqlalchemy_rds_iam.masking import first_line
+
+logger = logging.getLogger("sqlalchemy_rds_iam")
 
 # Three tries of at most 8 s stay within the 30 s that a connect waits by default.
 NETWORK = {
@@ -45,7 +51,7 @@ def botocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
 
             session = forget_empty_settings(botocore.session.Session(profile=profile))
             session.set_default_client_config(botocore.config.Config(**NETWORK))
-            _watch_signers(session)
+            watch_signers(session)
         asks_sts = _asks_sts(_furnished(session, profile)) or asks_sts
         if asks_sts and "models" not in _read:
             with _once("models"):
@@ -54,15 +60,17 @@ def botocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
 
 
 def aiobotocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
-    """The same of aiobotocore. Takes long, and is to be called in a thread."""
+    """The same of aiobotocore. Takes long, and is to be called in a thread.
+
+    Raises:
+        OffLoopOnlyError: aiobotocore cannot be imported.
+    """
     with _Making.lock:
         with _once("aiobotocore"):
-            import aiobotocore.config
-            import aiobotocore.session
-
+            aiobotocore = _aiobotocore()
             session = forget_empty_settings(aiobotocore.session.AioSession(profile=profile))
             session.set_default_client_config(aiobotocore.config.AioConfig(**NETWORK))
-            _watch_signers(session, is_async=True)
+            watch_signers(session, is_async=True)
 
         async def read_models() -> None:
             async with session.create_client("sts", **_NOBODY):
@@ -99,9 +107,7 @@ def aiobotocore_client(service: str, profile: str | None, credentials: Any, **pl
     Takes long, and is to be called in a thread.
     """
     with _Making.lock, _once(f"{service} in aiobotocore"):
-        import aiobotocore.config
-        import aiobotocore.session
-
+        aiobotocore = _aiobotocore()
         session = _with(credentials, aiobotocore.session.AioSession(profile=profile))
         config = aiobotocore.config.AioConfig(**NETWORK)
 
@@ -112,6 +118,33 @@ def aiobotocore_client(service: str, profile: str | None, credentials: Any, **pl
         return asyncio.run(make())
 
 
+def _aiobotocore() -> Any:
+    """aiobotocore, with what is needed of it.
+
+    It takes few versions of botocore each, breaks in many ways with others, and takes its time to.
+    """
+    if not _unusable:
+        try:
+            importlib.import_module("aiobotocore.config")
+            importlib.import_module("aiobotocore.session")
+            return sys.modules["aiobotocore"]
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is not imported)
+            _unusable.append(f"{type(error).__name__}: {first_line(error)}")
+            logger.warning(
+                "aiobotocore is installed and cannot be imported (%s): a thread fetches for async "
+                "engines; install the version that goes with the botocore that is installed",
+                _unusable[0],
+            )
+    raise OffLoopOnlyError(
+        f"aiobotocore cannot be imported ({_unusable[0]}): install the version that goes with the "
+        "botocore that is installed, or let a thread fetch (…_credentials=botocore)"
+    )
+
+
+# Why aiobotocore cannot be imported: found out, and told, once for a process.
+_unusable: list[str] = []
+
+
 def _with(credentials: Any, session: Any) -> Any:
     forget_empty_settings(session)
     session.register_component("credential_provider", credentials)
@@ -119,36 +152,6 @@ def _with(credentials: Any, session: Any) -> Any:
         _loaders.append(session.get_component("data_loader"))
     session.register_component("data_loader", _loaders[0])
     return session
-
-
-def _watch_signers(session: Any, *, is_async: bool = False) -> None:
-    """Refuse keys that cannot be any before a request is signed with them.
-
-    Those that a role of a profile starts from go to STS without passing by us.
-
-    Args:
-        session: one of ours.
-        is_async: whether it is aiobotocore's.
-    """
-
-    def refuse(request_signer: Any, **_: Any) -> None:
-        keys = getattr(request_signer, "_credentials", None)
-        if keys is not None:
-            _refuse(keys, keys.get_frozen_credentials())
-
-    async def refuse_async(request_signer: Any, **_: Any) -> None:
-        keys = getattr(request_signer, "_credentials", None)
-        if keys is not None:
-            _refuse(keys, await keys.get_frozen_credentials())
-
-    session.register("before-sign", refuse_async if is_async else refuse)
-
-
-def _refuse(keys: Any, frozen: Any) -> None:
-    method = getattr(keys, "method", "explicit")
-    # So are called those that one provider hands to another.
-    source = "the source of a role" if method == "explicit" else method
-    refuse_malformed((frozen.access_key, frozen.secret_key, frozen.token), source)
 
 
 def hang_up(session: Any) -> None:

@@ -16,9 +16,10 @@ from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.reporting import Reporter
 from sqlalchemy_rds_iam.slots import Answer, Slot
 from sqlalchemy_rds_iam.tokens import IdentityTokens
-from sqlalchemy_rds_iam.waits import Waits
+from sqlalchemy_rds_iam.waits import Lateness, Waits
 
 _TURN = 1.0
+_GOES_ON = "fetching them goes on, so a later connect may find them"
 
 
 class Supply:
@@ -37,6 +38,7 @@ class Supply:
     def obtain(self, slot: Slot, deadline: float) -> Token:
         """A token, and all the waiting that takes."""
         looks_ahead = self._looks_ahead
+        lateness = Lateness()
         while True:
             answer = self._tokens.lookup(
                 slot, ahead=looks_ahead, failure_ttl=self._config.memory_of_failure
@@ -49,23 +51,25 @@ class Supply:
                 assert token is not None
                 return token
             try:
-                self._wait(flight, deadline)
+                self._wait(flight, deadline, lateness)
             except RdsIamError:
                 if token is None:
                     raise
                 # There still is one, unless it has ended during the wait.
                 looks_ahead = False
 
-    def _wait(self, flight: Flight, deadline: float) -> None:
+    def _wait(self, flight: Flight, deadline: float, lateness: Lateness) -> None:
         remaining = deadline - time.monotonic()
         if remaining <= 0 and not flight.future.done():
+            late = lateness.told(self._config.timeout)
             raise WaitTimeout(
                 f"no {self._tokens.what} within {self._config.timeout:g} s "
-                f"({self._config.named('timeout')}); fetching them goes on, so a later connect may "
-                "find them"
+                f"({self._config.named('timeout')}); {late or _GOES_ON}"
             )
         # By turns, to notice that the one who leads has been lost.
-        self._waits.join(flight, min(max(remaining, 0), _TURN))
+        seconds = min(max(remaining, 0), _TURN)
+        with lateness.of(seconds):
+            self._waits.join(flight, seconds)
 
     def renew(self, slot: Slot, deadline: float) -> Token:
         """A token of what is fetched now, or was a moment ago.
@@ -96,8 +100,9 @@ class Supply:
             return
         if answer.lead:
             self._launch(flight)
+        lateness = Lateness()
         while True:
-            self._wait(flight, deadline)
+            self._wait(flight, deadline, lateness)
             if flight.future.done() or flight.lost(self._tokens.clock()):
                 return
 

@@ -35,6 +35,9 @@ NO_LOOP = (
     "here: under Trio use a sync engine in threads (trio.to_thread), or trio-asyncio"
 )
 
+_LATE = 0.1
+"""Seconds that a wait may take longer than asked for without being late."""
+
 T = TypeVar("T")
 
 
@@ -78,6 +81,36 @@ class Waits(Protocol):
             WaitTimeout: it did not keep to it.
             Exception: what `work` raises.
         """
+
+
+class Lateness:
+    """How long waits have taken beyond what was asked for: nothing ran that would have ended them.
+
+    On an event loop, something holds it up; in threads, the machine has too much to do.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = 0.0
+        self._clock = clock
+
+    @contextlib.contextmanager
+    def of(self, seconds: float) -> Iterator[None]:
+        """Look at a wait of at most `seconds`."""
+        began = self._clock()
+        yield
+        late = self._clock() - began - seconds
+        if late > _LATE:
+            self.seconds += late
+
+    def told(self, timeout: float) -> str | None:
+        """What to say of it after `timeout` seconds; None if most of them went elsewhere."""
+        if self.seconds < timeout / 2:
+            return None
+        return (
+            f"{min(self.seconds, timeout):.1f} s of them went by while this process did not go on "
+            "with it: something holds up the event loop (PYTHONASYNCIODEBUG=1 names it), or there "
+            "is more to do than the processors can"
+        )
 
 
 class ThreadWaits:
@@ -134,10 +167,12 @@ class GreenletWaits:
 
     Args:
         on_loop: fetch on the caller's event loop. Otherwise a daemon thread fetches.
+        falls_back: whether a thread may fetch where that cannot be done on the loop.
     """
 
-    def __init__(self, *, on_loop: bool) -> None:
+    def __init__(self, *, on_loop: bool, falls_back: bool = True) -> None:
         self._on_loop = on_loop
+        self._falls_back = falls_back
         self._tasks: set[asyncio.Task[None]] = set()
 
     def launch(self, flight: Flight) -> None:  # noqa: D102
@@ -146,7 +181,7 @@ class GreenletWaits:
         if flight.loop is None:
             in_thread(flight.run)
             return
-        task = flight.loop.create_task(flight.run_async(_off_loop))
+        task = flight.loop.create_task(flight.run_async(_off_loop, falls_back=self._falls_back))
         self._tasks.add(task)  # a loop alone does not keep its tasks alive
         task.add_done_callback(self._tasks.discard)
 

@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam.secret_complaints import _REASONS
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 OURS = PAGE.partition("\n## What the plugin says\n")[2]
-_ERRORS = {"DnsError", "VersionNotFoundError"}
+_ERRORS = {"DnsError", "OffLoopOnlyError", "VersionNotFoundError"}
 """Those that are not in the room of errors."""
 
 _FEWEST = 8

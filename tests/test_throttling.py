@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from patience import eventually_async
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from worlds import Database
@@ -108,6 +109,38 @@ def test_no_turn_in_time(connect: Connect, ceiling: Any) -> None:
     assert errors
     for word in ("connects come before this one", "rds_iam_connect_rate=2", "RDS Proxy"):
         assert word in str(errors[0])
+
+
+def test_no_turn_as_the_loop_stands_still(
+    connect: Connect, ceiling: Any, world: tuple[str, bool]
+) -> None:
+    """Who waits for a turn while something holds up the loop is told that, and not of a crowd."""
+    if not world[1]:
+        pytest.skip("threads do not hold each other up")
+    ceiling(None)
+    options = {"rds_iam_connect_rate": "1", "rds_iam_timeout": "4"}
+    database = connect(options=options, poolclass=NullPool)
+    waits, waiting = database.connector._waits, []
+    sleep = waits.sleep
+    waits.sleep = lambda seconds: (waiting.append(seconds), sleep(seconds))
+
+    async def all_at_once() -> list[Any]:
+        async def one() -> Any:
+            async with database._async_engine.connect() as connection:
+                return await connection.scalar(text("select 1"))
+
+        tasks = [asyncio.create_task(one()) for _ in range(4)]
+        while len(waiting) < 2:
+            await asyncio.sleep(0.001)
+        time.sleep(8)  # noqa: ASYNC251  (as careless code does)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert database._runner is not None
+    results = database._runner.run(asyncio.wait_for(all_at_once(), 60))
+    errors = [str(result) for result in results if isinstance(result, WaitTimeout)]
+    assert errors
+    assert all("holds up the event loop" in error for error in errors)
+    assert not any("connects come before" in error for error in errors)
 
 
 def test_no_limit(connect: Connect, rds: RdsEmulator) -> None:

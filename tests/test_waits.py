@@ -12,7 +12,7 @@ import pytest
 from patience import DEADLINE
 
 from sqlalchemy_rds_iam.concurrency import in_thread
-from sqlalchemy_rds_iam.waits import outcome
+from sqlalchemy_rds_iam.waits import Lateness, outcome
 
 
 def test_wakes_a_sleeping_loop() -> None:
@@ -83,3 +83,20 @@ def test_a_launch_does_not_wait_for_the_work() -> None:
     finally:
         sys.setswitchinterval(usual)
     assert any(order)
+
+
+def test_where_the_time_went() -> None:
+    """Waits that end about as they should are not late, however many; one that is held up is."""
+    now = [0.0]
+    lateness = Lateness(lambda: now[0])
+    for _ in range(50):
+        with lateness.of(1.0):
+            now[0] += 1.09
+    assert lateness.told(1.0) is None
+    with lateness.of(1.0):
+        now[0] += 1.6
+    told = lateness.told(1.0)
+    assert told is not None
+    assert told.startswith("0.6 s of them went by")
+    assert "holds up the event loop" in told
+    assert lateness.told(2.0) is None
