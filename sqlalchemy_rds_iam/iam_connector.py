@@ -103,11 +103,12 @@ class IamConnector(Connector):
         return self._settle(cparams, *found)
 
     def _queue(self, pace: Pace, slot: Slot, attempts: Attempts) -> Token:
-        deadline = attempts.deadline
+        deadline, lateness = attempts.deadline, Lateness()
         if self._config.throttle_retry:
             while seconds := attempts.head_start(slot, monotonic()):
-                self._waits.sleep(seconds)
-        turn, lateness = None, Lateness()
+                with lateness.of(seconds):
+                    self._waits.sleep(seconds)
+        turn = None
         try:
             turn = pace.take(monotonic(), deadline)
             while True:
