@@ -94,6 +94,8 @@ def test_hostaddr(rds: RdsEmulator) -> None:
         ("postgresql+psycopg", {"rds_iam_tls": "require"}, "require"),
         ("postgresql+psycopg", {"rds_iam_tls": "require", "sslmode": "verify-ca"}, "verify-ca"),
         ("postgresql+asyncpg", {"rds_iam_tls": "require", "ssl": "verify-ca"}, "verify-ca"),
+        ("postgresql+asyncpg", {"rds_iam_tls": "require", "ssl": "true"}, "verify-full"),
+        ("postgresql+pg8000", {"rds_iam_tls": "require", "ssl_context": "True"}, "verify-full"),
     ],
 )
 def test_tls(rds: RdsEmulator, drivername: str, query: dict[str, str], mode: str) -> None:
