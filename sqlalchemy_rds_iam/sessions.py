@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import importlib
 import logging
 import os
@@ -16,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy_rds_iam import collector
 from sqlalchemy_rds_iam.ambient import profile_region
 from sqlalchemy_rds_iam.environment import forget_empty_credentials, forget_empty_settings
 from sqlalchemy_rds_iam.errors import ConfigError, CredentialsError
@@ -178,18 +178,6 @@ def _asks_sts(session: Any) -> bool:
     )
 
 
-class _Collector:
-    """Python's garbage collector, and whether it is us who have switched it off."""
-
-    held_off = False
-
-    @classmethod
-    def let_go(cls) -> None:
-        if cls.held_off:
-            cls.held_off = False
-            gc.enable()
-
-
 # What Python itself imports at the first look-up of a host, the first date and the first work that
 # a loop hands to a thread, which is in the middle of a fetch: too late for the lock below.
 for _module in ("encodings.idna", "_strptime", "concurrent.futures.thread"):
@@ -214,7 +202,7 @@ class _Making:
     def in_child(cls) -> None:
         cls.lock = threading.RLock()
         # The thread that would have done so does not exist here.
-        _Collector.let_go()
+        collector.let_go()
 
 
 _LONGEST_MAKING = 10.0
@@ -237,43 +225,9 @@ def _once(what: str) -> Iterator[None]:
 
     Each time would put full collections off for as long as sessions are made.
     """
-    with contextlib.nullcontext() if what in _read else uncollected():
+    with contextlib.nullcontext() if what in _read else collector.uncollected():
         yield
     _read.add(what)
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Hold off the garbage collector while botocore is imported and its models are read.
-
-    Those are tens of thousands of objects that stay. A full collection would find nothing among
-    them, and stop every thread for it, the event loop's too: up to 170 ms were measured.
-    """
-    if not gc.isenabled() or _frozen_by_somebody():
-        yield
-        return
-    gc.disable()
-    _Collector.held_off = True
-    try:
-        yield
-    finally:
-        if not _frozen_by_somebody():
-            # Together they make old objects of what there is, without looking at it.
-            gc.freeze()
-            gc.unfreeze()
-        _Collector.let_go()
-
-
-def _frozen_by_somebody() -> bool:
-    """Whether the application has called gc.freeze(), which is not to be undone.
-
-    Some interpreters start with a few objects frozen (3.12.1 with 375), which are no loss.
-    gc.freeze() takes all there are: in a bare interpreter 4,000, with SQLAlchemy 50,000.
-    """
-    return gc.get_freeze_count() > _FROZEN_AT_START
-
-
-_FROZEN_AT_START = 2000
 
 
 # One for the process: the models it has read are megabytes, and the same for every session.

@@ -22,7 +22,7 @@ from soak.servers import Server, ask
 from sqlalchemy import NullPool, create_engine
 from worlds import Database
 
-from sqlalchemy_rds_iam import sessions
+from sqlalchemy_rds_iam import collector, sessions
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.signing import Credentials, sign
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -119,7 +119,7 @@ def test_fork_does_not_wait_for_ever(database: Database, monkeypatch: pytest.Mon
         log_in(database)
         return gc.isenabled()
 
-    with held(sessions._Making.lock, sessions.uncollected()):
+    with held(sessions._Making.lock, collector.uncollected()):
         start = time.monotonic()
         child = Child(work)
         assert time.monotonic() - start < DEADLINE / 4

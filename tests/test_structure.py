@@ -42,6 +42,7 @@ ORDER = [
     "slots",
     "ambient",
     "environment",
+    "collector",
     "sessions",
     "roles",
     "identity_key",
