@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import FromStatement, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.schema import DDLElement, Sequence
 from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.dml import UpdateBase
@@ -131,10 +131,12 @@ class RoutingSession(Session):
         super().close()
         self._used_writer = False
 
-    def reset(self) -> None:
-        """As ``Session.reset()``; a sticky session leaves the writer."""
-        super().reset()
-        self._used_writer = False
+    if hasattr(Session, "reset"):  # since SQLAlchemy 2.0.22
+
+        def reset(self) -> None:
+            """As ``Session.reset()``; a sticky session leaves the writer."""
+            super().reset()
+            self._used_writer = False
 
     def invalidate(self) -> None:
         """As ``Session.invalidate()``; a sticky session leaves the writer."""
@@ -186,7 +188,9 @@ def _role(clause: ClauseElement | None) -> Role | None:
     if any(isinstance(part, _WRITES) for part in parts):
         return "writer"
     # A text statement is not looked into, even as a part of another one.
-    plain = getattr(clause, "is_select", False) and not any(
+    # Older versions of SQLAlchemy do not tell what kind of statement a FromStatement holds.
+    statement = clause.element if isinstance(clause, FromStatement) else clause
+    plain = getattr(statement, "is_select", False) and not any(
         isinstance(part, TextualSelect) for part in parts
     )
     return "reader" if plain else None
