@@ -17,11 +17,11 @@ from patience import DEADLINE, eventually
 from sqlalchemy_rds_iam.testing import RdsEmulator, binaries, postgres
 from sqlalchemy_rds_iam.testing.postgres import Postgres
 
+pytestmark = pytest.mark.server
+
 ORPHAN = """
 import sys, time
 from sqlalchemy_rds_iam.testing.postgres import Postgres
-
-pytestmark = pytest.mark.server
 server = Postgres()
 server.start()
 print(server._server.pid, server._directory, flush=True)
