@@ -181,4 +181,4 @@ def _followed(config: Config, host: Any) -> Config:
 
 
 def _target(cparams: Mapping[str, Any], config: Config) -> Target:
-    return _LIBPQ.target(cparams, config, lambda: ambient_region(config))
+    return _LIBPQ.target(cparams, config, lambda: ambient_region(config, needed=True))

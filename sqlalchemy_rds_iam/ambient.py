@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sqlalchemy_rds_iam.aws_files import parse_fault
 from sqlalchemy_rds_iam.config import Config, Options
 from sqlalchemy_rds_iam.endpoint import HostName
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -34,19 +35,22 @@ _SETTING = re.compile(r"\s*region\s*[=:]", re.IGNORECASE)
 Sections = dict[str, dict[str, str]]
 
 
-def ambient_region(config: Options, environ: Mapping[str, str] = os.environ) -> str | None:
+def ambient_region(
+    config: Options, environ: Mapping[str, str] = os.environ, *, needed: bool = False
+) -> str | None:
     """The region of the AWS session, None if it has none.
 
     Args:
         config: the options, with the session or the profile.
         environ: the environment; ``~`` and variables inside of paths are always the process's own.
+        needed: whether nothing else names a region; see `profile_region`.
 
     Raises:
         ConfigError: what is said there cannot be a region.
     """
     if config.session is not None:
         return _region_of(config.session, config.named("session"))
-    return profile_region(config.profile, environ)
+    return profile_region(config.profile, environ, needed=needed)
 
 
 def nearest_region(
@@ -60,7 +64,9 @@ def nearest_region(
     return ambient_region(config, environ) or config.region or host.region
 
 
-def profile_region(profile: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
+def profile_region(
+    profile: str | None, environ: Mapping[str, str] = os.environ, *, needed: bool = False
+) -> str | None:
     """The region that the environment names, or else the shared AWS files for a profile.
 
     None if the files cannot be parsed, or do not know the profile: botocore, which has to read
@@ -69,9 +75,11 @@ def profile_region(profile: str | None, environ: Mapping[str, str] = os.environ)
     Args:
         profile: the profile; None for the one that the environment names.
         environ: see `ambient_region`.
+        needed: whether nothing else names a region, so that a file that cannot be parsed matters.
 
     Raises:
-        ConfigError: what is said there cannot be a region.
+        ConfigError: what is said there cannot be a region; or it is `needed`, and is not to be
+            read.
     """
     given = {name: value for name in _READ if (value := environ.get(name, "")).strip()}
     for name in _VARIABLES:
@@ -82,7 +90,9 @@ def profile_region(profile: str | None, environ: Mapping[str, str] = os.environ)
     wanted = profile or next((given[name] for name in _PROFILES if name in given), "default")
     try:
         found = [_in_config(config, wanted), _in_credentials(credentials, wanted)]
-    except ValueError:
+    except _UnparsedError as error:
+        if needed:
+            raise ConfigError(f"no region, as {parse_fault(str(error))}") from None
         return None
     # Of two files that name a region, the credentials file has the last word.
     for setting in reversed(found):
@@ -90,6 +100,10 @@ def profile_region(profile: str | None, environ: Mapping[str, str] = os.environ)
             region = setting.value.strip()
             return _checked(region, setting) if region else None
     return None
+
+
+class _UnparsedError(ValueError):
+    """The path of a file that botocore cannot parse."""
 
 
 class _Setting(NamedTuple):
@@ -149,7 +163,7 @@ def _sections(path: str) -> Sections:
     """What is in a file; nothing if there is none, or none that may be read.
 
     Raises:
-        ValueError: botocore cannot parse it.
+        _UnparsedError: botocore cannot parse it.
     """
     from configparser import Error, RawConfigParser  # seldom needed, and no part of a cold start
 
@@ -157,14 +171,14 @@ def _sections(path: str) -> Sections:
     try:
         if Path(path).is_file():
             parser.read([path])
-    except Error as error:
-        raise ValueError from error
+    except (Error, UnicodeDecodeError) as error:
+        raise _UnparsedError(path) from error
     found = {section: dict(parser[section]) for section in parser.sections()}
     for values in found.values():
         for value in values.values():
             lines = value.splitlines() if value.startswith("\n") else []
             if any("=" not in line for line in lines if line.strip()):
-                raise ValueError
+                raise _UnparsedError(path)
     return found
 
 

@@ -69,7 +69,7 @@ class IamConnector(Connector):
     def _settle(self, cparams: dict[str, Any], *found: str) -> Settled:
         """Work out, once for each host, port, user and RDS name `found`, what connecting takes."""
         config = replace(self._config, host=found[0]) if found else self._config
-        target = self._driver.target(cparams, config, lambda: ambient_region(config))
+        target = self._driver.target(cparams, config, lambda: ambient_region(config, needed=True))
         if target.host.region is None and target.host.kind != "global-writer":
             logger.warning(
                 "tokens are signed for %s, which is no RDS endpoint name; RDS accepts only those "

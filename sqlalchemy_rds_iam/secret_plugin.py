@@ -77,8 +77,9 @@ class RdsSecretPlugin(PasswordPlugin):
 
     def _region(self, cparams: Mapping[str, Any]) -> str:
         config = self._config
-        found = config.region or (config.id and config.id.region) or ambient_region(config)
-        found = found or parse_host(str(cparams.get("host"))).region
+        host = parse_host(str(cparams.get("host"))).region
+        found = config.region or (config.id and config.id.region)
+        found = found or ambient_region(config, needed=host is None) or host
         if not found:
             raise ConfigError(
                 f"no region for the secret {config.name!r}: set rds_secret_region, AWS_REGION, or "

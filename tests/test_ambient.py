@@ -291,6 +291,35 @@ def test_the_line_of_a_file(
         Access(URL)
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\xef\xbb\xbf[default]\nregion = eu-west-1\n", "line 1 begins with a byte order mark"),
+        (b"[default]\nregion = eu-west-1\nregion = eu-west-1\n", "line 3 repeats a setting"),
+        (b"[default]\nregion = eu-west-1\n# \xe4\n", "line 3 has a byte that is no"),
+        (b"[default]\nregion = eu-west-1\ns3 =\n  nonsense\n", "line 4 is no setting"),
+        (b"region = eu-west-1\n", "line 1 stands before the first"),
+    ],
+)
+@pytest.mark.parametrize("name", ["config", "credentials"])
+def test_a_file_that_cannot_be_parsed(
+    name: str, content: bytes, says: str, home: Path, monkeypatch: pytest.MonkeyPatch, ca: str
+) -> None:
+    """It is named where the region is needed; elsewhere it is left to those who need the file."""
+    file = home / ".aws" / name
+    file.write_bytes(content)
+    secret = "postgresql+psycopg://?plugin=rds_secret&rds_secret_id=x"
+    for make in (lambda: Access(URL), lambda: create_engine(URL), lambda: create_engine(secret)):
+        with pytest.raises(ConfigError, match=f"^no region, as {file} cannot be parsed: {says}"):
+            make()
+    host = "db.abc123.eu-west-1.rds.amazonaws.com"
+    create_engine(URL.replace(GLOBAL, host)).dispose()
+    create_engine(f"postgresql+psycopg://{host}/?plugin=rds_secret&rds_secret_id=x").dispose()
+    assert ambient_region(Config()) is None
+    monkeypatch.setenv("AWS_REGION", "eu-west-2")
+    assert Access(URL).endpoint.region == "eu-west-2"
+
+
 @pytest.mark.parametrize("text", [" eu-west-1", "eu-west-1\n", "\teu-west-1 \r\n", "eu-west-1\xa0"])
 def test_white_space(text: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """White space around a region is dropped, wherever the region comes from."""

@@ -145,7 +145,7 @@ def settle(chart: Chart, config: Config) -> None:
     """
     assert chart.engine is not None
     target = driver(chart.engine.dialect.driver).target(
-        chart.cparams, config, lambda: ambient_region(config)
+        chart.cparams, config, lambda: ambient_region(config, needed=True)
     )
     arguments = {**chart.cparams, **target.arguments}
     chart.target = target
