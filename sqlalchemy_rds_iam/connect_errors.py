@@ -22,15 +22,27 @@ _NAME = re.compile("does not match host name|[Hh]ostname mismatch|IP address mis
 _EXPIRED = re.compile("certificate has expired|certificate is not yet valid")
 # The apostrophe in what RDS Proxy says is one of two.
 _NO_OPTIONS = re.compile("support command-line options")
-# What drivers say because of a variable that they do not name.
-_VARIABLES = (
-    (re.compile("definition of service"), "PGSERVICE"),
-    (
-        re.compile("session is (not )?read-only|hot standby mode|target attribute requirement"),
+# What drivers say because of a variable that they do not name, by libpq's keyword for the same.
+_VARIABLES = {
+    "service": ("PGSERVICE", re.compile("definition of service")),
+    "target_session_attrs": (
         "PGTARGETSESSIONATTRS",
+        re.compile(
+            "session is (not )?read-only|hot standby mode|target attribute requirement|"
+            "target_session_attrs"
+        ),
     ),
-    (re.compile("min_protocol_version"), "PGMINPROTOCOLVERSION"),
-)
+    "min_protocol_version": ("PGMINPROTOCOLVERSION", re.compile(r"\bmin_protocol_version")),
+    "max_protocol_version": ("PGMAXPROTOCOLVERSION", re.compile(r"\bmax_protocol_version")),
+    "sslnegotiation": ("PGSSLNEGOTIATION", re.compile("sslnegotiation|ALPN")),
+    "load_balance_hosts": ("PGLOADBALANCEHOSTS", re.compile("load_balance_hosts")),
+    "gsslib": ("PGGSSLIB", re.compile("gsslib")),
+    "client_encoding": ("PGCLIENTENCODING", re.compile('parameter "client_encoding"')),
+    "timezone": ("PGTZ", re.compile('parameter "TimeZone"')),
+    "datestyle": ("PGDATESTYLE", re.compile('parameter "DateStyle"')),
+    "geqo": ("PGGEQO", re.compile('parameter "geqo"')),
+}
+_REVOKED = ("PGSSLCRL", "PGSSLCRLDIR")
 
 
 def explain_failure(
@@ -122,6 +134,10 @@ def _trust(error: BaseException, target: Target, config: Options) -> Iterator[st
     """Whom was trusted, and who issued what was shown, as far as the driver tells."""
     if target.ca is not None:
         yield f"checked with  {target.ca.path} ({target.ca.rule})"
+        if "sslmode" in target.arguments:
+            # libpq turns down whom a list of revoked certificates that it has read says nothing of.
+            for variable in filter(os.environ.get, _REVOKED):
+                yield f"and with      {os.environ[variable]} ({variable}), to be about its issuer"
     if (name := next(filter(None, map(contexts.issuer, chain(error))), None)) is not None:
         yield f"issued by     {name!r}, by the server's own word"
     elif isinstance(config, Config):
@@ -134,6 +150,7 @@ def _hindrance(said: str, cparams: Mapping[str, Any]) -> Iterator[str]:
         yield f"an RDS Proxy takes no command-line options, which {by} would send"
         yield "leave them out, and set parameters with SET in a listener for SQLAlchemy's event"
         yield "'connect', or for the user: ALTER ROLE … SET … TO …"
-    for pattern, name in _VARIABLES:
-        if pattern.search(said) and (value := os.environ.get(name)) is not None:
+    for keyword, (name, pattern) in _VARIABLES.items():
+        value = os.environ.get(name)
+        if value is not None and not cparams.get(keyword) and pattern.search(said):
             yield f"{name}={value!r} of the environment asks for that: unset it"

@@ -178,15 +178,37 @@ def test_what_works_is_left_alone(
     assert connect(connect_args=given).scalar("select 1") == 1
 
 
-def test_what_others_want_is_named(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "minds"),
+    [
+        ("PGTARGETSESSIONATTRS", "read-only", {"psycopg", "psycopg2", "asyncpg"}),
+        ("PGTARGETSESSIONATTRS", "", {"psycopg", "psycopg2", "asyncpg"}),
+        ("PGSSLNEGOTIATION", "", {"psycopg", "psycopg2", "asyncpg"}),
+        ("PGLOADBALANCEHOSTS", "", {"psycopg", "psycopg2"}),
+        ("PGSERVICE", "", {"psycopg", "psycopg2"}),
+        ("PGTZ", "Nowhere", {"psycopg", "psycopg2"}),
+        ("PGGSSLIB", "", {"asyncpg"}),
+    ],
+)
+def test_what_is_left_alone_is_named(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, minds: set[str]
+) -> None:
     """What the user may well want is left alone; the error says where it comes from."""
-    monkeypatch.setenv("PGTARGETSESSIONATTRS", "read-only")
+    monkeypatch.setenv(name, value)
     database = connect()
-    if database.engine.dialect.driver == "pg8000":
+    if database.engine.dialect.driver not in minds:
         assert database.scalar("select 1") == 1
         return
-    notes = getattr(error := database.raises(Exception), "__notes__", [])
-    assert "PGTARGETSESSIONATTRS='read-only' of the environment" in "".join(notes), error
+    (note,) = database.raises(Exception).__notes__
+    assert f"{name}={value!r} of the environment" in note
+
+
+@pytest.mark.parametrize("world", LIBPQ, indirect=True)
+def test_of_the_users_own(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the URL says is the URL's doing, whatever the environment says."""
+    monkeypatch.setenv("PGTARGETSESSIONATTRS", "any")
+    error = connect(options={"target_session_attrs": "read-only"}).raises(Exception)
+    assert not hasattr(error, "__notes__")
 
 
 def test_a_proxy_takes_no_options(
