@@ -48,10 +48,12 @@ class Settings(NamedTuple):
     Attributes:
         variables: the environment variables to set.
         lost: what the URL says and no variable can.
+        passed: the CA files that do not count, each with the reason.
     """
 
     variables: dict[str, str]
     lost: list[str]
+    passed: tuple[str, ...] = ()
 
 
 def settings(access: Access) -> Settings:
@@ -87,7 +89,7 @@ def settings(access: Access) -> Settings:
                 variables[_MORE[key]] = str(access.cparams[key])
             else:
                 lost.append(key)
-    return Settings(variables, sorted(lost))
+    return Settings(variables, sorted(lost), target.ca.passed if target.ca else ())
 
 
 def environment(

@@ -60,11 +60,13 @@ class FoundCa(NamedTuple):
 
     Attributes:
         is_system: whether it was found as the public roots of the system, under whatever name.
+        passed: the files that come before it and that others can change, each with the reason.
     """
 
     path: str
     rule: str
     is_system: bool = False
+    passed: tuple[str, ...] = ()
 
 
 def find_ca(
@@ -118,7 +120,8 @@ def _located(
     places = bundle_places(environ, host.partition)
     found, passed = _first_safe(map(str, places), own)
     if found:
-        return _named("the well-known place", found)._replace(rule="a well-known place")
+        found_ca = _named("the well-known place", found)
+        return found_ca._replace(rule="a well-known place", passed=tuple(passed))
     best = next((place for place in places if place.parent.name == bundle.CACHE), places[0])
     raise ConfigError(
         "no CA bundle found to verify the database's certificate with. Download Amazon's with "
@@ -136,14 +139,16 @@ def _first_safe(
     A file that is looked for decides whom connections trust without anybody having chosen it.
     Those that are `shipped` are as safe as the program itself, which is in the same place.
     """
-    passed: dict[str, str] = {}
+    found, passed = None, dict[str, str]()
     for place in filter(_is_file, (*places, *shipped)):
         if place in shipped or (why := exposed(Path(place).absolute())) is None:
-            for file, reason in passed.items():
-                _warn(file, reason, place, own)
-            return place, []
+            found = place
+            break
         passed[place] = why
-    return None, [f"{file} ({why})" for file, why in passed.items()]
+    if found:
+        for file, why in passed.items():
+            _warn(file, why, found, own)
+    return found, [f"{file} ({why})" for file, why in passed.items()]
 
 
 def _listed(passed: Iterable[str]) -> str:

@@ -114,6 +114,19 @@ def test_which_rule(home: Path, server: Server, tmp_path: Path) -> None:
     assert "it is not the one that counts: a well-known place comes first" in found.err
 
 
+def test_passed_over(home: Path, server: Server) -> None:
+    """What comes first and does not count is shown, with the reason."""
+    download("aws", url=server.url)
+    root = home / ".postgresql" / "root.crt"
+    root.parent.mkdir()
+    trustme.CA().cert_pem.write_to_path(str(root))
+    root.chmod(0o666)
+    passed = f"{root} ({root} can be written by others (mode 0666))"
+    assert f"passed over   {passed}, as others can change it" in shown("ca", URL).out
+    data = json.loads(shown("ca", "--json").out)
+    assert (data["file"], data["passed_over"]) == (str(cached(home)), [passed])
+
+
 def test_proxy(home: Path) -> None:
     """A proxy is certified by public roots, and those are what is shown."""
     found = shown("ca", URL.replace("mydb.abc123", "mydb.proxy-abc123"), "--json")

@@ -167,6 +167,7 @@ def _as_data(looked: _Looked) -> dict[str, Any]:
     return {
         "file": found.path,
         "rule": found.rule,
+        "passed_over": list(found.passed),
         "usable": _complaint(looked) is None,
         "region": host.region,
         "regions": content.regions(now),
@@ -187,6 +188,7 @@ def _as_text(looked: _Looked) -> str:
     rows = [
         ("file", found.path),
         ("found by", found.rule),
+        *(("passed over", f"{each}, as others can change it") for each in found.passed),
         (
             "authorities",
             f"{len(content.authorities)}, {amazon} of them of Amazon RDS, {len(expired)} expired",

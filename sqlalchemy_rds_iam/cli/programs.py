@@ -87,6 +87,8 @@ def execute(
     with told():
         found = access(url, options, timeout)
         settings = libpq.settings(found)
+        for each in settings.passed:
+            note(f"a CA file is passed over, as others can change it: {each}")
         if settings.lost:
             note(f"no variable says {', '.join(settings.lost)}; that of the URL is left out")
         signed = found.token()
