@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
+from functools import partial
 
 import psycopg
 import pytest
@@ -105,6 +107,48 @@ def test_a_login_without_superuser(port: int) -> None:
     ):
         assert connection.execute("SELECT current_user").fetchone() == ("fresh",)
         connection.execute("CREATE TABLE mine (n int)")
+
+
+def test_what_the_server_would_refuse(port: int) -> None:
+    """Sessions through one login are refused where the user's own would be, in the same words."""
+    with RdsEmulator(server=f"postgresql://by_trust@127.0.0.1:{port}/postgres") as rds:
+        for name in ("barred", "nobody", "two", "admin"):
+            rds.create_user(name)
+        rds.execute("ALTER ROLE barred NOLOGIN; ALTER ROLE nobody CONNECTION LIMIT 0")
+        rds.execute("ALTER ROLE two CONNECTION LIMIT 2")
+        rds.execute("ALTER ROLE admin SUPERUSER CONNECTION LIMIT 0 VALID UNTIL '2001-01-01'")
+        rds.execute("CREATE DATABASE private")
+        rds.execute("REVOKE CONNECT ON DATABASE private FROM public")
+        rds.execute("CREATE DATABASE full_up CONNECTION LIMIT 0")
+        rds.execute("CREATE DATABASE closed ALLOW_CONNECTIONS false")
+
+        def refusal(user: str, database: str = "postgres") -> str:
+            with pytest.raises(psycopg.OperationalError) as caught:
+                psycopg.connect(**libpq(rds, user=user, dbname=database))
+            assert rds.decisions[-1].granted
+            return str(caught.value)
+
+        assert 'role "barred" is not permitted to log in' in refusal("barred")
+        assert 'too many connections for role "nobody"' in refusal("nobody")
+        assert 'permission denied for database "private"' in refusal("app", "private")
+        assert 'too many connections for database "full_up"' in refusal("app", "full_up")
+        assert 'database "closed" is not currently accepting' in refusal("app", "closed")
+        assert 'database "nowhere" does not exist' in refusal("app", "nowhere")
+        connect = partial(psycopg.connect, **libpq(rds, user="two", dbname="postgres"))
+        with connect(), connect():
+            assert 'too many connections for role "two"' in refusal("two")
+        until = time.monotonic() + 30
+        while True:
+            # The server learns of the end of a session somewhat after its client.
+            try:
+                connect().close()
+                break
+            except psycopg.OperationalError:
+                assert time.monotonic() < until
+        for database in ("postgres", "private", "full_up"):
+            psycopg.connect(**libpq(rds, user="admin", dbname=database)).close()
+        for database in ("private", "full_up", "closed"):
+            rds.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
 def test_users_with_passwords(port: int) -> None:

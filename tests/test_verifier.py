@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from emulator_support import sign
 from hypothesis import given
 from hypothesis import strategies as st
@@ -214,6 +219,96 @@ def test_a_key_that_expired_or_was_revoked_signs_nothing() -> None:
     revoked = verify(token, "app", ENDPOINT, identities, now)
     assert revoked.reason == "InvalidToken"
     assert "revoked" in revoked.detail
+
+
+def presigned(key: AccessKey, expires: int, *, extra: dict[str, str] | None = None) -> str:
+    """A token that is good for so many seconds, and says more, by botocore's signer."""
+    parameters = {"Action": "connect", "DBUser": "app", **(extra or {})}
+    request = AWSRequest("GET", f"https://{ENDPOINT.host}:{ENDPOINT.port}/", params=parameters)
+    credentials = Credentials(key.access_key, key.secret_key, key.session_token)
+    SigV4QueryAuth(credentials, "rds-db", ENDPOINT.region, expires=expires).add_auth(request)
+    return str(request.url).removeprefix("https://")
+
+
+@given(expires=st.integers(1, 900), age=st.integers(0, 1200))
+def test_x_amz_expires_counts(expires: int, age: int) -> None:
+    """A token is good for 15 minutes, or for as long as it says where that is shorter."""
+    token = presigned(KEY, expires)
+    # botocore cuts fractions of a second off.
+    decision = verify(token, "app", ENDPOINT, IDENTITIES, signed_at(token) + age)
+    assert decision.granted == (age <= expires)
+    if not decision.granted:
+        assert decision.reason == "ExpiredToken"
+        expected = "longer than 15 minutes" if age > 900 else f"X-Amz-Expires says {expires} s"
+        assert expected in decision.detail
+
+
+@pytest.mark.parametrize("expires", [901, 3600, 604_800])
+def test_no_longer_than_fifteen_minutes(expires: int) -> None:
+    """A token that says that it is good for longer is refused at once, however well signed."""
+    decision = judge(presigned(KEY, expires))
+    assert decision.reason == "InvalidToken"
+    assert "it must be 1 to 900 seconds" in decision.detail
+
+
+def signed_at(token: str) -> float:
+    """The second in which a token was signed."""
+    return datetime.strptime(
+        token.partition("X-Amz-Date=")[2][:16] + "+0000", "%Y%m%dT%H%M%SZ%z"
+    ).timestamp()
+
+
+@given(st.permutations(range(9)), st.booleans())
+def test_another_spelling_of_the_same_token(order: list[int], lower: bool) -> None:
+    """The order of parameters and the case of escapes are no part of what is signed (SigV4)."""
+    token = sign(TEMPORARY, ENDPOINT)
+    address, _, query = token.partition("/?")
+    pairs = query.split("&")
+    assert len(pairs) == len(order)
+    spelled = "&".join(pairs[number] for number in order)
+    if lower:
+        spelled = re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), spelled)
+    assert judge(f"{address.upper()}/?{spelled}").granted
+
+
+def test_what_is_signed_beside_is_let_in() -> None:
+    """A further parameter does no harm where it is signed."""
+    assert judge(presigned(KEY, 900, extra={"X-Amz-User-Agent": "an SDK's"})).granted
+
+
+@pytest.mark.parametrize("age", [-301, -299, 899, 902])
+def test_clocks(age: int) -> None:
+    """Five minutes of difference are let in one way, and a token's life the other."""
+    assert judge(sign(KEY, ENDPOINT), age=age).granted == (-300 < age < 900)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda token: "https://" + token,
+        lambda token: token.replace(".com:", ".com.:"),
+        lambda token: token.replace(":5432/", "/"),
+        lambda token: token.replace(":5432/", ":05432/"),
+        lambda token: token.replace("/?", "/app?"),
+        lambda token: token.replace("/?", "?"),
+        lambda token: token.replace("eu-west-1%2F", "EU-WEST-1%2F"),
+        lambda token: token.replace("rds-db", "rds"),
+        lambda token: token + "&Action=connect",
+        lambda token: token + "&more=1",
+        lambda token: token + "&",
+        lambda token: token + "\n",
+        lambda token: " " + token,
+        lambda token: token.replace("Action=connect", "action=connect"),
+        lambda token: token.replace("DBUser=app", "DBUser=app%00"),
+    ],
+)
+def test_another_token(change: Callable[[str], str]) -> None:
+    """What is not the token that was signed is refused."""
+    token = sign(KEY, ENDPOINT)
+    assert judge(token).granted
+    changed = change(token)
+    assert changed != token
+    assert judge(changed).reason == "InvalidToken"
 
 
 def test_only_the_policy_refusal_is_not_authorized() -> None:

@@ -15,12 +15,13 @@ import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import TypeVar
 
 from sqlalchemy_rds_iam.testing import opening, passwords, reuse, wire
 from sqlalchemy_rds_iam.testing.backend import Backend
-from sqlalchemy_rds_iam.testing.ceiling import Ceiling
 from sqlalchemy_rds_iam.testing.identities import Identities
-from sqlalchemy_rds_iam.testing.login import ServerError, read_message
+from sqlalchemy_rds_iam.testing.knobs import Knobs
+from sqlalchemy_rds_iam.testing.login import ServerError
 from sqlalchemy_rds_iam.testing.opening import FAILURES, Client, RefusedError, negotiate
 from sqlalchemy_rds_iam.testing.records import Records
 from sqlalchemy_rds_iam.testing.relay import relay
@@ -39,25 +40,11 @@ _ACCEPT_PAUSE = 0.05
 _NOT_ACCEPTING = ("57P03", "the database system is not accepting connections")
 
 Stream = tuple[StreamReader, StreamWriter]
+_T = TypeVar("_T")
 
 
-class Gateway:
-    """Listens like an RDS instance with IAM database authentication.
-
-    The attributes are knobs for fault tests; each may be changed while connections come in and
-    counts for those that follow.
-
-    Attributes:
-        decline_tls: Answer every request for TLS with "N", as a server without TLS does.
-        refuse_next: Refuse this many more logins whatever their token says.
-        auth_delay: Seconds that each authentication takes longer.
-        answer: SQLSTATE and words to answer each token with, as a proxy in front would.
-        longest_token: Bytes that are kept of each token, as by a pooler that cuts passwords.
-        clock_offset: Seconds by which the database's clock is ahead of everybody else's.
-        certificate: The TLS context that is served; see `Certificates` for bad ones.
-        login_timeout: Seconds a client may take from connecting to its token.
-        reuse_sessions: Let server sessions serve one client after another, as RDS Proxy does.
-    """
+class Gateway(Knobs):
+    """Listens like an RDS instance with IAM database authentication; see `Knobs` for its faults."""
 
     def __init__(
         self,
@@ -72,11 +59,7 @@ class Gateway:
         login_timeout: float = 60.0,
     ) -> None:
         self.records = Records()
-        self.certificate = certificate
-        self.ceiling = ceiling
-        self.login_timeout = login_timeout
-        self.reuse_sessions = False
-        self._valid_certificate = certificate
+        super().__init__(certificate, ceiling, login_timeout)
         self._backend = backend
         self._sessions = reuse.Sessions(backend)
         self._roles = roles
@@ -84,27 +67,8 @@ class Gateway:
         self._identities = identities
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
+        self._present: dict[asyncio.Task[None], str] = {}
         self._listener: socket.socket | None = None
-        self.reset()
-
-    def reset(self) -> None:
-        """Put every fault knob back to no fault."""
-        self.decline_tls = False
-        self.refuse_next = 0
-        self.auth_delay = 0.0
-        self.answer: tuple[str, str] | None = None
-        self.longest_token: int | None = None
-        self.clock_offset = 0.0
-        self.certificate = self._valid_certificate
-
-    @property
-    def ceiling(self) -> float | None:
-        """Authentications a second before IAM throttles, None for no limit."""
-        return self._ceiling.rate
-
-    @ceiling.setter
-    def ceiling(self, rate: float | None) -> None:
-        self._ceiling = Ceiling(rate)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -137,7 +101,11 @@ class Gateway:
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._present.pop(task, None)
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -185,25 +153,27 @@ class Gateway:
             await self._cancel(client.packet)
             return None
         startup = negotiate(client, self._backend.protocol)
-        if not startup.user:
-            raise RefusedError("28000", "no PostgreSQL user name specified in startup packet")
         if not client.encrypted:
             raise RefusedError(
                 "28000",
                 f'no pg_hba.conf entry for host "{client.address}", user "{startup.user}", '
                 f'database "{startup.database}", no encryption',
             )
-        if not await self._uses_iam(startup.user):
+        if not await self._ask(self._roles.uses_iam(startup.user)):
             return await self._log_in_with_password(client, startup)
-        client.writer.write(wire.authentication(wire.AUTHENTICATION_CLEARTEXT))
-        kind, body = await read_message(client.reader, passwords.MAX_PASSWORD)
-        if kind != b"p":
-            raise RefusedError("08P01", f"expected password response, got message type {kind[0]}")
+        if startup.replicates:
+            # AWS has IAM authentication not take part in replication, unless told to.
+            raise RefusedError(
+                "28000",
+                f'no pg_hba.conf entry for replication connection from host "{client.address}", '
+                f'user "{startup.user}", SSL encryption',
+            )
+        password = await opening.ask_password(client)
         if self.auth_delay:
             await asyncio.sleep(self.auth_delay)
         if self.answer is not None:
             raise RefusedError(*self.answer)
-        self._authenticate(startup.user, body[: self.longest_token])
+        self._authenticate(startup.user, password[: self.longest_token])
         return await self._open_session(client, startup)
 
     def _authenticate(self, user: str, password: bytes) -> None:
@@ -225,12 +195,14 @@ class Gateway:
         if len(password) > MAX_TOKEN:
             detail = f"the password has {len(password)} bytes, no token is longer than {MAX_TOKEN}"
             return replace(refused, reason="InvalidToken", detail=detail)
-        token = password.removesuffix(b"\0").decode(errors="replace")
-        return verify(token, user, self._endpoint, self._identities, now)
+        return verify(
+            password.decode(errors="replace"), user, self._endpoint, self._identities, now
+        )
 
-    async def _uses_iam(self, user: str) -> bool:
+    @staticmethod
+    async def _ask(question: Coroutine[None, None, _T]) -> _T:
         try:
-            return await self._roles.uses_iam(user)
+            return await question
         except (*FAILURES, ServerError):
             raise RefusedError(*_NOT_ACCEPTING) from None
 
@@ -275,6 +247,7 @@ class Gateway:
                 raise RefusedError(*_NOT_ACCEPTING) from None
             client.writer.write(welcome)
             return session
+        await self._refuse_as_the_server_would(startup)
         server = await self._connect()
         try:
             client.writer.write(await self._backend.log_in_as(*server, startup))
@@ -285,6 +258,18 @@ class Gateway:
             server[1].transport.abort()
             raise
         return server
+
+    async def _refuse_as_the_server_would(self, startup: wire.Startup) -> None:
+        """Where the session is the emulator's own user's, look at what is not let in by itself."""
+        if not self._backend.shared_login:
+            return
+        present = sum(user == startup.user for user in self._present.values())
+        obstacle = await self._ask(self._roles.obstacle(startup.user, startup.database, present))
+        if obstacle is not None:
+            raise RefusedError(*obstacle)
+        task = asyncio.current_task()
+        assert task is not None
+        self._present[task] = startup.user
 
     async def _cancel(self, packet: bytes) -> None:
         """Pass on a CancelRequest: the client holds the key the real server gave it."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from sqlalchemy_rds_iam.testing import wire
 from sqlalchemy_rds_iam.testing.certificates import ALPN
+from sqlalchemy_rds_iam.testing.login import read_message
+from sqlalchemy_rds_iam.testing.passwords import MAX_PASSWORD
 
 # The first byte of a TLS ClientHello; no packet length this server accepts begins with it.
 _TLS_HANDSHAKE = b"\x16"
@@ -171,7 +173,7 @@ def negotiate(client: Client, newest: int) -> wire.Startup:
         newest: The protocol version of the real server.
 
     Raises:
-        RefusedError: It speaks another major version.
+        RefusedError: It speaks another major version, or names nobody.
     """
     asked = wire.code(client.packet)
     # First, because a packet of another version may be laid out in another way.
@@ -181,9 +183,32 @@ def negotiate(client: Client, newest: int) -> wire.Startup:
             f"unsupported frontend protocol {asked >> 16}.{asked & 0xFFFF}: server supports "
             f"3.0 to {newest >> 16}.{newest & 0xFFFF}",
         )
-    startup = wire.parse_startup(client.packet)
+    try:
+        startup = wire.parse_startup(client.packet).as_kept()
+    except wire.ProtocolError as error:
+        raise RefusedError("08P01", str(error)) from None
     unknown = [name for name in startup.parameters if name.startswith("_pq_.")]
     if startup.version > newest or unknown:
         client.writer.write(wire.negotiate_version(newest, unknown))
     known = {k: v for k, v in startup.parameters.items() if k not in unknown}
+    if not startup.user:
+        raise RefusedError("28000", "no PostgreSQL user name specified in startup packet")
     return wire.Startup(min(startup.version, newest), known)
+
+
+async def ask_password(client: Client) -> bytes:
+    """Ask `client` for a password in clear, and read it as the server does.
+
+    Raises:
+        RefusedError: It is empty, or the message holds something else (recv_password_packet).
+    """
+    client.writer.write(wire.authentication(wire.AUTHENTICATION_CLEARTEXT))
+    kind, body = await read_message(client.reader, MAX_PASSWORD)
+    if kind != b"p":
+        raise RefusedError("08P01", f"expected password response, got message type {kind[0]}")
+    password, _, rest = body.partition(b"\0")
+    if rest or len(body) != len(password) + 1:
+        raise RefusedError("08P01", "invalid password packet size")
+    if not password:
+        raise RefusedError("28P01", "empty password returned by client")
+    return password

@@ -19,6 +19,17 @@ WITH RECURSIVE member (id) AS (
 ) SELECT 1 FROM member JOIN pg_roles ON oid = id WHERE rolname = 'rds_iam'
 """
 
+# What InitPostgres() and CheckMyDatabase() of the server look at once a login has been let in; a
+# database that does not exist, or takes no connections at all, refuses anybody itself.
+_FACTS = """
+SELECT rolcanlogin, NOT rolsuper AND rolconnlimit BETWEEN 0 AND {present},
+  has_database_privilege(pg_roles.oid, pg_database.oid, 'CONNECT'),
+  NOT rolsuper AND datconnlimit BETWEEN 0 AND (
+    SELECT count(*) FROM pg_stat_activity WHERE datid = pg_database.oid
+  )
+FROM pg_roles LEFT JOIN pg_database ON datname = {database} WHERE rolname = {user}
+"""
+
 _KILL_SESSIONS = f"""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND application_name <> '{APPLICATION_NAME}'
@@ -110,22 +121,50 @@ class Roles:
         Raises:
             ConnectionError: The real server is gone.
         """
-        sql = _IS_MEMBER.format(user=quote_literal(name))
+        # The emulator's own sessions speak UTF-8, in which there can be no such user.
+        exists = name == name.encode(errors="surrogateescape").decode(errors="replace")
+        return exists and bool(await self._look(_IS_MEMBER.format(user=quote_literal(name))))
+
+    async def obstacle(self, user: str, database: str, present: int) -> tuple[str, str] | None:
+        """Why the server would not open a session that has been let in, though it may be ours.
+
+        Args:
+            user: Who wants it.
+            database: Where.
+            present: How many sessions that user has.
+
+        Returns:
+            SQLSTATE and words, or None if nothing is in the way.
+        """
+        literals = {"user": quote_literal(user), "database": quote_literal(database)}
+        rows = await self._look(_FACTS.format(present=present, **literals))
+        for may_log_in, too_many, may_connect, full in rows:
+            if may_log_in == "f":
+                return "28000", f'role "{user}" is not permitted to log in'
+            if too_many == "t":
+                return "53300", f'too many connections for role "{user}"'
+            if may_connect == "f":
+                return "42501", f'permission denied for database "{database}"'
+            if full == "t":
+                return "53300", f'too many connections for database "{database}"'
+        return None
+
+    async def _look(self, sql: str) -> list[Row]:
         async with self._turn, asyncio.timeout(self._backend.deadline):
             if self._connection is not None:
                 # The server may have been restarted, or the session ended, since the last login.
                 with contextlib.suppress(OSError):
-                    return bool(await self._connection.query(sql))
+                    return await self._connection.query(sql)
                 await self._close()
             self._connection = await Connection.open(self._backend)
-            return bool(await self._connection.query(sql))
+            return await self._connection.query(sql)
 
     async def kill_sessions(self) -> int:
         """End every client's session, and say how many there were."""
         return len(await self.execute(_KILL_SESSIONS))
 
     async def close(self) -> None:
-        """Close the connection that answers `uses_iam`."""
+        """Close the connection that answers questions."""
         async with self._turn:
             await self._close()
 

@@ -16,6 +16,9 @@ PROTOCOL_3_0 = 3 << 16
 # MAX_STARTUP_PACKET_LENGTH of the server.
 MAX_STARTUP = 10_000
 
+# NAMEDATALEN - 1: the bytes that the server keeps of a name.
+MAX_NAME = 63
+
 SSL_ACCEPTED = b"S"
 DECLINED = b"N"
 
@@ -50,6 +53,28 @@ class Startup:
     def database(self) -> str:
         """The database, which is the user's name when none was named."""
         return self.parameters.get("database") or self.user
+
+    @property
+    def replicates(self) -> bool:
+        """Whether a replication connection is asked for, physical or logical."""
+        value = self.parameters.get("replication", "").strip().lower()
+        # As parse_bool() of the server, which takes any beginning of a word that is unique.
+        return value == "database" or (
+            value in {"on", "1"}
+            or any(value and word.startswith(value) for word in ("true", "yes"))
+        )
+
+    def as_kept(self) -> Startup:
+        """The same with names as the server keeps them: cut to 63 bytes, whatever that cuts.
+
+        The server does so before anything else (ProcessStartupPacket), so what it asks PAM, and
+        what an IAM token has to be signed for, is the shorter name.
+        """
+        kept = dict(self.parameters)
+        if "user" in kept:
+            # Of which the database's name is made, where there is none.
+            kept = {**kept, "database": _cut(self.database), "user": _cut(self.user)}
+        return Startup(self.version, kept)
 
     def encode(self) -> bytes:
         """The packet, length and all."""
@@ -162,6 +187,10 @@ def quote_identifier(name: str) -> str:
 def quote_literal(text: str) -> str:
     """`text` as an SQL string; the server's ``standard_conforming_strings`` is on."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _cut(name: str) -> str:
+    return name.encode(errors="surrogateescape")[:MAX_NAME].decode(errors="surrogateescape")
 
 
 def _text(value: str) -> bytes:
