@@ -32,7 +32,6 @@ from sqlalchemy_rds_iam.roles import Role
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.urls import (
     blanks,
-    plugin_names,
     with_plugin,
     without_blanks,
     without_plugin_options,
@@ -74,7 +73,6 @@ class PasswordPlugin(CreateEnginePlugin):
             return
         named.made.add(name)
         self._is_async = bool(kwargs.get("_is_async"))
-        self._order = [*plugin_names(url.query), *named]
         given = self.options.given_in(url.query, kwargs)
         self._config = self.options.take(url.query, kwargs)
         self._is_off = not self._config.enabled
@@ -123,7 +121,7 @@ class PasswordPlugin(CreateEnginePlugin):
             event.listen(engine, "do_connect", refuse_to_block)
         event.listen(engine, "do_connect", connector.listener)
         event.listen(engine, "handle_error", lift_note)
-        engine.url = with_plugin(engine.url, name, self._query, self._order)
+        engine.url = with_plugin(engine.url, name, self._query)
 
     def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> Any:
         raise NotImplementedError

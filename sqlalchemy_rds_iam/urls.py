@@ -7,7 +7,7 @@ so that ``create_engine(engine.url)`` makes an engine that logs in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -77,20 +77,19 @@ def without_plugins(url: URL, plugins: Iterable[str]) -> URL:
     return url.difference_update_query(gone)
 
 
-def with_plugin(url: URL, plugin: str, options: Mapping[str, str], order: Sequence[str]) -> URL:
+def with_plugin(url: URL, plugin: str, options: Mapping[str, str]) -> URL:
     """The URL with one plugin and its options. What it says about other plugins stays.
+
+    Plugins put themselves back in the order in which they are named, so the last place is right.
 
     Args:
         url: for ``engine.url``.
         plugin: its name.
         options: its options, by their whole names.
-        order: all the plugins of the engine, in order.
     """
     names = plugin_names(url.query)
     if plugin not in names:
-        earlier = set(order[: order.index(plugin)])
-        place = [index for index, name in enumerate(names, 1) if name in earlier]
-        names.insert(max(place, default=0), plugin)
+        names.append(plugin)
     query = {**without_plugin_options(url.query, plugin), **options}
     return url.set(query=query | {"plugin": names[0] if len(names) == 1 else tuple(names)})
 

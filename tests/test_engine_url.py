@@ -200,12 +200,12 @@ def test_switched_off(query: str) -> None:
 class Spy(CreateEnginePlugin):
     """Another plugin, with an option of its own; it notes what it is shown."""
 
-    restores = False
+    restores: bool | str = False
     seen: list[tuple[str, URL]]
 
     def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
         super().__init__(url, kwargs)
-        self.word = url.query.get("spy_word")
+        self.word = kwargs.pop("spy_word", None) or url.query.get("spy_word")
 
     def update_url(self, url: URL) -> URL:
         """Take the option."""
@@ -214,7 +214,9 @@ class Spy(CreateEnginePlugin):
 
     def engine_created(self, engine: Engine) -> None:
         """Put it back, where it does so."""
-        if self.restores:
+        if self.restores == "all":
+            engine.url = self.url
+        elif self.restores:
             engine.url = engine.url.update_query_pairs(
                 [("plugin", "spy"), ("spy_word", str(self.word))], append=True
             )
@@ -268,9 +270,21 @@ def test_a_foreign_word_is_put_back_before_the_dry_run(
 ) -> None:
     """What another plugin puts back before us is not taken for an argument of the driver."""
     monkeypatch.setattr(Spy, "restores", True)
-    database = connect(options={"plugin": ("spy", "rds_iam"), "spy_word": "x"})
-    assert database.scalar("select 1") == 1
-    assert database.engine.url.query["plugin"] == ("spy", "rds_iam")
+    for options, keywords in (({"spy_word": "x"}, {}), ({}, {"spy_word": "x"})):
+        database = connect(options={"plugin": ("spy", "rds_iam")} | options, **keywords)
+        assert database.scalar("select 1") == 1
+        assert database.engine.url.query["plugin"] == ("spy", "rds_iam")
+        assert database.engine.url.query["spy_word"] == "x"
+
+
+@pytest.mark.parametrize("order", [("spy", "rds_iam"), ("rds_iam", "spy")])
+def test_a_plugin_that_puts_all_of_it_back(
+    ca: str, spy: type[Spy], monkeypatch: pytest.MonkeyPatch, order: tuple[str, str]
+) -> None:
+    """One that gives the engine the whole URL again has nothing doubled by us."""
+    monkeypatch.setattr(Spy, "restores", "all")
+    url = make_url(PLAIN).update_query_dict({"plugin": order, "spy_word": "x"})
+    assert create_engine(url).url == url
 
 
 def test_options_by_execution(connect: Any) -> None:
