@@ -103,7 +103,8 @@ def _fault(value: Any, *, is_id: bool) -> str | None:
     first, last = value[0], value[-1]
     if allowed.fullmatch(value) and first not in QUOTES and last not in QUOTES:
         return None
-    expected = "letters and digits alone" if is_id else "printable ASCII without blanks"
+    expected = "letters and digits" if is_id else "printable ASCII"
+    expected += ", without quotes or blanks"
     for where, each in (("ends in", last), ("begins with", first)):
         if each in QUOTES or not _PRINTABLE.match(each):
             return f"{where} {name_of(each)}: remove it (expected {expected})"
