@@ -8,6 +8,8 @@ import traceback
 from typing import Any
 
 import botocore.session
+import pytest
+from malformed_support import printed
 from rds_secret_support import USER, LogIn
 from sqlalchemy import NullPool, event
 
@@ -94,3 +96,22 @@ def test_a_roles_keys(rds: RdsEmulator, connect: Any, log: Any) -> None:
     logged = "\n".join(log.lines)
     for hidden in (credentials.secret_key, credentials.session_token):
         assert hidden not in logged
+
+
+def test_keys_that_cannot_be_any(
+    rds: RdsEmulator,
+    log_in: LogIn,
+    secret: Secret,
+    session_key: Any,
+    log: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Secrets Manager is not asked with a session token that the HTTP client would quote."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN", session_key.session_token + "\n")
+    asked = rds.aws.secrets.calls["GetSecretValue"]
+    error: Any = log_in(secret).raises(SecretError)
+    assert "AWS_SESSION_TOKEN ends in a line feed" in str(error)
+    assert not error.retryable
+    assert rds.aws.secrets.calls["GetSecretValue"] == asked
+    for shown in (*printed(error), *log.lines):
+        assert session_key.session_token not in shown
