@@ -69,19 +69,20 @@ def watch_signers(session: Any, *, is_async: bool = False) -> None:
     """
 
     def refuse(request_signer: Any, **_: Any) -> None:
-        keys = getattr(request_signer, "_credentials", None)
-        if keys is not None:
-            _refuse(keys, keys.get_frozen_credentials())
+        _refuse(getattr(request_signer, "_credentials", None))
 
     async def refuse_async(request_signer: Any, **_: Any) -> None:
-        keys = getattr(request_signer, "_credentials", None)
-        if keys is not None:
-            _refuse(keys, await keys.get_frozen_credentials())
+        _refuse(getattr(request_signer, "_credentials", None))
 
     session.register("before-sign", refuse_async if is_async else refuse)
 
 
-def _refuse(keys: Any, frozen: Any) -> None:
+def _refuse(keys: Any) -> None:
+    # What is in hand, as asking for it would renew what has less than 15 minutes left, and the
+    # signer does so right after this. What was never fetched is not in a file, and comes from AWS.
+    frozen = getattr(keys, "_frozen_credentials", keys)
+    if frozen is None:
+        return
     method = getattr(keys, "method", "explicit")
     # So are called those that one provider hands to another.
     source = "the source of a role" if method == "explicit" else method
