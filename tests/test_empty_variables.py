@@ -15,6 +15,8 @@ from sqlalchemy_rds_iam.credentials import AwsSource
 from sqlalchemy_rds_iam.sessions import botocore_session
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
+pytest_plugins = ["rds_secret_fixtures"]
+
 ROLE = "arn:aws:iam::123456789012:role/app"
 
 VARIABLES = [
@@ -96,6 +98,16 @@ def test_variables(
                 plugin._identities.clear()
                 database = databases(url, is_async=is_async, **options)
                 assert database.scalar("select 1") == 1, (name, blank)
+
+
+@pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE"])
+def test_variables_and_a_secret(
+    log_in: Any, rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Secrets Manager is asked all the same, in a thread and through aiobotocore."""
+    secret = rds.secrets.create("app", "passworded")
+    monkeypatch.setenv(name, "")
+    assert log_in(secret).scalar("select 1") == 1
 
 
 @pytest.mark.parametrize("names", [{"AWS_DEFAULT_PROFILE": "", "AWS_PROFILE": "work"}])
