@@ -7,7 +7,6 @@ read. A line is never quoted: there may be a key in it.
 from __future__ import annotations
 
 import codecs
-import configparser
 import io
 import os
 import re
@@ -51,10 +50,12 @@ def parse_fault(path: str) -> str:
 
 def setting_of(value: str, environ: Mapping[str, str] = os.environ) -> str | None:
     """Which setting of which profile in the shared files has this value, if any."""
+    import configparser  # no part of a cold start
+
     for _, path in _paths(environ):
         parser = configparser.RawConfigParser(strict=False)
         try:
-            parser.read_string(path.read_text(encoding="utf-8"))
+            parser.read_string(_text(path))
         except (OSError, ValueError, configparser.Error):
             continue
         for section in parser.sections():
@@ -72,7 +73,7 @@ def misplaced(profile: str, environ: Mapping[str, str] = os.environ) -> str | No
         (config, profile, f"profile {profile}"),
     ):
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = _text(path).splitlines()
         except (OSError, ValueError):
             continue
         for number, line in enumerate(lines, 1):
@@ -85,6 +86,11 @@ def _paths(environ: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
     for variable, usual in _FILES.items():
         path = os.path.expandvars(environ.get(variable) or usual)
         yield variable, Path(os.path.expanduser(path))  # noqa: PTH111  (Path's may raise)
+
+
+def _text(path: Path) -> str:
+    # Reading a pipe may take for ever.
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _fault(path: Path) -> str | None:
@@ -101,6 +107,8 @@ def _fault(path: Path) -> str | None:
 
 
 def _parse_fault(content: bytes) -> str | None:
+    import configparser
+
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):
             return (
@@ -119,7 +127,9 @@ def _parse_fault(content: bytes) -> str | None:
     return _unnested(text)
 
 
-def _misparsed(error: configparser.Error) -> str:
+def _misparsed(error: Exception) -> str:
+    import configparser
+
     match error:
         case configparser.MissingSectionHeaderError(lineno=line):
             return f"line {line} stands before the first [section]"

@@ -7,7 +7,6 @@ and there are session tokens and keys in both.
 from __future__ import annotations
 
 import base64
-import configparser
 import contextlib
 import json
 import os
@@ -47,7 +46,7 @@ _SIGNED = re.compile(r"(X-Amz-(?:Signature|Security-Token)=)[^&\s'\"]+", re.IGNO
 # Where a document begins, or what Python writes for bytes.
 _QUOTATION = re.compile(r"""[{<]|\bb['"]""")
 
-_HOLDS_A_DOCUMENT = (ValueError, configparser.Error, BaseExceptionGroup)
+_HOLDS_A_DOCUMENT = (ValueError, BaseExceptionGroup)
 
 
 class Confidant(Protocol):
@@ -147,7 +146,9 @@ def _behind(error: BaseException, outer: BaseException | None) -> list[BaseExcep
 
 def _is_harmless(error: BaseException) -> bool:
     # Errors of parsers and codecs hold what they were given, those of HTTP clients a request.
-    if isinstance(error, _HOLDS_A_DOCUMENT) or getattr(error, "request", None) is not None:
+    if isinstance(error, _HOLDS_A_DOCUMENT) or type(error).__module__ == "configparser":
+        return False
+    if getattr(error, "request", None) is not None:
         return False
     said = str(error).strip()
     held = f"{error!r} {vars(error)!r}"
