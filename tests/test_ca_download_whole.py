@@ -162,7 +162,7 @@ def test_dripping(home: Path, raw: Raw) -> None:
     def left() -> list[Any]:
         return [each for each in threading.enumerate() if each not in threads and each.is_alive()]
 
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while left() and time.monotonic() < until:
         time.sleep(0.02)
     assert left() == []
