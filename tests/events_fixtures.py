@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from events_support import Seen
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam import throttling, turns
 
@@ -26,9 +27,12 @@ def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[logging.LogRec
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is throttled is tried again within hundredths of a second."""
+    """What is throttled is tried again within hundredths of a second, and others were let in."""
     monkeypatch.setattr(throttling, "SHORTEST_PAUSE", 0.02)
     monkeypatch.setattr(throttling, "LONGEST_PAUSE", 0.02)
+    # On a busy machine that was not a moment ago.
+    monkeypatch.setattr(throttling, "RECENT", DEADLINE)
+    monkeypatch.setattr(throttling, "CURRENT", DEADLINE)
 
 
 @pytest.fixture

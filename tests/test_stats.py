@@ -63,9 +63,9 @@ def test_what_has_been_done(rds: RdsEmulator, connect: Connect, own_turns: None)
     assert 0 <= stats.credentials_age < 5
     assert stats.credentials_left is None
     [endpoint] = stats.endpoints
-    assert 0 <= endpoint.token_age < 5
-    assert 890 < endpoint.token_left <= 900
-    assert 0 <= endpoint.accepted_age < 5
+    assert 0 <= endpoint.token_age < DEADLINE
+    assert 900 - DEADLINE < endpoint.token_left <= 900
+    assert 0 <= endpoint.accepted_age < DEADLINE
     assert endpoint.connect_rate == pytest.approx(200)
     assert (endpoint.waiting, endpoint.throttles, endpoint.cuts) == (0, 0, 0)
     with pytest.raises(dataclasses.FrozenInstanceError):
