@@ -198,9 +198,9 @@ def test_scrubbing() -> None:
     chart = Chart("", {}, 1.0)
     chart.hide("aB3/+= x", None)
     for text in ("aB3/+= x", quote("aB3/+= x"), quote_plus("aB3/+= x"), quote("aB3/+= x", "")):
-        assert chart.scrub(f"it said {text}!") == "it said …!"
-    assert chart.scrub("host/?X-Amz-Signature=abc123&y") == "host/?X-Amz-Signature=…&y"
-    assert chart.scrub("x-amz-security-token=IQo%2F") == "x-amz-security-token=…"
+        assert chart.scrub(f"it said {text}!") == "it said ***!"
+    assert chart.scrub("host/?X-Amz-Signature=abc123&y") == "host/?X-Amz-Signature=***&y"
+    assert chart.scrub("x-amz-security-token=IQo%2F") == "x-amz-security-token=***"
 
 
 # Judging.
