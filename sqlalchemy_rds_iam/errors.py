@@ -53,3 +53,11 @@ class WaitTimeout(RdsIamError, TimeoutError):  # noqa: N818  (named like SQLAlch
     """The token or password did not arrive in time (``…_timeout``); the fetch itself goes on."""
 
     retryable = True
+
+
+def again(error: BaseException) -> RdsIamError:
+    """A new error to raise for a shared one, which would else gather every waiter's traceback."""
+    kind = type(error) if isinstance(error, CredentialsError) else CredentialsError
+    copy = kind(str(error), retryable=getattr(error, "retryable", False))
+    copy.__cause__ = error
+    return copy

@@ -14,6 +14,7 @@ from sqlalchemy_rds_iam.connector import Connector, Settled
 from sqlalchemy_rds_iam.drivers import Driver, Target
 from sqlalchemy_rds_iam.errors import WaitTimeout
 from sqlalchemy_rds_iam.events import Kind
+from sqlalchemy_rds_iam.lateness import Lateness
 from sqlalchemy_rds_iam.names import Names, is_alias
 from sqlalchemy_rds_iam.pacing import Crowd, Pace
 from sqlalchemy_rds_iam.passwords import Token
@@ -23,7 +24,7 @@ from sqlalchemy_rds_iam.slots import Slot
 from sqlalchemy_rds_iam.throttling import Attempts, Retry
 from sqlalchemy_rds_iam.tokens import IdentityTokens
 from sqlalchemy_rds_iam.turns import pace_at
-from sqlalchemy_rds_iam.waits import Lateness, Waits
+from sqlalchemy_rds_iam.waits import Waits
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
 

@@ -271,7 +271,7 @@ class _Version(Connector):
         self,
         key: tuple[Any, ...],
         cparams: dict[str, Any],
-        deadline: float,  # noqa: ARG002
+        _deadline: float,
     ) -> Settled:
         target = self._driver.target(cparams, self._config, lambda: None)
         settled = self._targets[key] = target, self._slot, None

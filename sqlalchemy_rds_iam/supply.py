@@ -12,11 +12,12 @@ from sqlalchemy_rds_iam.config import Options
 from sqlalchemy_rds_iam.endpoint import Endpoint
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.flights import Flight
+from sqlalchemy_rds_iam.lateness import Lateness
 from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.reporting import Reporter
 from sqlalchemy_rds_iam.slots import Answer, Slot
 from sqlalchemy_rds_iam.tokens import IdentityTokens
-from sqlalchemy_rds_iam.waits import Lateness, Waits
+from sqlalchemy_rds_iam.waits import Waits
 
 _TURN = 1.0
 _GOES_ON = "fetching them goes on, so a later connect may find them"

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
+from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError, again
 from sqlalchemy_rds_iam.events import Origin
 from sqlalchemy_rds_iam.flights import Flight, Source
 from sqlalchemy_rds_iam.lifetimes import (
@@ -280,14 +280,6 @@ class IdentityTokens:
         self._lock = threading.RLock()
         self._flight = None
         self.source.reset()
-
-
-def again(error: BaseException) -> RdsIamError:
-    """A new error to raise for a shared one, which would else gather every waiter's traceback."""
-    kind = type(error) if isinstance(error, CredentialsError) else CredentialsError
-    copy = kind(str(error), retryable=getattr(error, "retryable", False))
-    copy.__cause__ = error
-    return copy
 
 
 _everybody: weakref.WeakSet[IdentityTokens] = weakref.WeakSet()

@@ -20,9 +20,8 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy.exc import InvalidRequestError
 
 from sqlalchemy_rds_iam.concurrency import in_thread, within
-from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout, again
 from sqlalchemy_rds_iam.flights import Flight
-from sqlalchemy_rds_iam.tokens import again
 
 try:
     from sqlalchemy.util import await_
@@ -35,8 +34,6 @@ NO_LOOP = (
     "here: under Trio use a sync engine in threads (trio.to_thread), or trio-asyncio"
 )
 
-_LATE = 0.1
-"""Seconds that a wait may take longer than asked for without being late."""
 
 T = TypeVar("T")
 
@@ -81,36 +78,6 @@ class Waits(Protocol):
             WaitTimeout: it did not keep to it.
             Exception: what `work` raises.
         """
-
-
-class Lateness:
-    """How long waits have taken beyond what was asked for: nothing ran that would have ended them.
-
-    On an event loop, something holds it up; in threads, the machine has too much to do.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.seconds = 0.0
-        self._clock = clock
-
-    @contextlib.contextmanager
-    def of(self, seconds: float) -> Iterator[None]:
-        """Look at a wait of at most `seconds`."""
-        began = self._clock()
-        yield
-        late = self._clock() - began - seconds
-        if late > _LATE:
-            self.seconds += late
-
-    def told(self, timeout: float) -> str | None:
-        """What to say of it after `timeout` seconds; None if most of them went elsewhere."""
-        if self.seconds < timeout / 2:
-            return None
-        return (
-            f"{min(self.seconds, timeout):.1f} s of them went by while this process did not go on "
-            "with it: something holds up the event loop (PYTHONASYNCIODEBUG=1 names it), or there "
-            "is more to do than the processors can"
-        )
 
 
 class ThreadWaits:

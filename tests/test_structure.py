@@ -19,6 +19,7 @@ ORDER = [
     "errors",
     "concurrency",
     "frames",
+    "lateness",
     "registry",
     "regions",
     "masking",

@@ -12,7 +12,8 @@ import pytest
 from patience import DEADLINE
 
 from sqlalchemy_rds_iam.concurrency import in_thread
-from sqlalchemy_rds_iam.waits import Lateness, outcome
+from sqlalchemy_rds_iam.lateness import Lateness
+from sqlalchemy_rds_iam.waits import outcome
 
 
 def test_wakes_a_sleeping_loop() -> None:
