@@ -99,7 +99,6 @@ async def test_encrypted(server: Server, caplog: pytest.LogCaptureFixture) -> No
         "memory://s3cr3t",
         "postgres://app:s3cr3t@h",
         "unix://",
-        "",
     ],
 )
 def test_bad_url(url: str) -> None:

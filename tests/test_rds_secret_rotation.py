@@ -105,7 +105,7 @@ def test_a_wrong_password(rds: RdsEmulator, log_in: LogIn, secret: Secret, calls
         secret.arn,
         secret.stages["AWSCURRENT"],
         "(AWSCURRENT)",
-        f"user '{USER}', fetched 0 s ago",
+        f"user '{USER}', fetched ",
         "AWSPENDING: the secret 'prod/app' in us-east-1 has no version labelled AWSPENDING",
         "AWSPREVIOUS: ",
         "likely causes",
