@@ -120,16 +120,17 @@ def test_no_turn_as_the_loop_stands_still(
     ceiling(None)
     options = {"rds_iam_connect_rate": "1", "rds_iam_timeout": "4"}
     database = connect(options=options, poolclass=NullPool)
-    waits, waiting = database.connector._waits, []
+    waits, waiting = database.connector._waits, set()
     sleep = waits.sleep
-    waits.sleep = lambda seconds: (waiting.append(seconds), sleep(seconds))
+    waits.sleep = lambda seconds: (waiting.add(asyncio.current_task()), sleep(seconds))
 
     async def all_at_once() -> list[Any]:
         async def one() -> Any:
             async with database._async_engine.connect() as connection:
                 return await connection.scalar(text("select 1"))
 
-        tasks = [asyncio.create_task(one()) for _ in range(4)]
+        # One goes ahead, and the two others have turns within the time that they have.
+        tasks = [asyncio.create_task(one()) for _ in range(3)]
         while len(waiting) < 2:
             await asyncio.sleep(0.001)
         time.sleep(8)  # noqa: ASYNC251  (as careless code does)
