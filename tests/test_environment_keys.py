@@ -17,7 +17,7 @@ VALUES = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     "AWS_SESSION_TOKEN": "session",
-    "AWS_SECURITY_TOKEN": "as it was called before",
+    "AWS_SECURITY_TOKEN": "as-it-was-called-before",
     "AWS_CREDENTIAL_EXPIRATION": "2030-01-31T23:59:59Z",
     "AWS_PROFILE": "reporting",
     "AWS_DEFAULT_PROFILE": "reporting",
