@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,8 +38,13 @@ def _loops_close_their_transports() -> Iterator[None]:
 
     async def see_off(loop: Any) -> None:
         async with asyncio.timeout(DEADLINE):
-            while any(transport._sock for transport in loop._transports.values()):
+            while any(transport._sock for transport in loop._transports.values()) or any(
+                # Waits for the end of a process in the place of a loop, and tells the loop.
+                "waitpid-" in thread.name
+                for thread in threading.enumerate()
+            ):
                 await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)
 
     def close_politely(loop: Any) -> None:
         if not (loop.is_closed() or loop.is_running()):
