@@ -11,15 +11,15 @@ UNIT_VENV := $(if $(OF_ITS_OWN),.venv-unit$(OF_ITS_OWN),$(VENV))
 # What pip has to say about itself is no news here.
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-# A process for each core, each with an emulator of its own, and a file of tests never split. Four at
-# most. What judges rates needs the machine to itself, and comes afterwards.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile -m "not soak and not timing"
+# Four processes, as tests wait more than they work; each has an emulator of its own, and a file of
+# tests is never split. What judges rates needs the machine to itself, and comes afterwards.
+PARALLEL := --numprocesses 4 --dist loadfile -m "not soak and not timing"
 ALONE := --numprocesses 0 -m "timing and not soak"
 
 # Every part is run, whatever has become of those before it.
 define suite
 @failed=0; \
-for part in '$(PARALLEL)' '$(ALONE)'; do \
+for part in $(2); do \
   echo "$(1): pytest $$part"; \
   eval "$(1)/bin/python -m pytest --quiet $$part" || failed=1; \
 done; exit $$failed
@@ -38,13 +38,14 @@ test: $(VENV)/installed $(FLOOR_VENV)/installed  ## the suite on current and on 
 	@$(MAKE) --no-print-directory --keep-going --jobs 1 current floor
 
 current: $(VENV)/installed  ## the suite on current versions
-	$(call suite,$(VENV))
+	$(call suite,$(VENV),'$(PARALLEL)' '$(ALONE)')
 
+# Rates do not depend on versions, and are judged once.
 floor: $(FLOOR_VENV)/installed  ## the suite on the oldest supported versions, without aiobotocore
-	$(call suite,$(FLOOR_VENV))
+	$(call suite,$(FLOOR_VENV),'$(PARALLEL)')
 
-unit: $(UNIT_VENV)/installed  ## the tests that need neither an emulator nor a network, in half a minute
-	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses auto --maxprocesses 4 -m unit
+unit: $(UNIT_VENV)/installed  ## the tests that need neither an emulator nor a network
+	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit
 
 check: $(VENV)/installed  ## formatting, lint and types
 	$(VENV)/bin/python -m ruff format --check --quiet .

@@ -212,6 +212,8 @@ def test_dripping(drips: bytes, inline: bool, said: Any, monkeypatch: pytest.Mon
     assert said() == ["WARNING", "INFO"]
 
 
+# It collects garbage, and with it what other tests of this process have left.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("inline", [True, False], ids=["lazy", "ahead"])
 def test_a_name_that_takes_its_time(
     inline: bool, said: Any, monkeypatch: pytest.MonkeyPatch
