@@ -225,7 +225,8 @@ def test_a_password_that_ends_in_white_space(
     rds: RdsEmulator, log_in: LogIn, place: dict[str, Any], end: str
 ) -> None:
     """It is tried, as it may be meant; where it is refused, the note says so."""
-    password = rds.secrets.create("plain", "keeper").fields()["password"]
+    password = "which-does-not-begin-like-JSON"
+    rds.secrets.create("plain", "keeper", password=password)
     rds.secrets.store("file", password + end)
     place = place | {"username": "keeper"}
     error = log_in("file", place=place).raises(Exception)
@@ -240,6 +241,8 @@ def test_a_byte_order_mark(
     """A secret that an editor has saved with a mark logs in, as JSON and as plain text."""
     rds.secrets.store("json", "\ufeff" + json.dumps(secret.fields()))
     assert log_in("json").scalar("select current_user") == USER
-    rds.secrets.store("plain", "\ufeff" + secret.fields()["password"])
+    plain = "which-does-not-begin-like-JSON"
+    rds.secrets.create("whole", USER, password=plain)
+    rds.secrets.store("plain", "\ufeff" + plain)
     place = place | {"username": USER}
     assert log_in("plain", place=place).scalar("select current_user") == USER

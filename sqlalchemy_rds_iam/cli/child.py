@@ -30,7 +30,10 @@ _AWS_SECRETS = {
 }
 _AWS_API_KEYS = "AWS_BEARER_TOKEN_"
 _URLS = ("RDS_IAM_", "DATABASE_URL")
-_PASSWORD_IN_URL = re.compile(r"://[^?#@]*:[^?#]+@|pass(?:word|wd)=[^&]", re.IGNORECASE)
+# SQLAlchemy takes whatever stands before an @ for the password, and 2.0 writes ? and # as they are.
+_PASSWORD_IN_URL = re.compile(
+    r"://[^?#@]*:[^?#]+@|://[^:/@]*:[^@]+@|pass(?:word|wd)=[^&]", re.IGNORECASE
+)
 
 
 class Ended(NamedTuple):
