@@ -21,6 +21,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ import trustme
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
+
+from sqlalchemy_rds_iam import drivers
 
 BUDGET = 2e-6
 """Seconds that the plugin may add to a connect."""
@@ -172,6 +175,8 @@ def _creator(engine: Engine, *, is_async: bool) -> Callable[[], object]:
 
 
 def _engine(driver: str, query: dict[str, str]) -> Engine:
+    # The plugin makes pg8000's socket, which is the DBAPI's part all the same.
+    drivers.DRIVERS[driver] = replace(drivers.DRIVERS[driver], dial=None)
     where = url(driver, query)
     return create_async_engine(where).sync_engine if ASYNC[driver] else create_engine(where)
 
