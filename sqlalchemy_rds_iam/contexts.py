@@ -68,9 +68,11 @@ def strength(ctx: ssl.SSLContext) -> str:
 
 
 def speaks_old_versions(ctx: ssl.SSLContext) -> bool:
-    """Whether an SSL context would speak TLS before 1.2, which RFC 8996 rules out."""
-    oldest = ctx.minimum_version
-    return oldest < ssl.TLSVersion.TLSv1_2 and oldest != ssl.TLSVersion.MAXIMUM_SUPPORTED
+    """Whether an SSL context is told to speak TLS before 1.2, which RFC 8996 rules out.
+
+    Where it is left to OpenSSL's configuration, as by the Python of Debian, that has the say.
+    """
+    return ssl.TLSVersion.SSLv3 <= ctx.minimum_version < ssl.TLSVersion.TLSv1_2
 
 
 class Given(NamedTuple):
