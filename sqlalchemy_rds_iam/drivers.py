@@ -29,6 +29,7 @@ class Target:
         endpoint: what the token is signed for, or the password is for.
         host: that host's parsed name.
         arguments: connect arguments to set beside the password.
+        changed: those of them that the user's differ from, which spares each connect the others.
         resolve: name to look up before connecting with libpq: through a tunnel on every connect,
             for ``hostaddr``; else once, to know how many addresses share the time limit.
         tunnelled: whether the name connected to is another than the one that is verified.
@@ -51,10 +52,19 @@ class Target:
     limit: float = dialing.CONNECT_LIMIT
     dial: Callable[[Dialect, float], dialing.Connect] | None = None
     ca: FoundCa | None = None
+    changed: dict[str, Any] = field(init=False)
     moving: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        # Host and port only: a target is settled for them, and a listener may change the rest.
+        same = {name for name in ("host", "port") if self._is_as_given(name)}
+        changed = {name: self.arguments[name] for name in self.arguments if name not in same}
+        object.__setattr__(self, "changed", changed)
         object.__setattr__(self, "moving", self.watched is not None or self.resolve is not None)
+
+    def _is_as_given(self, name: str) -> bool:
+        given, settled = self.given.get(name), self.arguments.get(name)
+        return type(given) is type(settled) and given == settled
 
 
 @dataclass(frozen=True, slots=True)

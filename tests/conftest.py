@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 from hypothesis import settings
-from patience import DEADLINE
+from patience import DEADLINE, fetches_end
 from sqlalchemy import URL, make_url
 from worlds import WORLDS, Database
 
@@ -54,6 +54,13 @@ def _loops_close_their_transports() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio.SelectorEventLoop, "close", close_politely)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_fetch_outlives_its_test() -> Iterator[None]:
+    """What goes on in a thread would be logged, and leave its sockets, in another test."""
+    yield
+    fetches_end()
 
 
 @pytest.fixture(autouse=True)

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
-from patience import DEADLINE, Gate, eventually
+from patience import DEADLINE, Gate
 from worlds import Database
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -118,11 +117,3 @@ def settle(database: Database) -> None:
             time.sleep(0.001)
         else:
             database._runner.run(asyncio.sleep(0.001))
-
-
-def wait_for_threads() -> None:
-    """Wait for the end of every thread that fetches."""
-    eventually(
-        lambda: not any(thread.name == "rds-iam-fetch" for thread in threading.enumerate()),
-        "a thread does not end",
-    )

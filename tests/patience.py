@@ -42,6 +42,14 @@ async def eventually_async(condition: Callable[[], Any], what: str = "it did not
         await asyncio.sleep(_PAUSE)
 
 
+def fetches_end() -> None:
+    """Wait until no thread of ours fetches any more."""
+    eventually(
+        lambda: not any(thread.name == "rds-iam-fetch" for thread in threading.enumerate()),
+        "a thread that fetches does not end",
+    )
+
+
 class Gate:
     """Where coroutines of the emulator wait until the test lets them go on.
 

@@ -11,8 +11,8 @@ import time
 from typing import Any
 
 import pytest
-from faults_support import LIFE, Clock, Provider, wait_for_threads
-from patience import DEADLINE, SOON, Gate, eventually_async
+from faults_support import LIFE, Clock, Provider
+from patience import DEADLINE, SOON, Gate, eventually_async, fetches_end
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
@@ -186,7 +186,7 @@ def test_an_end_during_a_renewal(
         gc.collect()
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert asyncio.run(_connect(engine)) == 1
-    wait_for_threads()
+    fetches_end()
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])

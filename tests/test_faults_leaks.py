@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from faults_support import LIFE, Clock, Provider, Way, settle, wait_for_threads
-from patience import DEADLINE, eventually
+from faults_support import LIFE, Clock, Provider, Way, settle
+from patience import DEADLINE, eventually, fetches_end
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -173,7 +173,7 @@ def test_nothing_runs_between_renewals(
         assert database.scalar("select 1") == 1
         settle(database)
         clock.offset += LIFE * 2 / 3 + 1
-    wait_for_threads()
+    fetches_end()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("rds-iam-f")]
     asked = container.calls
     clock.offset += 10 * LIFE

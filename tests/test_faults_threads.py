@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from faults_support import LIFE, Clock, Provider, settle, wait_for_threads
-from patience import SOON
+from faults_support import LIFE, Clock, Provider, settle
+from patience import SOON, fetches_end
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
@@ -70,7 +70,7 @@ def process(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     yield process
     process.let_go()
-    wait_for_threads()
+    fetches_end()
 
 
 def test_a_hanging_process(open_database: Callable[..., Database], process: Process) -> None:
