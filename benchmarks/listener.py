@@ -21,7 +21,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +175,7 @@ def _creator(engine: Engine, *, is_async: bool) -> Callable[[], object]:
 
 def _engine(driver: str, query: dict[str, str]) -> Engine:
     # The plugin makes pg8000's socket, which is the DBAPI's part all the same.
-    drivers.DRIVERS[driver] = replace(drivers.DRIVERS[driver], dial=None)
+    drivers.DRIVERS[driver] = drivers.DRIVERS[driver]._replace(dial=None)
     where = url(driver, query)
     return create_async_engine(where).sync_engine if ASYNC[driver] else create_engine(where)
 

@@ -30,7 +30,7 @@ _PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 
 _READ = (*_VARIABLES, *_PROFILES, "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 
-_SETTING = re.compile(r"\s*region\s*[=:]", re.IGNORECASE)
+_SETTING = r"(?i)\s*region\s*[=:]"
 
 Sections = dict[str, dict[str, str]]
 
@@ -122,7 +122,7 @@ class _Setting(NamedTuple):
             for number, line in enumerate(file, 1):
                 if header := RawConfigParser.SECTCRE.match(line.strip()):
                     section = header["header"]
-                elif _SETTING.match(line):
+                elif re.match(_SETTING, line):
                     places[section] = f", line {number}"
         place = places.get(self.section, places.get(DEFAULTSECT, ""))
         return f"{self.path}{place}: region"

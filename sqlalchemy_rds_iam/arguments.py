@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -43,6 +42,8 @@ def refuse_unknown_arguments(dialect: Dialect, names: Iterable[str]) -> None:
         return  # not the driver that it says it is
     for name in sorted(given - _ADAPTED if dialect.is_async else given):
         if not knows(name):
+            import difflib  # where there is something to say
+
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "correct it, or remove it"
             hint += _SETTINGS.get(dialect.driver, "")

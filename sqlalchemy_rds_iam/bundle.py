@@ -27,14 +27,13 @@ CACHE = "sqlalchemy-rds-iam"
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
 _BEGIN = b"-----BEGIN"
-_CERTIFICATE = re.compile(
-    rb"^-----BEGIN CERTIFICATE-----[ \t]*\r?\n((?:[A-Za-z0-9+/=]+[ \t]*\r?\n)+)"
-    rb"-----END CERTIFICATE-----[ \t]*\r?$",
-    re.MULTILINE,
+_CERTIFICATE = (
+    rb"(?m)^-----BEGIN CERTIFICATE-----[ \t]*\r?\n((?:[A-Za-z0-9+/=]+[ \t]*\r?\n)+)"
+    rb"-----END CERTIFICATE-----[ \t]*\r?$"
 )
 # As in "Amazon RDS eu-west-1 Root CA RSA2048 G1", "Amazon RDS Beta us-east-1 2019 CA". The space
 # at the end is asked for because in DER the next name begins with what reads as a digit.
-_REGION = re.compile(rb"Amazon RDS (?:[A-Z][A-Za-z]+ )?([a-z]{2,4}(?:-[a-z]+){1,3}-\d+) ")
+_REGION = rb"Amazon RDS (?:[A-Z][A-Za-z]+ )?([a-z]{2,4}(?:-[a-z]+){1,3}-\d+) "
 
 
 def narrow(pem: bytes, region: str) -> bytes:
@@ -48,7 +47,7 @@ def narrow(pem: bytes, region: str) -> bytes:
         pem: the content of a CA file.
         region: such as ``eu-central-1``.
     """
-    found = list(_CERTIFICATE.finditer(pem))
+    found = list(re.finditer(_CERTIFICATE, pem))
     if len(found) != pem.count(_BEGIN):
         return pem
     named = [(block[0], _regions(block[1])) for block in found]
@@ -110,7 +109,7 @@ def part(source: Source) -> Part:
 @functools.lru_cache(maxsize=64)
 def regions(source: Source) -> frozenset[str]:
     """The regions that the certificates of a CA file name."""
-    blocks = _CERTIFICATE.finditer(Path(source.ca).read_bytes())
+    blocks = re.finditer(_CERTIFICATE, Path(source.ca).read_bytes())
     return frozenset().union(*(_regions(block[1]) for block in blocks))
 
 
@@ -225,7 +224,7 @@ def _regions(encoded: bytes) -> set[str]:
         der = base64.b64decode(encoded)
     except ValueError:
         return set()
-    return {region.decode() for region in _REGION.findall(der)}
+    return {region.decode() for region in re.findall(_REGION, der)}
 
 
 def _homes(environ: Mapping[str, str]) -> Iterator[Path]:

@@ -6,7 +6,6 @@ ini files know nothing else; a keyword wins over the URL. What both plugins have
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, fields
@@ -222,6 +221,8 @@ class Options:
                 f"printed: AWS credentials come from the environment, a profile "
                 f"({cls.named('profile')}), a role or a session object ({cls.named('session')})"
             )
+        import difflib  # where there is something to say
+
         known = [field.name for field in fields(cls)]
         close = difflib.get_close_matches(name, known, n=1)
         others = ", ".join(map(cls.named, known))

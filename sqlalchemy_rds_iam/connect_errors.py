@@ -17,30 +17,30 @@ from sqlalchemy_rds_iam.drivers import Target
 from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.refusal import chain
 
-_CERTIFICATE = re.compile("certificate verify failed|certificate .* does not match host name")
-_NAME = re.compile("does not match host name|[Hh]ostname mismatch|IP address mismatch")
-_EXPIRED = re.compile("certificate has expired|certificate is not yet valid")
+_CERTIFICATE = "certificate verify failed|certificate .* does not match host name"
+_NAME = "does not match host name|[Hh]ostname mismatch|IP address mismatch"
+_EXPIRED = "certificate has expired|certificate is not yet valid"
 # The apostrophe in what RDS Proxy says is one of two.
-_NO_OPTIONS = re.compile("support command-line options")
+_NO_OPTIONS = "support command-line options"
 # What drivers say because of a variable that they do not name, by libpq's keyword for the same.
 _VARIABLES = {
-    "service": ("PGSERVICE", re.compile("definition of service")),
+    "service": ("PGSERVICE", "definition of service"),
     "target_session_attrs": (
         "PGTARGETSESSIONATTRS",
-        re.compile(
+        (
             "session is (not )?read-only|hot standby mode|target attribute requirement|"
             "target_session_attrs"
         ),
     ),
-    "min_protocol_version": ("PGMINPROTOCOLVERSION", re.compile(r"\bmin_protocol_version")),
-    "max_protocol_version": ("PGMAXPROTOCOLVERSION", re.compile(r"\bmax_protocol_version")),
-    "sslnegotiation": ("PGSSLNEGOTIATION", re.compile("sslnegotiation|ALPN")),
-    "load_balance_hosts": ("PGLOADBALANCEHOSTS", re.compile("load_balance_hosts")),
-    "gsslib": ("PGGSSLIB", re.compile("gsslib")),
-    "client_encoding": ("PGCLIENTENCODING", re.compile('parameter "client_encoding"')),
-    "timezone": ("PGTZ", re.compile('parameter "TimeZone"')),
-    "datestyle": ("PGDATESTYLE", re.compile('parameter "DateStyle"')),
-    "geqo": ("PGGEQO", re.compile('parameter "geqo"')),
+    "min_protocol_version": ("PGMINPROTOCOLVERSION", r"\bmin_protocol_version"),
+    "max_protocol_version": ("PGMAXPROTOCOLVERSION", r"\bmax_protocol_version"),
+    "sslnegotiation": ("PGSSLNEGOTIATION", "sslnegotiation|ALPN"),
+    "load_balance_hosts": ("PGLOADBALANCEHOSTS", "load_balance_hosts"),
+    "gsslib": ("PGGSSLIB", "gsslib"),
+    "client_encoding": ("PGCLIENTENCODING", 'parameter "client_encoding"'),
+    "timezone": ("PGTZ", 'parameter "TimeZone"'),
+    "datestyle": ("PGDATESTYLE", 'parameter "DateStyle"'),
+    "geqo": ("PGGEQO", 'parameter "geqo"'),
 }
 _REVOKED = ("PGSSLCRL", "PGSSLCRLDIR")
 
@@ -58,7 +58,7 @@ def explain_failure(
         config: the options, and their names.
     """
     said = "\n".join(str(failure) for failure in chain(error))
-    if _CERTIFICATE.search(said):
+    if re.search(_CERTIFICATE, said):
         lines = [*_certificate(said, dialled, target, config), *_trust(error, target, config)]
     else:
         lines = [*_hindrance(said, cparams)]
@@ -88,7 +88,7 @@ def _certificate(said: str, dialled: Any, target: Target, config: Options) -> It
         yield f"it does so by {option}{or_by}"
     else:
         yield f"the server's certificate was not accepted for {host.host!r}"
-    if not _NAME.search(said):
+    if not re.search(_NAME, said):
         yield from _advice(said, target, config)
     elif host.partition is not None:
         yield "what answers is another server: look at what the name leads to from here"
@@ -100,7 +100,7 @@ def _advice(said: str, target: Target, config: Options) -> Iterator[str]:
     """What may be behind it if it is not the name."""
     host, found = target.host, target.ca
     current = tls.BUNDLE_URLS.get(host.partition or "", tls.BUNDLE_URL)
-    if _EXPIRED.search(said):
+    if re.search(_EXPIRED, said):
         yield "by this machine's clock, one of the certificates is over, or not valid yet"
     elif found is None:
         yield "the SSL context is your own, and so is what it trusts"
@@ -145,12 +145,12 @@ def _trust(error: BaseException, target: Target, config: Options) -> Iterator[st
 
 
 def _hindrance(said: str, cparams: Mapping[str, Any]) -> Iterator[str]:
-    if _NO_OPTIONS.search(said):
+    if re.search(_NO_OPTIONS, said):
         by = "options=" if cparams.get("options") else "PGOPTIONS of the environment"
         yield f"an RDS Proxy takes no command-line options, which {by} would send"
         yield "leave them out, and set parameters with SET in a listener for SQLAlchemy's event"
         yield "'connect', or for the user: ALTER ROLE … SET … TO …"
     for keyword, (name, pattern) in _VARIABLES.items():
         value = os.environ.get(name)
-        if value is not None and not cparams.get(keyword) and pattern.search(said):
+        if value is not None and not cparams.get(keyword) and re.search(pattern, said):
             yield f"{name}={value!r} of the environment asks for that: unset it"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Dialect
 
@@ -21,7 +21,7 @@ from sqlalchemy_rds_iam.libpq_variables import libpq_version, overruled
 from sqlalchemy_rds_iam.tls import FoundCa
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Target:
     """All that connecting to one host, port and user asks for, settled once.
 
@@ -58,17 +58,15 @@ class Target:
     def __post_init__(self) -> None:
         # Host and port only: a target is settled for them, and a listener may change the rest.
         same = {name for name in ("host", "port") if self._is_as_given(name)}
-        changed = {name: self.arguments[name] for name in self.arguments if name not in same}
-        object.__setattr__(self, "changed", changed)
-        object.__setattr__(self, "moving", self.watched is not None or self.resolve is not None)
+        self.changed = {name: self.arguments[name] for name in self.arguments if name not in same}
+        self.moving = self.watched is not None or self.resolve is not None
 
     def _is_as_given(self, name: str) -> bool:
         given, settled = self.given.get(name), self.arguments.get(name)
         return type(given) is type(settled) and given == settled
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
+class Driver(NamedTuple):
     """What is particular about one DBAPI."""
 
     tls: Callable[[Arguments, Options, HostName, bool], TlsArguments]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -30,8 +29,7 @@ class Endpoint(NamedTuple):
         return f"{self.user}@{self.host}:{self.port}" + (self.region and f" ({self.region})")
 
 
-@dataclass(frozen=True, slots=True)
-class HostName:
+class HostName(NamedTuple):
     """What a host name says about itself.
 
     Attributes:
@@ -54,10 +52,12 @@ class HostName:
         return self.kind in {"proxy", "proxy-endpoint"}
 
 
+# Patterns are compiled when they are first tried, as a process needs few of them: frequent kinds
+# first, of which a name never has two.
 # Region names by partition, after botocore's partitions.json, and the order of labels in each:
 # China and GovCloud are seen with both.
 _SUFFIXES = tuple(
-    (partition, re.compile(rf"(.+)\.{suffix.format(region=f'({region})')}"))
+    (partition, rf"(.+)\.{suffix.format(region=f'({region})')}")
     for partition, region, suffix in (
         ("aws", r"(?:us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d+", r"{region}\.rds\.amazonaws\.com"),
         ("aws-us-gov", r"us-gov-[a-z]+-\d+", r"{region}\.rds\.amazonaws\.com"),
@@ -74,15 +74,15 @@ _SUFFIXES = tuple(
 _NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HASH = r"[a-z0-9]+"
 _KINDS = tuple(
-    (kind, re.compile(rf"{_NAME}\.{label}"))
+    (kind, rf"{_NAME}\.{label}")
     for kind, label in (
-        ("proxy-endpoint", rf"endpoint\.proxy-{_HASH}"),
-        ("cluster-ro", rf"cluster-ro-{_HASH}"),
-        ("cluster-custom", rf"cluster-custom-{_HASH}"),
-        ("cluster", rf"cluster-{_HASH}"),
-        ("proxy", rf"proxy-{_HASH}"),
-        ("limitless", rf"(?:shardgrp|limitless)-{_HASH}"),
         ("instance", _HASH),
+        ("cluster", rf"cluster-{_HASH}"),
+        ("cluster-ro", rf"cluster-ro-{_HASH}"),
+        ("proxy", rf"proxy-{_HASH}"),
+        ("proxy-endpoint", rf"endpoint\.proxy-{_HASH}"),
+        ("cluster-custom", rf"cluster-custom-{_HASH}"),
+        ("limitless", rf"(?:shardgrp|limitless)-{_HASH}"),
     )
 )
 # The server of the CA bundle has the shape of an instance's name.
@@ -94,12 +94,12 @@ _NO_ENDPOINT = {
     "api": "this is the endpoint of an AWS API; use the endpoint of the database",
 }
 _WITHOUT_REGION = (
-    ("global-writer", "aws", re.compile(rf"{_NAME}\.global-{_HASH}\.global\.rds\.amazonaws\.com")),
-    ("dsql", None, re.compile(rf"{_HASH}\.dsql\.[a-z0-9-]+\.on\.aws")),
+    ("global-writer", "aws", rf"{_NAME}\.global-{_HASH}\.global\.rds\.amazonaws\.com"),
+    ("dsql", None, rf"{_HASH}\.dsql\.[a-z0-9-]+\.on\.aws"),
     (
         "api",
         None,
-        re.compile(
+        (
             r"(?:vpce-[a-z0-9-]+\.)?(?:rds|rds-fips|rds-data)\.[a-z0-9-]+\.(?:vpce\.)?"
             r"(?:amazonaws\.(?:com|com\.cn|eu)|api\.aws)"
         ),
@@ -182,13 +182,13 @@ def signed_endpoint(
 
 def _endpoint(name: str) -> HostName | None:
     for partition, suffix in _SUFFIXES:
-        if match := suffix.fullmatch(name):
+        if match := re.fullmatch(suffix, name):
             prefix, region = match.groups()
             for kind, pattern in _KINDS:
-                if prefix != _TRUSTSTORE and pattern.fullmatch(prefix):
+                if prefix != _TRUSTSTORE and re.fullmatch(pattern, prefix):
                     return HostName(name, kind, region, partition)
     for kind, home, pattern in _WITHOUT_REGION:
-        if pattern.fullmatch(name):
+        if re.fullmatch(pattern, name):
             return HostName(name, kind, None, home)
     return None
 

@@ -24,8 +24,8 @@ _PARTS = (
     ("secret access key", ("AWS_SECRET_ACCESS_KEY",)),
     ("session token", ("AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")),
 )
-_KEY_ID = re.compile(r"\w+", re.ASCII)
-_PRINTABLE = re.compile(r"[!-~]+")
+_KEY_ID = r"(?a)\w+"
+_PRINTABLE = r"[!-~]+"
 _NAMES = {"\n": "a line feed", "\r": "a carriage return", "\0": "a NUL", "\t": "a tab"}
 QUOTES = "\"'`"
 
@@ -102,14 +102,14 @@ def _fault(value: Any, *, is_id: bool) -> str | None:
         return "is no text" if value else "is missing"
     allowed = _KEY_ID if is_id else _PRINTABLE
     first, last = value[0], value[-1]
-    if allowed.fullmatch(value) and first not in QUOTES and last not in QUOTES:
+    if re.fullmatch(allowed, value) and first not in QUOTES and last not in QUOTES:
         return None
     expected = "letters and digits" if is_id else "printable ASCII"
     expected += ", without quotes or blanks"
     for where, each in (("ends in", last), ("begins with", first)):
-        if each in QUOTES or not _PRINTABLE.match(each):
+        if each in QUOTES or not re.match(_PRINTABLE, each):
             return f"{where} {name_of(each)}: remove it (expected {expected})"
-    bad = next(each for each in value if not allowed.match(each))
+    bad = next(each for each in value if not re.match(allowed, each))
     return f"has {name_of(bad)} in it: expected {expected}"
 
 

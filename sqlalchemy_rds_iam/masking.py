@@ -38,13 +38,13 @@ _SHARED_FILES = {
 }
 _LARGEST_FILE = 1_000_000
 # With the lines that continue a value.
-_SETTING = re.compile(
-    r"^[ \t]*aws_(?:secret_access_key|session_token|security_token)[ \t]*[=:](.*(?:\n[ \t]+\S.*)*)",
-    re.IGNORECASE | re.MULTILINE,
+_SETTING = (
+    r"(?im)^[ \t]*aws_(?:secret_access_key|session_token|security_token)[ \t]*[=:]"
+    r"(.*(?:\n[ \t]+\S.*)*)"
 )
-_SIGNED = re.compile(r"(X-Amz-(?:Signature|Security-Token)=)[^&\s'\"]+", re.IGNORECASE)
+_SIGNED = r"(?i)(X-Amz-(?:Signature|Security-Token)=)[^&\s'\"]+"
 # Where a document begins, or what Python writes for bytes.
-_QUOTATION = re.compile(r"""[{<]|\bb['"]""")
+_QUOTATION = r"""[{<]|\bb['"]"""
 
 _HOLDS_A_DOCUMENT = (ValueError, BaseExceptionGroup)
 
@@ -75,7 +75,7 @@ def first_line(said: Any, *secrets: str | None) -> str:
         One printable line; the name of the type if there are no words.
     """
     text = masked(str(said), *secrets).strip()
-    line = _QUOTATION.split(next(iter(text.splitlines()), ""), maxsplit=1)[0]
+    line = re.split(_QUOTATION, next(iter(text.splitlines()), ""), maxsplit=1)[0]
     line = "".join(each if each.isprintable() else "?" for each in line).strip()
     return line[:_LONGEST_LINE] or type(said).__name__
 
@@ -86,7 +86,7 @@ def masked(text: str, *secrets: str | None) -> str:
     forms |= {form for secret in _known_secrets(os.environ) for form in _forms(secret, _SHORTEST)}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, _MASK)
-    return _SIGNED.sub(rf"\1{_MASK}", text)
+    return re.sub(_SIGNED, rf"\1{_MASK}", text)
 
 
 def harmless(
@@ -185,7 +185,7 @@ def _known_secrets(environ: Mapping[str, str]) -> Iterator[str | None]:
         yield _content(environ.get(name))
     for name, usual in _SHARED_FILES.items():
         text = _content(environ.get(name) or usual) or ""
-        for match in _SETTING.finditer(text):
+        for match in re.finditer(_SETTING, text):
             yield "\n".join(line.strip() for line in match[1].split("\n"))
     # Weak references come as a list at once, and so without a lock.
     for reference in _confidants.valuerefs():

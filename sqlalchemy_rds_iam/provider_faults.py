@@ -27,9 +27,9 @@ _FILES = (
     "AWS_CA_BUNDLE",
 )
 _METADATA = "http://169.254.169.254/"
-_HEADER = re.compile(r"[ -~]*")
+_HEADER = r"[ -~]*"
 # What a parameter's value was, in a report of botocore's on parameters.
-_VALUE = re.compile(r", value: .*?(?=, (?:valid|type)|$)")
+_VALUE = r", value: .*?(?=, (?:valid|type)|$)"
 
 
 def in_traceback(error: BaseException, attribute: str) -> Any:
@@ -101,7 +101,7 @@ def _of_parameters(error: Exception) -> str | None:
 
     if not isinstance(error, exceptions.ParamValidationError):
         return None
-    reports = [_VALUE.sub("", line) for line in str(error.kwargs["report"]).splitlines()]
+    reports = [re.sub(_VALUE, "", line) for line in str(error.kwargs["report"]).splitlines()]
     return f"STS cannot be asked: {first_line('; '.join(reports))}"
 
 
@@ -188,7 +188,7 @@ def _authorization(environ: Mapping[str, str]) -> str | None:
     if path := environ.get(f"{variable}_FILE"):
         variable = f"{path} ({variable}_FILE)"
         token = _text(path) or ""
-    if _HEADER.fullmatch(token):
+    if re.fullmatch(_HEADER, token):
         return None
     where = "ends in a line feed" if token.endswith("\n") else "has characters in it"
     return f"{variable} {where}, which no header may have: remove it"

@@ -7,7 +7,6 @@ PostgreSQL's ``auth.c``), so the error says nothing; what can help is what only 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
@@ -22,7 +21,7 @@ from sqlalchemy_rds_iam.signing import Credentials
 
 _STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
 _TEXT = "authentication failed"
-_THROTTLED = re.compile("too many competing requests|Rate of connection to proxy exceeded")
+_THROTTLED = "too many competing requests|Rate of connection to proxy exceeded"
 _TITLES = tuple(f"{plugin}: " for plugin in PLUGINS)
 # Connect arguments without a secret that decide where a connect leads, and whom it trusts.
 _CONNECTING = ("hostaddr", "ssl", "sslmode", "sslrootcert")
@@ -36,7 +35,7 @@ def is_refusal(error: BaseException) -> bool:
     """
     for failure in chain(error):
         state, text = _state(failure), str(failure)
-        if "pg_hba.conf" in text or _THROTTLED.search(text):
+        if "pg_hba.conf" in text or re.search(_THROTTLED, text):
             return False
         if state in _STATES or (state is None and _TEXT in text):
             return True
@@ -48,7 +47,7 @@ def is_throttled(error: BaseException) -> bool:
 
     Source: "Troubleshooting for RDS Proxy" in the Amazon RDS User Guide.
     """
-    return any(_THROTTLED.search(str(failure)) for failure in chain(error))
+    return any(re.search(_THROTTLED, str(failure)) for failure in chain(error))
 
 
 def explain(
@@ -126,6 +125,8 @@ def doctor_command(config: Config, driver: str, cparams: Mapping[str, Any]) -> s
         database=cparams.get("dbname") or cparams.get("database"),
         query=query,
     )
+    import shlex  # where there is something to say
+
     return f"rds-iam doctor {shlex.quote(url.render_as_string())}"
 
 

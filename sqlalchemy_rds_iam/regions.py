@@ -12,9 +12,8 @@ from typing import Any
 REGION = r"[a-z]{2,4}(?:-[a-z]+){1,3}-[0-9]+"
 """The pattern of a region's name, in every partition."""
 
-_NAME = re.compile(REGION)
 # us-east-1a is an availability zone, us-east-1-bos-1a a local one.
-_ZONE = re.compile(rf"({REGION})(?:[a-z]|-[a-z0-9-]+[a-z])")
+_ZONE = rf"({REGION})(?:[a-z]|-[a-z0-9-]+[a-z])"
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 
 
@@ -25,7 +24,7 @@ def as_region(value: Any) -> str:
         ValueError: it is none; says what was expected.
     """
     text = str(value).strip()
-    if _NAME.fullmatch(text):
+    if re.fullmatch(REGION, text):
         return text
     raise ValueError(f"a region such as 'eu-central-1'{_hint(text) if text else ''}")
 
@@ -33,8 +32,8 @@ def as_region(value: Any) -> str:
 def _hint(text: str) -> str:
     bare = text.strip(_QUOTES).strip()
     name = bare.lower().replace("_", "-")
-    if zone := _ZONE.fullmatch(name):
+    if zone := re.fullmatch(_ZONE, name):
         return f"; this is a zone of {zone[1]!r}"
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(REGION, name):
         return ", by its code and not by its name"
     return f"; write {name} without quotes" if bare != text else f"; write {name}"

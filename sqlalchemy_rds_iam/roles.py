@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy_rds_iam.config import Options
 from sqlalchemy_rds_iam.sessions import NETWORK
 
-_REGION_IN_URL = re.compile(r"//(?:.+\.)?sts(?:-fips)?\.([a-z]+(?:-[a-z]+)+-\d+)\.")
+_REGION_IN_URL = r"//(?:.+\.)?sts(?:-fips)?\.([a-z]+(?:-[a-z]+)+-\d+)\."
 
 
 class Role(NamedTuple):
@@ -48,7 +48,7 @@ class Role(NamedTuple):
         if config.role_arn is None:
             return None
         url = config.sts_endpoint_url
-        named = _REGION_IN_URL.search(url) if url else None
+        named = re.search(_REGION_IN_URL, url) if url else None
         return cls(
             config.role_arn,
             config.role_session_name,
