@@ -11,9 +11,9 @@ UNIT_VENV := $(if $(OF_ITS_OWN),.venv-unit$(OF_ITS_OWN),$(VENV))
 # What pip has to say about itself is no news here.
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-# A process for each core, each with an emulator of its own, and a file of tests never split. Four at
-# most. What judges rates needs the machine to itself, and comes afterwards.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile -m "not soak and not timing"
+# Four processes, as tests wait more than they work, each with an emulator of its own, and a file of
+# tests never split. What judges rates needs the machine to itself, and comes afterwards.
+PARALLEL := --numprocesses 4 --dist loadfile -m "not soak and not timing"
 ALONE := --numprocesses 0 -m "timing and not soak"
 
 # Every part is run, whatever has become of those before it.
@@ -45,7 +45,7 @@ floor: $(FLOOR_VENV)/installed  ## the suite on the oldest supported versions, w
 	$(call suite,$(FLOOR_VENV),'$(PARALLEL)')
 
 unit: $(UNIT_VENV)/installed  ## the tests that need neither an emulator nor a network
-	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses auto --maxprocesses 4 -m unit
+	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit
 
 check: $(VENV)/installed  ## formatting, lint and types
 	$(VENV)/bin/python -m ruff format --check --quiet .

@@ -5,7 +5,6 @@ The fixtures made of these are in `faults_fixtures`.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import time
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
-from patience import DEADLINE, Gate
+from patience import Gate, eventually_async, fetches_end
 from worlds import Database
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -108,12 +107,11 @@ class Provider:
 
 
 def settle(database: Database) -> None:
-    """Let what is fetched in the background come to its end, whatever that is."""
-    tokens, waits = database.connector._tokens, database.connector._waits
-    deadline = time.monotonic() + DEADLINE
-    while tokens._flight is not None or getattr(waits, "_tasks", None):
-        assert time.monotonic() < deadline, "a flight that does not end"
-        if database._runner is None:
-            time.sleep(0.001)
-        else:
-            database._runner.run(asyncio.sleep(0.001))
+    """Let what is fetched in the background come to its end, whatever that is.
+
+    Its thread or task has ended, too: what comes of a fetch is noted before it is reported.
+    """
+    if database._runner is not None:
+        tasks = database.connector._waits._tasks
+        database._runner.run(eventually_async(lambda: not tasks, "a fetch that does not end"))
+    fetches_end()
