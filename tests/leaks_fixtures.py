@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import sqlalchemy_rds_iam
+from sqlalchemy_rds_iam.passwords import Token
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 OURS = str(sqlalchemy_rds_iam.__path__[0])
@@ -70,3 +71,18 @@ def _our_frames(error: BaseException) -> str:
             if frame.f_code.co_filename.startswith(OURS):
                 shown += [f"{name}={value!r}" for name, value in frame.f_locals.items()]
     return "\n".join(shown)
+
+
+@pytest.fixture
+def signatures(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The signatures of all tokens that are made, also of those that are gone."""
+    made: set[str] = set()
+    usual = Token.__post_init__
+
+    def note(token: Token) -> None:
+        usual(token)
+        if type(token) is Token:
+            made.add(token.password.rpartition("=")[2])
+
+    monkeypatch.setattr(Token, "__post_init__", note)
+    return made

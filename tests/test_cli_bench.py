@@ -59,6 +59,7 @@ def test_beyond_the_ceiling(rds: RdsEmulator) -> None:
     assert "of 201 that the plugin lets begin" in allowed.out
 
 
+@pytest.mark.timing
 def test_throttled(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refusals after a login that was let in are counted, and after three nothing more is tried."""
     monkeypatch.setattr(rds.gateway, "ceiling", 4)

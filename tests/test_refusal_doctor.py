@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from cli_support import shown
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import URL, create_engine, make_url
 from worlds import Database
 
 from sqlalchemy_rds_iam.config import Config
@@ -62,6 +62,9 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
 )
 def test_any_options(user: str, given_options: dict[str, Any]) -> None:
     """Whatever the user and the options are, the URL in the command says the same."""
+    # SQLAlchemy 2.0.0 writes a percent sign as it is, and reads "%00" as another user.
+    plain = URL.create("postgresql", user, host="db.example.com")
+    assume(make_url(plain.render_as_string()).username == user)
     config = Config.take({}, dict(given_options))
     cparams = {"host": "db.example.com", "port": 5433, "user": user, "dbname": "a b"}
     url = make_url(_named(doctor_command(config, "asyncpg", cparams)))
