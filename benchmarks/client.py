@@ -24,7 +24,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_rds_iam.pacing import Pace
+from sqlalchemy_rds_iam._ratelimit.limiter import Pace
 
 STACK = 1 << 19
 """Bytes, as a storm is thousands of threads."""

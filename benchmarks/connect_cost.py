@@ -33,8 +33,8 @@ import measure
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_rds_iam.endpoint import Endpoint, parse_host
-from sqlalchemy_rds_iam.signing import Credentials, sign
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
 from sqlalchemy_rds_iam.testing.ca_bundle import ca_bundle
 
 DRIVERS = ("psycopg", "psycopg2")

@@ -32,7 +32,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
-from sqlalchemy_rds_iam import drivers
+from sqlalchemy_rds_iam._databases import drivers
 
 BUDGET = 2e-6
 """Seconds that the plugin may add to a connect."""

@@ -33,8 +33,8 @@ import charts
 import emulated
 import measure
 
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.signing import Credentials, sign
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 
 TARGET = 0.020
 """Seconds that the loop may stand still in a first connect and in a renewal, in the median."""

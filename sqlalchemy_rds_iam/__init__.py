@@ -21,24 +21,29 @@ from sqlalchemy_rds_iam.errors import (
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy_rds_iam.events import Event
-    from sqlalchemy_rds_iam.pair import (
+    from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+    from sqlalchemy_rds_iam._routing.pair import (
         AsyncEnginePair,
         EnginePair,
         async_engine_pair,
         engine_pair,
     )
-    from sqlalchemy_rds_iam.routing import RoutingSession
-    from sqlalchemy_rds_iam.routing_async import AsyncRoutingSession
-    from sqlalchemy_rds_iam.stats import Stats, rds_iam_stats
+    from sqlalchemy_rds_iam._routing.session import RoutingSession
+    from sqlalchemy_rds_iam._routing.session_async import AsyncRoutingSession
+    from sqlalchemy_rds_iam.events import Event, Identity
+    from sqlalchemy_rds_iam.stats import EndpointStats, OutageStats, Stats, rds_iam_stats
 
 __all__ = [
     "AsyncEnginePair",
     "AsyncRoutingSession",
     "ConfigError",
     "CredentialsError",
+    "Endpoint",
+    "EndpointStats",
     "EnginePair",
     "Event",
+    "Identity",
+    "OutageStats",
     "RdsIamError",
     "RoutingError",
     "RoutingSession",
@@ -54,23 +59,27 @@ __all__ = [
 __version__ = "0.1.0"
 
 # Found when asked for: SQLAlchemy's ORM takes long to import, and its asyncio needs greenlet.
-_ROOMS = {
-    "AsyncEnginePair": "pair",
-    "AsyncRoutingSession": "routing_async",
-    "EnginePair": "pair",
+_LAZY = {
+    "AsyncEnginePair": "_routing.pair",
+    "AsyncRoutingSession": "_routing.session_async",
+    "Endpoint": "_endpoints.hostname",
+    "EndpointStats": "stats",
+    "EnginePair": "_routing.pair",
     "Event": "events",
-    "RoutingSession": "routing",
+    "Identity": "events",
+    "OutageStats": "stats",
+    "RoutingSession": "_routing.session",
     "Stats": "stats",
-    "async_engine_pair": "pair",
-    "engine_pair": "pair",
+    "async_engine_pair": "_routing.pair",
+    "engine_pair": "_routing.pair",
     "rds_iam_stats": "stats",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -18,24 +18,24 @@ from typing import Any
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sqlalchemy_rds_iam import credentials as aws
-from sqlalchemy_rds_iam.ambient import ambient_region, nearest_region
-from sqlalchemy_rds_iam.concurrency import within
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.driver_tls import level_of
-from sqlalchemy_rds_iam.drivers import Target, driver, refuse_zero_bytes
+from sqlalchemy_rds_iam._aws import credentials as aws
+from sqlalchemy_rds_iam._aws.ambient import ambient_region, nearest_region
+from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials
+from sqlalchemy_rds_iam._concurrency import within
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.preconditions import refuse_what_cannot_work
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.urls import plugin_names, without_blanks, without_plugins
+from sqlalchemy_rds_iam._connecting.acquire import Supply
+from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
+from sqlalchemy_rds_iam._databases.driver_tls import level_of
+from sqlalchemy_rds_iam._databases.drivers import Target, driver, refuse_zero_bytes
+from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.password import Token
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam.names import Names, is_alias
-from sqlalchemy_rds_iam.passwords import Token
-from sqlalchemy_rds_iam.preconditions import refuse_what_cannot_work
-from sqlalchemy_rds_iam.reporting import Reporter
-from sqlalchemy_rds_iam.roles import Role
-from sqlalchemy_rds_iam.secret_config import SecretConfig
-from sqlalchemy_rds_iam.signing import Credentials
-from sqlalchemy_rds_iam.supply import Supply
-from sqlalchemy_rds_iam.tokens import IdentityTokens
-from sqlalchemy_rds_iam.urls import plugin_names, without_blanks, without_plugins
-from sqlalchemy_rds_iam.waits import ThreadWaits
 
 _LIBPQ = driver("psycopg")
 _TLS = ("sslmode", "sslrootcert", "gssencmode")

@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.lifetimes import Holding
-from sqlalchemy_rds_iam.passwords import Token
-from sqlalchemy_rds_iam.signing import Credentials
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.expiry import Holding
+from sqlalchemy_rds_iam._passwords.password import Token
 
 Kind = Literal[
     "minted", "renewed", "refused", "retried", "throttled", "outage_begun", "outage_ended"

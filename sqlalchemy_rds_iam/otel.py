@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from sqlalchemy_rds_iam.endpoint import POSTGRESQL_PORT
+from sqlalchemy_rds_iam._endpoints.hostname import POSTGRESQL_PORT
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.stats import EndpointStats, Stats, rds_iam_stats
 

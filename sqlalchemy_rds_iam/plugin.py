@@ -15,29 +15,34 @@ from typing import Any, ClassVar
 from sqlalchemy import event
 from sqlalchemy.engine import URL, CreateEnginePlugin, Dialect, Engine
 
-from sqlalchemy_rds_iam import credentials as aws
-from sqlalchemy_rds_iam.ambient import nearest_region
-from sqlalchemy_rds_iam.arguments import refuse_unknown_arguments
-from sqlalchemy_rds_iam.config import Config, Options
-from sqlalchemy_rds_iam.drivers import driver
-from sqlalchemy_rds_iam.endpoint import parse_host
-from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.events import Origin
-from sqlalchemy_rds_iam.iam_connector import IamConnector
-from sqlalchemy_rds_iam.identity_key import identity_key
-from sqlalchemy_rds_iam.preconditions import foreign_in, refuse_what_cannot_work
-from sqlalchemy_rds_iam.refusal import doctor_command, lift_note
-from sqlalchemy_rds_iam.registry import Registry
-from sqlalchemy_rds_iam.roles import Role
-from sqlalchemy_rds_iam.tokens import IdentityTokens
-from sqlalchemy_rds_iam.urls import (
+from sqlalchemy_rds_iam._aws import credentials as aws
+from sqlalchemy_rds_iam._aws.ambient import nearest_region
+from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.identity_key import identity_key
+from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.preconditions import foreign_in, refuse_what_cannot_work
+from sqlalchemy_rds_iam._config.urls import (
     blanks,
     with_plugin,
     without_blanks,
     without_plugin_options,
     without_plugins,
 )
-from sqlalchemy_rds_iam.waits import GreenletWaits, ThreadWaits, Waits, refuse_to_block
+from sqlalchemy_rds_iam._connecting.iam import IamConnector
+from sqlalchemy_rds_iam._connecting.login_errors import doctor_command, lift_note
+from sqlalchemy_rds_iam._connecting.runtime import (
+    GreenletWaits,
+    ThreadWaits,
+    Waits,
+    refuse_to_block,
+)
+from sqlalchemy_rds_iam._databases.arguments import refuse_unknown_arguments
+from sqlalchemy_rds_iam._databases.drivers import driver
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._registry import Registry
+from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.events import Origin
 
 _identities: Registry[IdentityTokens] = Registry()
 

@@ -8,23 +8,28 @@ from typing import Any
 
 from sqlalchemy.engine import Dialect
 
-from sqlalchemy_rds_iam import credentials as aws
-from sqlalchemy_rds_iam.ambient import ambient_region
-from sqlalchemy_rds_iam.drivers import driver
-from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam._aws import credentials as aws
+from sqlalchemy_rds_iam._aws.ambient import ambient_region
+from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.identity_key import identity_key
+from sqlalchemy_rds_iam._config.secret_options import (
+    AWSCURRENT,
+    AWSPENDING,
+    AWSPREVIOUS,
+    SecretConfig,
+)
+from sqlalchemy_rds_iam._connecting.secret import SecretConnector
+from sqlalchemy_rds_iam._databases.drivers import driver
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.expiry import CHEAP_PAUSE
+from sqlalchemy_rds_iam._registry import Registry
+from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
+from sqlalchemy_rds_iam._secretsmanager.rotation import ROUNDS
+from sqlalchemy_rds_iam._secretsmanager.source import SecretSource
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.events import Origin
-from sqlalchemy_rds_iam.identity_key import identity_key
-from sqlalchemy_rds_iam.lifetimes import CHEAP_PAUSE
 from sqlalchemy_rds_iam.plugin import PasswordPlugin, shared_tokens, waits_for
-from sqlalchemy_rds_iam.registry import Registry
-from sqlalchemy_rds_iam.roles import Role
-from sqlalchemy_rds_iam.rotation import ROUNDS
-from sqlalchemy_rds_iam.secret_config import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretConfig
-from sqlalchemy_rds_iam.secret_connector import SecretConnector
-from sqlalchemy_rds_iam.secret_source import SecretSource
-from sqlalchemy_rds_iam.secrets_client import SecretsClient
-from sqlalchemy_rds_iam.tokens import IdentityTokens
 
 _clients: Registry[SecretsClient] = Registry()
 

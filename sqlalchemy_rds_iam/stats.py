@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Engine
 
-from sqlalchemy_rds_iam.connector import Connector, Settled
-from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam._connecting.listener import Connector, Settled
+from sqlalchemy_rds_iam._connecting.secret import SecretConnector
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.events import Identity, expiry, left
-from sqlalchemy_rds_iam.secret_connector import SecretConnector
-from sqlalchemy_rds_iam.throttling import NEVER
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -12,14 +12,14 @@ import pytest
 import trustme
 from ca_server import Server
 
-from sqlalchemy_rds_iam import tls
+from sqlalchemy_rds_iam._tls import trust
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home directory of this test's own, and no bundle anywhere else."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(tls, "_RDS_BUNDLES", (str(tmp_path / "machine.pem"),))
+    monkeypatch.setattr(trust, "_RDS_BUNDLES", (str(tmp_path / "machine.pem"),))
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
 

@@ -25,9 +25,10 @@ from sqlalchemy import Connection, Engine, engine_from_config, event, make_url, 
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.ext.asyncio import AsyncEngine, async_engine_from_config
 
-from sqlalchemy_rds_iam import dialing, plugin
-from sqlalchemy_rds_iam.endpoint import HostName, parse_host
-from sqlalchemy_rds_iam.passwords import Password
+from sqlalchemy_rds_iam import plugin
+from sqlalchemy_rds_iam._databases import dialing
+from sqlalchemy_rds_iam._endpoints.hostname import HostName, parse_host
+from sqlalchemy_rds_iam._passwords.password import Password
 from sqlalchemy_rds_iam.testing import Decision, Gateway, RdsEmulator, SignedEndpoint
 from sqlalchemy_rds_iam.testing.database_secrets import Secrets
 

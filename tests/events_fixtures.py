@@ -9,7 +9,7 @@ import pytest
 from events_support import Seen
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam import throttling, turns
+from sqlalchemy_rds_iam._ratelimit import registry, retry_policy
 
 
 @pytest.fixture
@@ -28,14 +28,14 @@ def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[logging.LogRec
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is throttled is tried again within hundredths of a second, and others were let in."""
-    monkeypatch.setattr(throttling, "SHORTEST_PAUSE", 0.02)
-    monkeypatch.setattr(throttling, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(retry_policy, "SHORTEST_PAUSE", 0.02)
+    monkeypatch.setattr(retry_policy, "LONGEST_PAUSE", 0.02)
     # On a busy machine that was not a moment ago.
-    monkeypatch.setattr(throttling, "RECENT", DEADLINE)
-    monkeypatch.setattr(throttling, "CURRENT", DEADLINE)
+    monkeypatch.setattr(retry_policy, "RECENT", DEADLINE)
+    monkeypatch.setattr(retry_policy, "CURRENT", DEADLINE)
 
 
 @pytest.fixture
 def own_turns() -> None:
     """Turns at the full rate, whatever a test before has made of those at the same endpoint."""
-    turns._paces.clear()
+    registry._paces.clear()

@@ -19,9 +19,10 @@ from faults_support import LIFE, Clock, Provider, Way
 from patience import DEADLINE
 from worlds import Database
 
-from sqlalchemy_rds_iam import plugin, sessions
+from sqlalchemy_rds_iam import plugin
+from sqlalchemy_rds_iam._aws import sessions
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.tokens import IdentityTokens
 
 # On a busy machine botocore would ask twice: two seconds are all that it waits for an answer.
 _TIMEOUT = botocore.utils.ContainerMetadataFetcher.TIMEOUT_SECONDS

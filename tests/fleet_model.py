@@ -10,8 +10,8 @@ from typing import Any
 
 import redis
 
-from sqlalchemy_rds_iam.fleet import SharedPace
-from sqlalchemy_rds_iam.storage import HORIZON, Storage
+from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, Storage
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
 
 FOREVER = float("inf")
 

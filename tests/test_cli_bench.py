@@ -10,7 +10,7 @@ import pytest
 from cli_support import shown
 from patience import DEADLINE, Gate
 
-from sqlalchemy_rds_iam.gauge import MOST_FAILURES, Gauged, gauge
+from sqlalchemy_rds_iam._tools.connect_benchmark import MOST_FAILURES, Gauged, gauge
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 DRIVERS = ["psycopg", "psycopg2", "asyncpg", "pg8000"]

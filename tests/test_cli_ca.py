@@ -13,10 +13,10 @@ from ca_server import GOV, GOV_BUNDLE, Server, cached
 from ca_support import BUNDLE, blocks, regions_named, without
 from cli_support import HOST, URL, shown
 
-from sqlalchemy_rds_iam import tls
-from sqlalchemy_rds_iam.authorities import inventory
-from sqlalchemy_rds_iam.ca_download import download
-from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._tls import trust
+from sqlalchemy_rds_iam._tools.ca_download import download
+from sqlalchemy_rds_iam._tools.ca_inventory import inventory
 from sqlalchemy_rds_iam.testing import ca_bundle
 
 pytest_plugins = ["ca_fixtures"]
@@ -66,7 +66,7 @@ def test_download(home: Path, server: Server) -> None:
     assert file.read_bytes() == BUNDLE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [each.name for each in file.parent.iterdir()] == ["global-bundle.pem"]
-    assert tls.find_ca({}, parse_host(HOST)) == str(file)
+    assert trust.find_ca({}, parse_host(HOST)) == str(file)
     assert found.err == f"rds-iam: kept as {file}\n"
     lines = found.out.splitlines()
     assert lines[0].split() == ["file", str(file)]
@@ -138,14 +138,14 @@ def test_partitions(home: Path, server: Server, monkeypatch: pytest.MonkeyPatch)
     """GovCloud and China have bundles of their own, each in a place of its own."""
     download("aws", url=server.url)
     server.content = GOV_BUNDLE
-    monkeypatch.setitem(tls.BUNDLE_URLS, "aws-us-gov", server.url)
+    monkeypatch.setitem(trust.BUNDLE_URLS, "aws-us-gov", server.url)
     host = f"mydb.abc123.{GOV}.rds.amazonaws.com"
     found = shown("ca", f"postgresql://app@{host}/app", "--download")
     assert found.code == 0, found.err
     assert cached(home, "aws-us-gov-bundle.pem").read_bytes() == GOV_BUNDLE
     assert cached(home).read_bytes() == BUNDLE
-    assert tls.find_ca({}, parse_host(host)) == str(cached(home, "aws-us-gov-bundle.pem"))
-    assert tls.find_ca({}, parse_host(HOST)) == str(cached(home))
+    assert trust.find_ca({}, parse_host(host)) == str(cached(home, "aws-us-gov-bundle.pem"))
+    assert trust.find_ca({}, parse_host(HOST)) == str(cached(home))
     assert GOV in shown("ca", "--partition", "aws-us-gov").out
     unknown = shown("ca", "--download", "--partition", "aws-iso")
     assert unknown.code == 2

@@ -13,9 +13,9 @@ from cli_support import shown
 from patience import SOON
 from rds_api_support import RdsApi, served
 
-from sqlalchemy_rds_iam.endpoint import parse_host
-from sqlalchemy_rds_iam.iam_policy import Resource, connect_policy
-from sqlalchemy_rds_iam.rds_api import KINDS
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._tools.iam_policy import Resource, connect_policy
+from sqlalchemy_rds_iam._tools.rds_api import KINDS
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.aws_service import AwsError
 

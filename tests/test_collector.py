@@ -10,7 +10,7 @@ import sys
 import pytest
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam.collector import uncollected
+from sqlalchemy_rds_iam._aws.collector import uncollected
 
 
 def test_the_collector_is_left_as_it_was() -> None:
@@ -58,7 +58,7 @@ def test_the_collector_in_a_new_process(frozen: bool) -> None:
     code = (
         "import gc, sys\n"
         f"if {frozen}: gc.freeze()\n"
-        "from sqlalchemy_rds_iam.collector import uncollected\n"
+        "from sqlalchemy_rds_iam._aws.collector import uncollected\n"
         "before = gc.get_freeze_count()\n"
         "with uncollected():\n"
         f"    assert gc.isenabled() is {frozen}, before\n"

@@ -15,11 +15,9 @@ from patience import DEADLINE
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam.pacing import CUT, CUT_PAUSE, LOWEST, LULL, REGAIN, Crowd, Pace
-from sqlalchemy_rds_iam.refusal import is_throttled
-from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.opening import RefusedError
-from sqlalchemy_rds_iam.throttling import (
+from sqlalchemy_rds_iam._connecting.login_errors import is_throttled
+from sqlalchemy_rds_iam._ratelimit.limiter import CUT, CUT_PAUSE, LOWEST, LULL, REGAIN, Crowd, Pace
+from sqlalchemy_rds_iam._ratelimit.retry_policy import (
     CURRENT,
     FIRST,
     LONGEST_PAUSE,
@@ -29,6 +27,8 @@ from sqlalchemy_rds_iam.throttling import (
     SHORTEST_PAUSE,
     Attempts,
 )
+from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.opening import RefusedError
 
 Connect = Callable[..., Database]
 NOW = 1000.0

@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError, WaitTimeout, plugin
-from sqlalchemy_rds_iam.credentials import AwsSource
+from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]

@@ -12,16 +12,16 @@ from faults_support import LIFE, Clock, Provider
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import CredentialsError
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Token, sign
+from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._connecting.acquire import Supply
+from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
 from sqlalchemy_rds_iam.access import Access
-from sqlalchemy_rds_iam.config import Options
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.reporting import Reporter
-from sqlalchemy_rds_iam.secret_config import SecretConfig
-from sqlalchemy_rds_iam.signing import Credentials, Token, sign
-from sqlalchemy_rds_iam.supply import Supply
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.tokens import IdentityTokens
-from sqlalchemy_rds_iam.waits import ThreadWaits
 
 pytest_plugins = ["faults_fixtures"]
 

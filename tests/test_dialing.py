@@ -14,7 +14,7 @@ from rds_secret_support import LogIn
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import dialing
+from sqlalchemy_rds_iam._databases import dialing
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 pytest_plugins = ["rds_secret_fixtures"]

@@ -15,8 +15,8 @@ from docs_support import Document, command_faults, documents, faults
 from docs_world import World
 
 import sqlalchemy_rds_iam
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.secret_config import SecretConfig
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig
 from sqlalchemy_rds_iam.testing import fixtures
 
 pytest_plugins = ["docs_fixtures"]

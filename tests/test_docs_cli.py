@@ -13,7 +13,7 @@ from docs_support import Block, documents, variables
 from docs_world import World
 from rds_api_support import served
 
-from sqlalchemy_rds_iam import tls
+from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["docs_fixtures"]
@@ -44,7 +44,7 @@ def test_console(
         cached.write_bytes(without("eu-west-3"))
     else:
         monkeypatch.setenv("PGSSLROOTCERT", str(documents_emulator.ca_file))
-    monkeypatch.setattr(tls, "_RDS_BUNDLES", ())
+    monkeypatch.setattr(trust, "_RDS_BUNDLES", ())
     with served(documents_emulator) as api:
         monkeypatch.setenv("AWS_ENDPOINT_URL_RDS", api.url)
         api.instance(HOST, DbiResourceId="db-ABCDEFGHIJKL01234")

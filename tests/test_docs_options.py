@@ -9,8 +9,8 @@ from dataclasses import fields
 import pytest
 from docs_support import ROOT
 
-from sqlalchemy_rds_iam.config import Config, Options
-from sqlalchemy_rds_iam.secret_config import SecretConfig
+from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig
 
 _VALUE = re.compile(r"`([^`]+)`|[\d.]+")
 

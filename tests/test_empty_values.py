@@ -14,9 +14,9 @@ from sqlalchemy import URL, create_engine, engine_from_config, make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
+from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig
 from sqlalchemy_rds_iam.access import Access
-from sqlalchemy_rds_iam.config import Config, Options
-from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 pytest_plugins = ["rds_secret_fixtures"]

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import plugin
-from sqlalchemy_rds_iam.credentials import AwsSource
-from sqlalchemy_rds_iam.sessions import botocore_session
+from sqlalchemy_rds_iam._aws.credentials import AwsSource
+from sqlalchemy_rds_iam._aws.sessions import botocore_session
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["rds_secret_fixtures"]

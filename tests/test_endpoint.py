@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam.endpoint import parse_database_host, parse_host, signed_endpoint
+from sqlalchemy_rds_iam._endpoints.hostname import parse_database_host, parse_host, signed_endpoint
 
 VECTORS = [
     row

@@ -20,10 +20,10 @@ from test_config import ROLE, ROLE_VALUES, VALUES
 from test_rds_secret_config import VALUES as SECRET_VALUES
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
-from sqlalchemy_rds_iam.config import Config, Options
-from sqlalchemy_rds_iam.secret_config import SecretConfig
+from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.urls import OUTSIDE
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
-from sqlalchemy_rds_iam.urls import OUTSIDE
 
 pytest_plugins = ["rds_secret_fixtures"]
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.credentials import EnvProvider
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam.credentials import from_environment
+from sqlalchemy_rds_iam._aws.credentials import from_environment
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 VALUES = {
@@ -71,7 +71,7 @@ print(sorted(name for name in ("aiobotocore", "botocore") if name in sys.modules
 
 def test_a_profile_comes_first(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a profile or a role is asked for, keys in the environment are not the answer."""
-    from sqlalchemy_rds_iam.credentials import AwsSource
+    from sqlalchemy_rds_iam._aws.credentials import AwsSource
 
     assert AwsSource(None)._plain() is not None
     assert AwsSource("reporting")._plain() is None

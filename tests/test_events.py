@@ -18,12 +18,12 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError, Event
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.expiry import Holding
 from sqlalchemy_rds_iam.events import KINDS, Identity, Origin
-from sqlalchemy_rds_iam.lifetimes import Holding
-from sqlalchemy_rds_iam.reporting import Reporter
-from sqlalchemy_rds_iam.signing import Credentials
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["events_fixtures", "faults_fixtures"]

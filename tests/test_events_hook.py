@@ -14,9 +14,9 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError, Event
-from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._routing.pair import engine_pair
 from sqlalchemy_rds_iam.events import KINDS
-from sqlalchemy_rds_iam.pair import engine_pair
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["events_fixtures", "faults_fixtures"]

@@ -14,7 +14,9 @@ from rds_secret_support import USER, LogIn
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import rds_iam_stats, rotation, tokens
+from sqlalchemy_rds_iam import rds_iam_stats
+from sqlalchemy_rds_iam._passwords import cache
+from sqlalchemy_rds_iam._secretsmanager import rotation
 from sqlalchemy_rds_iam.testing import AwsError, RdsEmulator, Secret
 
 pytest_plugins = ["events_fixtures", "leaks_fixtures", "rds_secret_fixtures"]
@@ -26,7 +28,7 @@ Logged = Callable[[], list[logging.LogRecord]]
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that takes seconds takes hundredths."""
     monkeypatch.setattr(rotation, "PAUSE", 0.02)
-    monkeypatch.setattr(tokens, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(cache, "SHORTEST_PAUSE", 0.0)
 
 
 def test_a_first_connect(rds: RdsEmulator, log_in: LogIn, secret: Secret, seen: Seen) -> None:

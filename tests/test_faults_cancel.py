@@ -17,10 +17,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
-from sqlalchemy_rds_iam import supply
-from sqlalchemy_rds_iam.credentials import AwsSource
+from sqlalchemy_rds_iam._aws.credentials import AwsSource
+from sqlalchemy_rds_iam._connecting import acquire
+from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.waits import ThreadWaits
 
 pytest_plugins = ["faults_fixtures"]
 
@@ -147,7 +147,7 @@ def test_a_loop_that_stands_still(
     rds: RdsEmulator, slow: Provider, closed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever waits for a fetch on a loop that has stopped running leads it in its place."""
-    monkeypatch.setattr(supply, "_TURN", 0.02)
+    monkeypatch.setattr(acquire, "_TURN", 0.02)
     url = rds.url("postgresql+asyncpg", rds_iam_credentials="aiobotocore")
     engine = create_async_engine(url, poolclass=NullPool)
     loop = asyncio.new_event_loop()

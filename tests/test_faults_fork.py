@@ -22,9 +22,9 @@ from soak.servers import Server, ask
 from sqlalchemy import NullPool, create_engine
 from worlds import Database
 
-from sqlalchemy_rds_iam import collector, sessions
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.signing import Credentials, sign
+from sqlalchemy_rds_iam._aws import collector, sessions
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]

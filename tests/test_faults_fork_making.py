@@ -11,7 +11,7 @@ from faults_support import Way
 from soak.children import DEADLINE
 from soak.servers import environ
 
-from sqlalchemy_rds_iam import sessions
+from sqlalchemy_rds_iam._aws import sessions
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]

@@ -12,9 +12,10 @@ from faults_support import LIFE, Clock, Provider, settle
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import CredentialsError, supply
-from sqlalchemy_rds_iam.credentials import AwsSource
-from sqlalchemy_rds_iam.lifetimes import LONGEST_PAUSE, SHORTEST_PAUSE
+from sqlalchemy_rds_iam import CredentialsError
+from sqlalchemy_rds_iam._aws.credentials import AwsSource
+from sqlalchemy_rds_iam._connecting import acquire
+from sqlalchemy_rds_iam._passwords.expiry import LONGEST_PAUSE, SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]
@@ -89,7 +90,7 @@ def test_keys_that_take_their_time(
     """A refused login waits for new keys as long as it takes, not just for a moment."""
     database = open_database(poolclass=NullPool)
     _rotate(database, keys, clock, rds)
-    monkeypatch.setattr(supply, "_TURN", 0.01)
+    monkeypatch.setattr(acquire, "_TURN", 0.01)
     for name in ("fetch", "prepare_async"):
         monkeypatch.setattr(AwsSource, name, _slow(getattr(AwsSource, name)))
     assert database.scalar("select 1") == 1

@@ -24,11 +24,11 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError, plugin
-from sqlalchemy_rds_iam.credentials import AwsSource
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.signing import Credentials, Password, Token
+from sqlalchemy_rds_iam._aws.credentials import AwsSource
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Password, Token
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens, Slot
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.tokens import IdentityTokens, Slot
 
 pytest_plugins = ["faults_fixtures"]
 
@@ -263,7 +263,7 @@ def test_reloads_do_not_put_collections_off() -> None:
     """Sessions that were replaced go the way of all garbage, however often that happens."""
     code = (
         "import weakref\n"
-        "from sqlalchemy_rds_iam.credentials import AwsSource\n"
+        "from sqlalchemy_rds_iam._aws.credentials import AwsSource\n"
         "source, sessions = AwsSource(None), weakref.WeakSet()\n"
         "for _ in range(150):\n"
         "    source.fetch(reload=True)\n"

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import WaitTimeout
-from sqlalchemy_rds_iam.flights import FLIGHT_LIMIT
+from sqlalchemy_rds_iam._passwords.fetch import FLIGHT_LIMIT
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]

@@ -11,10 +11,10 @@ import pytest
 from patience import SOON, eventually
 from redis_support import Server, crowd, lead, most, pass_through, processes
 
-from sqlalchemy_rds_iam import storage as storages
-from sqlalchemy_rds_iam.fleet import LOST, SharedPace
-from sqlalchemy_rds_iam.pacing import HEADROOM, Crowd
-from sqlalchemy_rds_iam.storage import HORIZON, storage
+from sqlalchemy_rds_iam._ratelimit import redis_store as storages
+from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, Crowd
+from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, storage
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import LOST, SharedPace
 
 pytest_plugins = ["redis_fixtures"]
 

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam.fleet import SharedPace
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["redis_fixtures"]

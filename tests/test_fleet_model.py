@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis_support import Server, most
 
-from sqlalchemy_rds_iam import storage as storages
-from sqlalchemy_rds_iam.fleet import LOST
-from sqlalchemy_rds_iam.pacing import HEADROOM
-from sqlalchemy_rds_iam.storage import HORIZON, Storage
+from sqlalchemy_rds_iam._ratelimit import redis_store as storages
+from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM
+from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, Storage
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import LOST
 
 pytest_plugins = ["redis_fixtures"]
 

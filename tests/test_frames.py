@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import CredentialsError, frames
+from sqlalchemy_rds_iam import CredentialsError, _frames
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 from sqlalchemy_rds_iam.testing.aws_service import AwsError
 
@@ -217,7 +217,7 @@ def _through(call: Callable[[], object]) -> BaseException:
     try:
         call()
     except BaseException as error:  # noqa: BLE001
-        frames.clear(error, sys._getframe(), (handled,))
+        _frames.clear(error, sys._getframe(), (handled,))
         return error
     raise AssertionError
 

@@ -22,9 +22,9 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import plugin, rds_iam_stats, secret_plugin
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.identity_key import PATHS, SELECTORS, identity_key
-from sqlalchemy_rds_iam.registry import Registry
+from sqlalchemy_rds_iam._aws.identity_key import PATHS, SELECTORS, identity_key
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 URL = "postgresql+psycopg://app@db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam"

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy.pool import NullPool
 from worlds import WORLDS
 
-from sqlalchemy_rds_iam import ConfigError, libpq_variables
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.drivers import DRIVERS
-from sqlalchemy_rds_iam.secret_config import SecretConfig
+from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._databases import libpq_variables
+from sqlalchemy_rds_iam._databases.drivers import DRIVERS
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import ConfigError, guarded
+from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam._databases import guarded
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 pytest_plugins = ["rds_secret_fixtures"]

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlalchemy_rds_iam.masking import first_line, harmless, keep_secret, masked
+from sqlalchemy_rds_iam._masking import first_line, harmless, keep_secret, masked
 
 CANARY = "canary/of+forty=letters"
 WAYS: list[Callable[[str], str]] = [

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from patience import SOON
 
 from sqlalchemy_rds_iam import ConfigError, RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam.names import HOPS, DnsError, Names, Record, ask_dns, follow, is_alias
+from sqlalchemy_rds_iam._endpoints.cname import (
+    HOPS,
+    DnsError,
+    Names,
+    Record,
+    ask_dns,
+    follow,
+    is_alias,
+)
 
 pytest.importorskip("dns", reason="dnspython is not installed")
 

@@ -147,7 +147,7 @@ def test_outage(
     assert database.scalar("select 1") == 1
     server.fault = fault
     clock.offset = 61
-    monkeypatch.setattr("sqlalchemy_rds_iam.names.PATIENCE", 0.3)
+    monkeypatch.setattr("sqlalchemy_rds_iam._endpoints.cname.PATIENCE", 0.3)
     assert [database.scalar("select 1") for _ in range(3)] == [1, 1, 1]
     ours = [record for record in caplog.records if record.name == "sqlalchemy_rds_iam"]
     assert [record.levelname for record in ours] == ["WARNING"]

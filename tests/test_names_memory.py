@@ -13,7 +13,7 @@ import pytest
 from patience import DEADLINE, SOON, eventually
 
 from sqlalchemy_rds_iam import RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam.names import PATIENCE, Names, Record
+from sqlalchemy_rds_iam._endpoints.cname import PATIENCE, Names, Record
 
 pytest.importorskip("dns", reason="dnspython is not installed")
 
@@ -122,7 +122,7 @@ def test_outage_keeps_an_older_result(
 def test_patience(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an older result at hand, a silent DNS does not cost a connect its whole deadline."""
     world.look_up()
-    monkeypatch.setattr("sqlalchemy_rds_iam.names.PATIENCE", 0.02)
+    monkeypatch.setattr("sqlalchemy_rds_iam._endpoints.cname.PATIENCE", 0.02)
     world.server.fault = "silence"
     world.now += 100
     began = time.monotonic()

@@ -17,8 +17,8 @@ from patience import DEADLINE
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.drivers import DRIVERS, Target
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._databases.drivers import DRIVERS, Target
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"

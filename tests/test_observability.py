@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import Event, Stats, rds_iam_stats
-from sqlalchemy_rds_iam.endpoint import Endpoint
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam.events import KINDS, Identity
 from sqlalchemy_rds_iam.otel import METRICS
 from sqlalchemy_rds_iam.testing import RdsEmulator

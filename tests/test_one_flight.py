@@ -13,8 +13,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_rds_iam.credentials import AwsSource
-from sqlalchemy_rds_iam.signing import sign
+from sqlalchemy_rds_iam._aws.credentials import AwsSource
+from sqlalchemy_rds_iam._aws.sigv4 import sign
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]

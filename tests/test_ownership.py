@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from sqlalchemy_rds_iam import ConfigError, ownership, public_roots, tls
-from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._tls import ownership, public_roots, trust
 
 pytest_plugins = ["ca_fixtures"]
 
@@ -104,7 +105,7 @@ def test_a_file_that_others_can_change(
 ) -> None:
     """It is passed over with one warning that names it, the reason, and the way out."""
     for _ in range(2):
-        assert tls.find_ca({"rds_iam_ca": None}, INSTANCE) == str(other)
+        assert trust.find_ca({"rds_iam_ca": None}, INSTANCE) == str(other)
     (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
     for part in (f"CA file {exposed} is passed over", f"{other} is used", "with rds_iam_ca"):
         assert part in record.message
@@ -114,7 +115,7 @@ def test_a_file_that_others_can_change(
 def test_the_only_file(exposed: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Where there is no other one, the error has it."""
     with pytest.raises(ConfigError, match="no CA bundle found") as caught:
-        tls.find_ca({"rds_secret_ca": None}, INSTANCE)
+        trust.find_ca({"rds_secret_ca": None}, INSTANCE)
     assert f"others can change it: {exposed} (" in str(caught.value)
     assert "name it with rds_secret_ca" in str(caught.value)
     assert caplog.records == []
@@ -122,9 +123,9 @@ def test_the_only_file(exposed: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_named_file(exposed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who names a file has chosen it, by option or by PGSSLROOTCERT."""
-    assert tls.find_ca({"rds_iam_ca": str(exposed)}, INSTANCE) == str(exposed)
+    assert trust.find_ca({"rds_iam_ca": str(exposed)}, INSTANCE) == str(exposed)
     monkeypatch.setenv("PGSSLROOTCERT", str(exposed))
-    assert tls.find_ca({}, INSTANCE) == str(exposed)
+    assert trust.find_ca({}, INSTANCE) == str(exposed)
 
 
 SAFE: dict[str, Callable[[Path], object]] = {
@@ -142,7 +143,7 @@ def test_a_file_that_only_its_owner_can_change(
 ) -> None:
     """Others may read it, and be in a sticky directory with it."""
     change(file)
-    assert tls.find_ca({}, INSTANCE) == str(file)
+    assert trust.find_ca({}, INSTANCE) == str(file)
     assert caplog.records == []
 
 
@@ -158,7 +159,7 @@ def test_read_only_mounts(exposed: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     real = os.statvfs
     monkeypatch.setattr(os, "statvfs", statvfs)
-    assert tls.find_ca({}, INSTANCE) == str(exposed)
+    assert trust.find_ca({}, INSTANCE) == str(exposed)
     assert asked
 
 
@@ -195,7 +196,7 @@ def test_a_system_without_owners(file: Path, monkeypatch: pytest.MonkeyPatch) ->
     """As on Windows: a file is not passed over for what cannot be known."""
     file.chmod(0o666)
     monkeypatch.delattr(os, "geteuid")
-    assert tls.find_ca({}, INSTANCE) == str(file)
+    assert trust.find_ca({}, INSTANCE) == str(file)
 
 
 def test_public_roots(
@@ -207,18 +208,18 @@ def test_public_roots(
         trustme.CA().cert_pem.write_to_path(str(each))
         each.chmod(0o666)
     monkeypatch.setattr(public_roots, "files", lambda: ["", str(exposed)])
-    assert tls.find_ca({}, PROXY) == next(public_roots.shipped())
+    assert trust.find_ca({}, PROXY) == next(public_roots.shipped())
     assert str(exposed) in caplog.text
     monkeypatch.setattr(public_roots, "files", lambda: [str(named), str(exposed)])
-    assert tls.find_ca({}, PROXY) == str(named)
+    assert trust.find_ca({}, PROXY) == str(named)
 
 
 def test_what_is_downloaded_is_found(home: Path) -> None:
     """Whatever the umask: the cache that we make is one that counts."""
     umask = os.umask(0)
     try:
-        made = tls.bundle.keep(trustme.CA().cert_pem.bytes(), "global-bundle.pem")
+        made = trust.bundle.keep(trustme.CA().cert_pem.bytes(), "global-bundle.pem")
     finally:
         os.umask(umask)
-    assert tls.find_ca({}, INSTANCE) == str(made)
+    assert trust.find_ca({}, INSTANCE) == str(made)
     assert stat.S_IMODE(made.parent.parent.stat().st_mode) == 0o700

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam.pacing import CUT_PAUSE, HEADROOM, LULL, Crowd, Pace, Turn
+from sqlalchemy_rds_iam._ratelimit.limiter import CUT_PAUSE, HEADROOM, LULL, Crowd, Pace, Turn
 
 FOREVER = float("inf")
 

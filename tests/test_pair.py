@@ -10,8 +10,8 @@ from sqlalchemy import exc, make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError, async_engine_pair, engine_pair
-from sqlalchemy_rds_iam.config import PLUGINS, Config
-from sqlalchemy_rds_iam.urls import without_plugins
+from sqlalchemy_rds_iam._config.options import PLUGINS, Config
+from sqlalchemy_rds_iam._config.urls import without_plugins
 
 
 def test_tuple(ca: str) -> None:

@@ -13,8 +13,8 @@ from pair_support import RO_HOST, WRITER, WRITER_HOST
 from sqlalchemy import URL, make_url
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.pair_settings import complete, elsewhere, from_environ, from_mapping
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._routing.settings import complete, elsewhere, from_environ, from_mapping
 
 OPTIONS = [field.name for field in fields(Config) if field.name not in {"session", "on_event"}]
 

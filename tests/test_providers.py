@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError
-from sqlalchemy_rds_iam.lifetimes import SHORTEST_PAUSE
+from sqlalchemy_rds_iam._passwords.expiry import SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["providers_fixtures"]

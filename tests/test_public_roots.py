@@ -14,11 +14,12 @@ from cli_support import shown
 from sqlalchemy import create_engine
 from worlds import WORLDS
 
-from sqlalchemy_rds_iam import ConfigError, engine_pair, public_roots, tls
-from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam import ConfigError, engine_pair
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._databases.drivers import DRIVERS
+from sqlalchemy_rds_iam._tls import public_roots, trust
 from sqlalchemy_rds_iam.doctor import examine
-from sqlalchemy_rds_iam.drivers import DRIVERS
-from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 INSTANCE = "db.abc123.us-east-1.rds.amazonaws.com"
@@ -44,7 +45,7 @@ def _copied(directory: Path) -> str:
 
 
 def _linked(directory: Path) -> str:
-    (link := directory / "link.pem").symlink_to(tls.system_roots())
+    (link := directory / "link.pem").symlink_to(trust.system_roots())
     (again := directory / "again.pem").symlink_to(link)
     return str(again)
 
@@ -64,7 +65,7 @@ def _beside(directory: Path) -> str:
 
 PLACES: dict[str, Place] = {
     "system": lambda _: "system",
-    "path": lambda _: tls.system_roots(),
+    "path": lambda _: trust.system_roots(),
     "botocore": lambda _: _shipped(),
     "linked": _linked,
     "copied": _copied,
@@ -132,7 +133,7 @@ def test_a_proxy(driver: str, ca: str) -> None:
 def test_a_found_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no better for having been searched."""
     file = Path(_beside(tmp_path))
-    monkeypatch.setattr(tls, "_RDS_BUNDLES", (str(file),))
+    monkeypatch.setattr(trust, "_RDS_BUNDLES", (str(file),))
     with pytest.raises(ConfigError, match="well-known place"):
         _target("psycopg", Config(tls="verify-ca"))
     file.write_bytes(BUNDLE)

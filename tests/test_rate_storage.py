@@ -13,9 +13,9 @@ from patience import DEADLINE, SOON, eventually
 from redis_support import Server, encrypted, pass_through
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.fleet import SharedPace
-from sqlalchemy_rds_iam.storage import storage
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._ratelimit.redis_store import storage
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
 
 pytest_plugins = ["redis_fixtures"]
 
@@ -120,7 +120,7 @@ def test_package_missing() -> None:
     """Without the redis package, a shared rate is refused with what to install."""
     code = (
         "import sys; sys.modules['redis'] = None\n"
-        "from sqlalchemy_rds_iam.storage import storage\n"
+        "from sqlalchemy_rds_iam._ratelimit.redis_store import storage\n"
         "try: storage('redis://h')\n"
         "except Exception as error: assert 'sqlalchemy-rds-iam[redis]' in str(error), error\n"
         "else: raise SystemExit('no error')"

@@ -18,9 +18,9 @@ from redis_support import Server, crowd, most, pass_through
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import storage as storages
-from sqlalchemy_rds_iam.fleet import SharedPace
-from sqlalchemy_rds_iam.storage import HORIZON, LIMIT, storage
+from sqlalchemy_rds_iam._ratelimit import redis_store as storages
+from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, LIMIT, storage
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["redis_fixtures"]

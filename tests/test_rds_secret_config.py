@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import URL, create_engine, make_url
 
 from sqlalchemy_rds_iam import ConfigError, SecretError
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.secret_config import SecretConfig, SecretId, as_secret_id
-from sqlalchemy_rds_iam.secrets import login_in
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig, SecretId, as_secret_id
+from sqlalchemy_rds_iam._secretsmanager.secret import login_in
 
 NAMES = st.text(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_+=.@!-",

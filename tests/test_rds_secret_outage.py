@@ -14,7 +14,8 @@ import pytest
 from patience import eventually
 from rds_secret_support import LogIn
 
-from sqlalchemy_rds_iam import CredentialsError, SecretError, WaitTimeout, lifetimes
+from sqlalchemy_rds_iam import CredentialsError, SecretError, WaitTimeout
+from sqlalchemy_rds_iam._passwords import expiry
 from sqlalchemy_rds_iam.testing import AwsError, RdsEmulator, Secret
 from sqlalchemy_rds_iam.testing.aws_secrets import (
     DECRYPTION_FAILURE,
@@ -40,7 +41,7 @@ def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.fixture
 def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """Botocore does not try again by itself."""
-    from sqlalchemy_rds_iam import sessions
+    from sqlalchemy_rds_iam._aws import sessions
 
     monkeypatch.setitem(sessions.NETWORK, "retries", {"mode": "standard", "total_max_attempts": 1})
 
@@ -274,8 +275,8 @@ def test_lazily_in_an_outage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With refresh=lazy, too, the secret in hand is used when it cannot be fetched."""
-    monkeypatch.setattr(lifetimes, "SHORTEST_PAUSE", 600.0)
-    monkeypatch.setattr(lifetimes, "LONGEST_PAUSE", 600.0)
+    monkeypatch.setattr(expiry, "SHORTEST_PAUSE", 600.0)
+    monkeypatch.setattr(expiry, "LONGEST_PAUSE", 600.0)
     database = log_in(secret, {"rds_secret_ttl": "0.001", "rds_secret_refresh": "lazy"})
     database.scalar("select 1")
     rds.aws.secrets.fail(INTERNAL_ERROR)

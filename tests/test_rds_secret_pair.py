@@ -10,7 +10,7 @@ from rds_secret_support import USER
 from sqlalchemy import URL, make_url
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
-from sqlalchemy_rds_iam.pair_settings import complete, from_environ
+from sqlalchemy_rds_iam._routing.settings import complete, from_environ
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 pytest_plugins = ["pair_fixtures", "rds_secret_fixtures"]

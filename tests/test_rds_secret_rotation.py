@@ -11,8 +11,9 @@ import pytest
 from patience import SOON
 from rds_secret_support import USER, LogIn
 
-from sqlalchemy_rds_iam import rotation, tokens
-from sqlalchemy_rds_iam.lifetimes import CHEAP_PAUSE
+from sqlalchemy_rds_iam._passwords import cache
+from sqlalchemy_rds_iam._passwords.expiry import CHEAP_PAUSE
+from sqlalchemy_rds_iam._secretsmanager import rotation
 from sqlalchemy_rds_iam.testing import CURRENT_FIRST, STEPS, AwsError, RdsEmulator, Secret
 from sqlalchemy_rds_iam.testing import aws_secret_operations as operations
 
@@ -25,7 +26,7 @@ STRATEGIES = ["single-user", "alternating-users"]
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that takes seconds takes hundredths, in the same proportion."""
     monkeypatch.setattr(rotation, "PAUSE", 0.02)
-    monkeypatch.setattr(tokens, "SHORTEST_PAUSE", 0.02)
+    monkeypatch.setattr(cache, "SHORTEST_PAUSE", 0.02)
 
 
 @pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
@@ -146,8 +147,8 @@ def test_a_storm_of_refusals_is_no_storm_of_calls(
     rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many connects that are refused at once, again and again, ask once for each version."""
-    monkeypatch.setattr(tokens, "SHORTEST_PAUSE", 600.0)
-    monkeypatch.setattr(tokens, "LONGEST_PAUSE", 600.0)
+    monkeypatch.setattr(cache, "SHORTEST_PAUSE", 600.0)
+    monkeypatch.setattr(cache, "LONGEST_PAUSE", 600.0)
     secret.rotate()
     rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
     database = log_in(secret)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_rds_iam.endpoint import Endpoint, parse_host
-from sqlalchemy_rds_iam.refusal import explain, is_refusal
-from sqlalchemy_rds_iam.signing import Credentials, Password, Token
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Password, Token
+from sqlalchemy_rds_iam._connecting.login_errors import explain, is_refusal
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
 
 
 class _StateError(Exception):

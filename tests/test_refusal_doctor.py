@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import URL, create_engine, make_url
 from worlds import Database
 
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.refusal import doctor_command
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._connecting.login_errors import doctor_command
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 CANARY = "hunter2"

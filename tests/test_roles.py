@@ -15,11 +15,11 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.credentials import AwsSource
-from sqlalchemy_rds_iam.lifetimes import SHORTEST_PAUSE
-from sqlalchemy_rds_iam.roles import Role
-from sqlalchemy_rds_iam.sessions import botocore_session
+from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.credentials import AwsSource
+from sqlalchemy_rds_iam._aws.sessions import botocore_session
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._passwords.expiry import SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import Principal, RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]

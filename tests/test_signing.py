@@ -15,8 +15,8 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.signing import Credentials, Password, sign
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Password, sign
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 
 VECTORS = json.loads(Path(__file__).with_name("vectors").joinpath("tokens.json").read_text())
 

@@ -17,7 +17,7 @@ from simulated.scenarios import SCENARIOS, Scenario, simulate
 from simulated.strategies import STRATEGIES
 from simulated.world import World
 
-from sqlalchemy_rds_iam.pacing import LULL
+from sqlalchemy_rds_iam._ratelimit.limiter import LULL
 
 STORM = Scenario("all connect again", 250, known=True)
 

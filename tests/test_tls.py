@@ -12,10 +12,11 @@ import trustme
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sqlalchemy_rds_iam import ConfigError, contexts, tls
-from sqlalchemy_rds_iam.config import Config
-from sqlalchemy_rds_iam.drivers import DRIVERS
-from sqlalchemy_rds_iam.endpoint import parse_host
+from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._databases.drivers import DRIVERS
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._tls import contexts, trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 INSTANCE = parse_host("db.abc123.us-east-1.rds.amazonaws.com")
@@ -37,29 +38,29 @@ def _pem(path: Path) -> str:
 
 def test_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is named by option comes first, then PGSSLROOTCERT, then the well-known places."""
-    monkeypatch.setattr(tls, "_RDS_BUNDLES", (str(tmp_path / "etc.pem"),))
+    monkeypatch.setattr(trust, "_RDS_BUNDLES", (str(tmp_path / "etc.pem"),))
     environ = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     with pytest.raises(ConfigError, match="no CA bundle found"):
-        tls.find_ca({"rds_iam_ca": None}, INSTANCE, environ)
+        trust.find_ca({"rds_iam_ca": None}, INSTANCE, environ)
     etc = _pem(tmp_path / "etc.pem")
-    assert tls.find_ca({}, INSTANCE, environ) == etc
+    assert trust.find_ca({}, INSTANCE, environ) == etc
     cached = _pem(tmp_path / "cache" / "sqlalchemy-rds-iam" / "global-bundle.pem")
-    assert tls.find_ca({}, INSTANCE, environ) == cached
+    assert trust.find_ca({}, INSTANCE, environ) == cached
     own = _pem(tmp_path / "home" / ".postgresql" / "root.crt")
-    assert tls.find_ca({}, INSTANCE, environ) == own
+    assert trust.find_ca({}, INSTANCE, environ) == own
     named = _pem(tmp_path / "named.pem")
     environ["PGSSLROOTCERT"] = named
-    assert tls.find_ca({}, INSTANCE, environ) == named
+    assert trust.find_ca({}, INSTANCE, environ) == named
     first, second = _pem(tmp_path / "first.pem"), _pem(tmp_path / "second.pem")
     both = {"rds_iam_ca": first, "sslrootcert": second}
-    assert tls.find_ca(both, INSTANCE, environ) == first
-    assert tls.find_ca({**both, "rds_iam_ca": None}, INSTANCE, environ) == second
+    assert trust.find_ca(both, INSTANCE, environ) == first
+    assert trust.find_ca({**both, "rds_iam_ca": None}, INSTANCE, environ) == second
 
 
 def test_proxy_is_certified_by_public_roots(ca: str) -> None:
     """An RDS Proxy is checked against the system's roots, unless a file is named by option."""
-    assert tls.find_ca({}, PROXY) == tls.system_roots()
-    assert tls.find_ca({"rds_iam_ca": ca}, PROXY) == ca
+    assert trust.find_ca({}, PROXY) == trust.system_roots()
+    assert trust.find_ca({"rds_iam_ca": ca}, PROXY) == ca
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -76,14 +77,14 @@ def test_a_file_named_for_a_proxy_is_all_that_counts(driver: str, ca: str) -> No
 
 def test_system_means_the_systems_roots() -> None:
     """The word "system" stands for the operating system's roots, as in libpq."""
-    assert tls.find_ca({"sslrootcert": "system"}, INSTANCE) == tls.system_roots()
+    assert trust.find_ca({"sslrootcert": "system"}, INSTANCE) == trust.system_roots()
 
 
 def test_unreadable_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """A home directory that does not exist, or is no absolute path, is passed over."""
     for home in ("/nonexistent", "relative"):
         with pytest.raises(ConfigError, match="no CA bundle found"):
-            tls.find_ca({}, INSTANCE, {"HOME": home, "XDG_CACHE_HOME": ""})
+            trust.find_ca({}, INSTANCE, {"HOME": home, "XDG_CACHE_HOME": ""})
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -99,7 +100,7 @@ def test_verify_full_by_default(driver: str, ca: str) -> None:
         assert arguments["gssencmode"] == "disable"
 
 
-@pytest.mark.parametrize("level", tls.STRENGTH)
+@pytest.mark.parametrize("level", trust.STRENGTH)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_levels(driver: str, level: str, ca: str) -> None:
     """Each level of rds_iam_tls is what the driver is told."""
@@ -123,7 +124,7 @@ def test_weak_words_of_the_driver_are_refused(driver: str, given: str, ca: str) 
     with pytest.raises(ConfigError, match="weaker") as caught:
         _settle(driver, **{ARGUMENT[driver]: given})
     fix = f"rds_iam_tls={given}" in str(caught.value)
-    assert fix == (given in tls.STRENGTH)
+    assert fix == (given in trust.STRENGTH)
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
@@ -145,7 +146,7 @@ def test_own_contexts(driver: str, ca: str) -> None:
 @pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
 def test_any_yes_is_to_verified_tls(driver: str, word: Any, ca: str) -> None:
     """In a URL or in connect_args: who asks for TLS and says no more gets the whole of it."""
-    for level in tls.STRENGTH:
+    for level in trust.STRENGTH:
         value = _settle(driver, level, **{ARGUMENT[driver]: word})[ARGUMENT[driver]]
         assert contexts.strength(value) == "verify-full"
 
@@ -154,7 +155,7 @@ def test_any_yes_is_to_verified_tls(driver: str, word: Any, ca: str) -> None:
 @pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
 def test_any_no_is_refused(driver: str, word: Any, ca: str) -> None:
     """However TLS is switched off, it is weaker than whatever may be asked for."""
-    for level in tls.STRENGTH:
+    for level in trust.STRENGTH:
         with pytest.raises(ConfigError, match="weaker"):
             _settle(driver, level, **{ARGUMENT[driver]: word})
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from patience import DEADLINE
 
 from sqlalchemy_rds_iam import CredentialsError
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.flights import FLIGHT_LIMIT, LAUNCH_LIMIT
-from sqlalchemy_rds_iam.signing import Credentials, Token, sign
-from sqlalchemy_rds_iam.tokens import IdentityTokens
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Token, sign
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.fetch import FLIGHT_LIMIT, LAUNCH_LIMIT
 
 ENDPOINT = Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
 START = 1_000_000.0

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sqlalchemy_rds_iam import CredentialsError
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.flights import FLIGHT_LIMIT, Flight
-from sqlalchemy_rds_iam.signing import Credentials, Token, sign
-from sqlalchemy_rds_iam.slots import Answer, Slot
-from sqlalchemy_rds_iam.tokens import IdentityTokens
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Token, sign
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.entries import Answer, Slot
+from sqlalchemy_rds_iam._passwords.fetch import FLIGHT_LIMIT, Flight
 
 ENDPOINTS = [
     Endpoint(f"db{number}.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")

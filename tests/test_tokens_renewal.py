@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam import CredentialsError, SecretError
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.lifetimes import CHEAP_PAUSE, LONGEST_PAUSE
-from sqlalchemy_rds_iam.rotation import ROUNDS
-from sqlalchemy_rds_iam.signing import Credentials, Token, sign
-from sqlalchemy_rds_iam.tokens import IdentityTokens
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Token, sign
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.expiry import CHEAP_PAUSE, LONGEST_PAUSE
+from sqlalchemy_rds_iam._secretsmanager.rotation import ROUNDS
 
 ENDPOINT = Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
 

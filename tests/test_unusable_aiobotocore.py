@@ -13,7 +13,8 @@ from sqlalchemy import URL
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import CredentialsError, sessions
+from sqlalchemy_rds_iam import CredentialsError
+from sqlalchemy_rds_iam._aws import sessions
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytestmark = pytest.mark.aiobotocore

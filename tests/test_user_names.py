@@ -11,9 +11,9 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam._endpoints.user_names import LONGEST, kept, length
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.user_names import LONGEST, kept, length
 
 pytest_plugins = ["rds_secret_fixtures"]
 

@@ -11,9 +11,9 @@ from concurrent.futures import Future
 import pytest
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam.concurrency import in_thread
-from sqlalchemy_rds_iam.lateness import Lateness
-from sqlalchemy_rds_iam.waits import outcome
+from sqlalchemy_rds_iam._concurrency import in_thread
+from sqlalchemy_rds_iam._connecting.lateness import Lateness
+from sqlalchemy_rds_iam._connecting.runtime import outcome
 
 
 def test_wakes_a_sleeping_loop() -> None:

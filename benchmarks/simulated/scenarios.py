@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from simulated.strategies import STRATEGIES, Process
 from simulated.world import LATENCY, Outcome, World
-from sqlalchemy_rds_iam.throttling import NEVER
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER
 
 START = 0.1
 """Seconds within which all processes begin."""

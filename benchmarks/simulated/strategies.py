@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from simulated.world import Steps, World
-from sqlalchemy_rds_iam.pacing import Crowd, Pace
-from sqlalchemy_rds_iam.throttling import NEVER, Attempts
+from sqlalchemy_rds_iam._ratelimit.limiter import Crowd, Pace
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, Attempts
 
 Paces = Callable[[int, int], Callable[[], Pace | None]]
 """From the ceiling and the number of processes to what gives each process its turns."""

@@ -9,10 +9,11 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from sqlalchemy_rds_iam import tls
+from sqlalchemy_rds_iam._endpoints.hostname import HostName
+from sqlalchemy_rds_iam._tls import trust
+from sqlalchemy_rds_iam._tools.ca_download import download
+from sqlalchemy_rds_iam._tools.ca_inventory import Authority, Inventory, inventory
 from sqlalchemy_rds_iam.access import Access
-from sqlalchemy_rds_iam.authorities import Authority, Inventory, inventory
-from sqlalchemy_rds_iam.ca_download import download
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
     FAILED,
@@ -26,7 +27,6 @@ from sqlalchemy_rds_iam.cli.common import (
     note,
     told,
 )
-from sqlalchemy_rds_iam.endpoint import HostName
 from sqlalchemy_rds_iam.errors import ConfigError
 
 _ANY = HostName("", "other")
@@ -44,7 +44,7 @@ EPILOG = (
 class _Looked(NamedTuple):
     """What there is to show."""
 
-    found: tls.FoundCa
+    found: trust.FoundCa
     content: Inventory
     host: HostName
     missing: list[str]
@@ -119,7 +119,7 @@ def _look(access: Access | None, host: HostName) -> _Looked:
     if access is not None:
         named = {"rds_iam_ca": access.config.ca, "sslrootcert": access.cparams.get("sslrootcert")}
     try:
-        found = tls.locate_ca(named, host, level=_level(access))
+        found = trust.locate_ca(named, host, level=_level(access))
         content = inventory(Path(found.path).read_text("utf-8", "replace"))
     except ConfigError as error:
         fail(str(error))  # it is the machine that lacks something, not the command line
@@ -138,7 +138,7 @@ def _level(access: Access | None) -> str:
 
 def _missing(there: list[str]) -> list[str]:
     """The regions that botocore knows in the partitions of those that are there."""
-    from sqlalchemy_rds_iam.sessions import botocore_session
+    from sqlalchemy_rds_iam._aws.sessions import botocore_session
 
     session = botocore_session(None)
     known = [

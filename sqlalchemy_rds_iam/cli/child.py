@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NamedTuple, NoReturn
 from urllib.parse import unquote
 
-from sqlalchemy_rds_iam.concurrency import in_thread
+from sqlalchemy_rds_iam._concurrency import in_thread
 
 _SIGNALED = 128
 _KEPT = 65_536

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sqlalchemy_rds_iam._tools.connect_benchmark import MOST_FAILURES, Gauged, gauge
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
     FAILED,
@@ -17,7 +18,6 @@ from sqlalchemy_rds_iam.cli.common import (
     note,
     told,
 )
-from sqlalchemy_rds_iam.gauge import MOST_FAILURES, Gauged, gauge
 
 EPILOG = (
     "Examples:\n"

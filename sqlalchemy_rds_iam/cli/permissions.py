@@ -6,6 +6,8 @@ import json
 
 import typer
 
+from sqlalchemy_rds_iam._databases.grants import grants
+from sqlalchemy_rds_iam._tools.iam_policy import ACCOUNT, RESOURCE, connect_policy, look_up
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
     FAILED,
@@ -17,8 +19,6 @@ from sqlalchemy_rds_iam.cli.common import (
     note,
     told,
 )
-from sqlalchemy_rds_iam.grants import grants
-from sqlalchemy_rds_iam.iam_policy import ACCOUNT, RESOURCE, connect_policy, look_up
 
 POLICY_EPILOG = (
     "Examples:\n"

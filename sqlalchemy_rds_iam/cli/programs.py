@@ -8,7 +8,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sqlalchemy_rds_iam import libpq
+from sqlalchemy_rds_iam._connecting.login_errors import is_refusal, is_throttled
+from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._tools import libpq_environment
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli import child
 from sqlalchemy_rds_iam.cli.common import (
@@ -23,8 +25,6 @@ from sqlalchemy_rds_iam.cli.common import (
     note,
     told,
 )
-from sqlalchemy_rds_iam.passwords import Token
-from sqlalchemy_rds_iam.refusal import is_refusal, is_throttled
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _LONGEST_PAUSE = 30.0
@@ -86,13 +86,13 @@ def execute(
     url, command = _parted(words)
     with told():
         found = access(url, options, timeout)
-        settings = libpq.settings(found)
+        settings = libpq_environment.settings(found)
         for each in settings.passed:
             note(f"a CA file is passed over, as others can change it: {each}")
         if settings.lost:
             note(f"no variable says {', '.join(settings.lost)}; that of the URL is left out")
         signed = found.token()
-        environ, gone = libpq.environment(settings.variables, signed, os.environ)
+        environ, gone = libpq_environment.environment(settings.variables, signed, os.environ)
         if gone:
             note(f"set aside for what the URL says: {', '.join(gone)}")
         environ, secret = child.without_secrets(environ, keep_aws=keep_aws)

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sqlalchemy_rds_iam.masking import first_line
+from sqlalchemy_rds_iam._masking import first_line
 
 if TYPE_CHECKING:
     # It needs the extra `testing`, which not every command does.

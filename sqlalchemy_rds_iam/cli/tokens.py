@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from sqlalchemy_rds_iam._passwords.password import Token
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
@@ -21,7 +22,6 @@ from sqlalchemy_rds_iam.cli.common import (
     note,
     told,
 )
-from sqlalchemy_rds_iam.passwords import Token
 
 EPILOG = (
     "Examples:\n"

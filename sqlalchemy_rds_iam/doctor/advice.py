@@ -8,10 +8,10 @@ import shlex
 
 from sqlalchemy import make_url
 
+from sqlalchemy_rds_iam._databases.grants import membership
+from sqlalchemy_rds_iam._tools.iam_policy import Resource, connect_policy
+from sqlalchemy_rds_iam._tools.rds_api import KINDS
 from sqlalchemy_rds_iam.doctor.chart import Chart
-from sqlalchemy_rds_iam.grants import membership
-from sqlalchemy_rds_iam.iam_policy import Resource, connect_policy
-from sqlalchemy_rds_iam.rds_api import KINDS
 
 SESSIONS = (
     "SELECT usename, application_name, state, count(*) FROM pg_stat_activity "

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from sqlalchemy_rds_iam._databases.grants import quoted
 from sqlalchemy_rds_iam.doctor.advice import SESSIONS, describe, grant, metric, policy, simulate
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, problem
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, Answer
-from sqlalchemy_rds_iam.grants import quoted
 
 LIKELY, CERTAIN = Certainty.LIKELY, Certainty.CERTAIN
 

@@ -9,13 +9,13 @@ from urllib.parse import quote, quote_plus
 
 from sqlalchemy import Engine
 
-from sqlalchemy_rds_iam.config import Config
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._databases.drivers import Target
+from sqlalchemy_rds_iam._masking import masked
+from sqlalchemy_rds_iam._passwords.password import Token
 from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.findings import Finding
-from sqlalchemy_rds_iam.drivers import Target
-from sqlalchemy_rds_iam.masking import masked
-from sqlalchemy_rds_iam.passwords import Token
-from sqlalchemy_rds_iam.signing import Credentials
 
 MOST_LOGINS = 6
 """Logins that one examination attempts at the most, as failed ones may count against somebody."""

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy_rds_iam import bundle, tls
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._tls import ca_bundle, trust
 from sqlalchemy_rds_iam.doctor import certificate
 from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.wire import DeclinedError, Door, NotPostgresError
-from sqlalchemy_rds_iam.endpoint import parse_host
 
 # OpenSSL's verification results (X509_V_ERR_…).
 _NOT_YET_VALID, _EXPIRED, _HOSTNAME, _IP_ADDRESS = 9, 10, 62, 64
@@ -34,7 +34,7 @@ def context(chart: Chart) -> ssl.SSLContext:
         if isinstance(value, ssl.SSLContext):
             return value
     mode, ca = target.arguments["sslmode"], target.arguments.get("sslrootcert")
-    found: ssl.SSLContext = tls.context(mode, ca, target.host, check_name=mode == "verify-full")
+    found: ssl.SSLContext = trust.context(mode, ca, target.host, check_name=mode == "verify-full")
     return found
 
 
@@ -157,7 +157,7 @@ def _untrusted(
     fix, commands = {
         "rds": (
             "Get Amazon's current bundle, and name it",
-            (f"curl -o global-bundle.pem {tls.BUNDLE_URL}", "rds_iam_ca=global-bundle.pem"),
+            (f"curl -o global-bundle.pem {trust.BUNDLE_URL}", "rds_iam_ca=global-bundle.pem"),
         ),
         "proxy": (
             "RDS Proxy is certified by public roots: trust the system's",
@@ -195,7 +195,7 @@ def _ca(chart: Chart) -> str:
     target = chart.settled
     if target.ca is None:
         return "none, or that of an SSL context of your own"
-    part = bundle.part(bundle.source(target.ca.path, target.host.region))
+    part = ca_bundle.part(ca_bundle.source(target.ca.path, target.host.region))
     return (
         f"{target.ca.path} ({part.kept} of {part.total} certificates concern the region; "
         f"{target.ca.rule})"

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sqlalchemy_rds_iam.concurrency import within
+from sqlalchemy_rds_iam._concurrency import within
+from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.doctor import (
     database,
     encryption,
@@ -30,7 +31,6 @@ from sqlalchemy_rds_iam.doctor.findings import (
     report,
     warning,
 )
-from sqlalchemy_rds_iam.masking import first_line
 
 
 def _late(code: str, summary: str, fix: str) -> Callable[[Chart], Finding]:

@@ -11,12 +11,12 @@ import re
 import time
 from typing import Any
 
+from sqlalchemy_rds_iam._aws.sessions import botocore_session
+from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.doctor.advice import log_group, metric, policy, simulate
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, note, problem
 from sqlalchemy_rds_iam.errors import RdsIamError
-from sqlalchemy_rds_iam.masking import first_line
-from sqlalchemy_rds_iam.sessions import botocore_session
 
 PATIENCE, INTERVAL = 8.0, 2.0
 """Seconds to wait for the log to arrive, and between two looks."""

@@ -15,17 +15,17 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from sqlalchemy_rds_iam import credentials as aws
-from sqlalchemy_rds_iam.ambient import nearest_region
+from sqlalchemy_rds_iam._aws import credentials as aws
+from sqlalchemy_rds_iam._aws.ambient import nearest_region
+from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.sessions import botocore_session
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.keys import complaint, verdict
-from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
-from sqlalchemy_rds_iam.masking import first_line
-from sqlalchemy_rds_iam.roles import Role
-from sqlalchemy_rds_iam.sessions import botocore_session
-from sqlalchemy_rds_iam.signing import Credentials
 
 WRONG_CLOCK, INEXACT_CLOCK = 240.0, 30.0
 """Seconds: AWS accepts what was signed up to five minutes in its future, and STS in its past."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials
+from sqlalchemy_rds_iam._tools.iam_policy import account
 from sqlalchemy_rds_iam.doctor import metadata
 from sqlalchemy_rds_iam.doctor.advice import principal
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, problem
 from sqlalchemy_rds_iam.errors import RdsIamError
-from sqlalchemy_rds_iam.iam_policy import account
-from sqlalchemy_rds_iam.roles import Role
-from sqlalchemy_rds_iam.signing import Credentials
 
 # What AWS and the plugin add by way of advice, and a request that AWS may quote.
 _CONSULT = re.compile(

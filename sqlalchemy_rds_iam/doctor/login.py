@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from sqlalchemy import make_url
 
+from sqlalchemy_rds_iam._aws.sigv4 import sign
 from sqlalchemy_rds_iam.doctor import refused
 from sqlalchemy_rds_iam.doctor.advice import describe, grant
 from sqlalchemy_rds_iam.doctor.answers import explained, is_refused_token, said
@@ -16,7 +17,6 @@ from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, ok, problem, 
 from sqlalchemy_rds_iam.doctor.options import shown
 from sqlalchemy_rds_iam.doctor.visits import failed, knock, log_in
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, METHODS, OK, Answer
-from sqlalchemy_rds_iam.signing import sign
 
 
 def examine_token(chart: Chart) -> Iterator[Finding]:

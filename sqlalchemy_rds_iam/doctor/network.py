@@ -10,12 +10,12 @@ import socket
 import time
 from collections.abc import Iterator
 
-from sqlalchemy_rds_iam import names
+from sqlalchemy_rds_iam._endpoints import cname
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam.doctor.advice import describe
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, note, ok, problem
 from sqlalchemy_rds_iam.doctor.options import config_code, settle
-from sqlalchemy_rds_iam.endpoint import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError
 
 _DNS_SECONDS = 3.0
@@ -31,7 +31,7 @@ def examine_name(chart: Chart) -> Iterator[Finding]:
         chart.aliases.extend(_chain(chart.dialled))
     if chart.target is None:
         try:
-            endpoint = names.Names().look_up(chart.dialled, _DNS_SECONDS, 0)
+            endpoint = cname.Names().look_up(chart.dialled, _DNS_SECONDS, 0)
             settle(chart, dataclasses.replace(chart.config, host=endpoint))
         except ConfigError as error:
             yield problem(config_code(str(error)), str(error))
@@ -51,9 +51,9 @@ def examine_name(chart: Chart) -> Iterator[Finding]:
 def _chain(name: str) -> Iterator[str]:
     """The names that CNAME records lead to from `name`, as far as DNS says in time."""
     deadline, seen = time.monotonic() + _DNS_SECONDS, {name}
-    while len(seen) <= names.HOPS:
+    while len(seen) <= cname.HOPS:
         try:
-            record = names.ask_dns(name, deadline - time.monotonic())
+            record = cname.ask_dns(name, deadline - time.monotonic())
         except RdsIamError:
             return  # whether the name has an address is another question
         if record is None or record.target in seen:

@@ -15,17 +15,18 @@ from urllib.parse import urlsplit
 from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from sqlalchemy_rds_iam import names, tls
-from sqlalchemy_rds_iam.ambient import ambient_region
-from sqlalchemy_rds_iam.config import PLUGINS, Config
+from sqlalchemy_rds_iam._aws.ambient import ambient_region
+from sqlalchemy_rds_iam._config.options import PLUGINS, Config
+from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.urls import without_blanks, without_plugins
+from sqlalchemy_rds_iam._databases.drivers import driver
+from sqlalchemy_rds_iam._endpoints import cname
+from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
-from sqlalchemy_rds_iam.drivers import driver
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.plugin import RdsIamPlugin
-from sqlalchemy_rds_iam.secret_config import SecretConfig
 from sqlalchemy_rds_iam.secret_plugin import RdsSecretPlugin
-from sqlalchemy_rds_iam.urls import without_blanks, without_plugins
 
 _GROUP = "sqlalchemy.plugins"
 _OURS = {
@@ -115,7 +116,7 @@ def _engine(
                 "and no more; what can be looked at step by step is a login by token"
             )
             return
-        if chart.config.resolve_cname and names.is_alias(chart.cparams.get("host")):
+        if chart.config.resolve_cname and cname.is_alias(chart.cparams.get("host")):
             chart.dialled = str(chart.cparams["host"])
             yield ok(f"{chart.dialled} stands for an endpoint that DNS has to name")
             return
@@ -161,7 +162,7 @@ def _settled(chart: Chart) -> Iterator[Finding]:
         f"driver     {chart.engine.dialect.driver}" if chart.engine else "",
     )
     level = target.arguments.get("sslmode", config.tls)
-    if tls.STRENGTH.get(level, 0) < tls.STRENGTH["verify-full"]:
+    if trust.STRENGTH.get(level, 0) < trust.STRENGTH["verify-full"]:
         yield warning(
             "tls-unverified",
             f"with TLS at the level {level!r} nobody checks that the right server gets the token",

@@ -12,7 +12,9 @@ import itertools
 import time
 from collections.abc import Iterator
 
-from sqlalchemy_rds_iam.ambient import ambient_region
+from sqlalchemy_rds_iam._aws.ambient import ambient_region
+from sqlalchemy_rds_iam._aws.sigv4 import sign
+from sqlalchemy_rds_iam._endpoints.hostname import POSTGRESQL_PORT, Endpoint, parse_host
 from sqlalchemy_rds_iam.doctor import iam_log
 from sqlalchemy_rds_iam.doctor.advice import log_group, metric, policy, simulate
 from sqlalchemy_rds_iam.doctor.answers import explained, is_refused_token, said
@@ -21,9 +23,7 @@ from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, Status, probl
 from sqlalchemy_rds_iam.doctor.identity import INEXACT_CLOCK
 from sqlalchemy_rds_iam.doctor.visits import TooManyLogins, log_in
 from sqlalchemy_rds_iam.doctor.wire import Answer
-from sqlalchemy_rds_iam.endpoint import POSTGRESQL_PORT, Endpoint, parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.signing import sign
 
 PAUSE = 2.0
 """Seconds after which the login is tried once more: throttling is counted by the second."""

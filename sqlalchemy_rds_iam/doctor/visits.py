@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ssl
 
+from sqlalchemy_rds_iam._passwords.password import Token
 from sqlalchemy_rds_iam.doctor.answers import database
 from sqlalchemy_rds_iam.doctor.chart import MOST_LOGINS, Chart
 from sqlalchemy_rds_iam.doctor.encryption import open_door
 from sqlalchemy_rds_iam.doctor.findings import Finding, problem
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, Answer
-from sqlalchemy_rds_iam.passwords import Token
 
 
 class TooManyLogins(Exception):  # noqa: N818  (no error: the examination ends with what it knows)

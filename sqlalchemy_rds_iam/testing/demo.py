@@ -20,9 +20,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_rds_iam.endpoint import Endpoint
-from sqlalchemy_rds_iam.passwords import Password
-from sqlalchemy_rds_iam.signing import TOKEN_LIFE, Credentials, sign
+from sqlalchemy_rds_iam._aws.sigv4 import TOKEN_LIFE, Credentials, sign
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.password import Password
 from sqlalchemy_rds_iam.testing import binaries
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable
 
 from soak.obedient import connector
-from sqlalchemy_rds_iam.sessions import _Making
+from sqlalchemy_rds_iam._aws.sessions import _Making
 
 LONGEST = 10.0
 _NOBODY = 1

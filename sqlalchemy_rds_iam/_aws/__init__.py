@@ -1,0 +1,1 @@
+"""Who we are in AWS: credentials, roles and signatures."""

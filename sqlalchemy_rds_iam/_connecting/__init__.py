@@ -1,0 +1,1 @@
+"""The path of one connect, from top to bottom."""

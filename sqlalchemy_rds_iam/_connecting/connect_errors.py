@@ -1,0 +1,156 @@
+"""Notes on connects that fail for other reasons than the password: certificates, variables.
+
+The drivers' errors say what happened. What they leave out is whom was trusted and why, and which
+variable of the environment asked for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._connecting.login_errors import chain
+from sqlalchemy_rds_iam._databases.drivers import Target
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._tls import ca_bundle, contexts, trust
+
+_CERTIFICATE = "certificate verify failed|certificate .* does not match host name"
+_NAME = "does not match host name|[Hh]ostname mismatch|IP address mismatch"
+_EXPIRED = "certificate has expired|certificate is not yet valid"
+# The apostrophe in what RDS Proxy says is one of two.
+_NO_OPTIONS = "support command-line options"
+# What drivers say because of a variable that they do not name, by libpq's keyword for the same.
+_VARIABLES = {
+    "service": ("PGSERVICE", "definition of service"),
+    "target_session_attrs": (
+        "PGTARGETSESSIONATTRS",
+        (
+            "session is (not )?read-only|hot standby mode|target attribute requirement|"
+            "target_session_attrs"
+        ),
+    ),
+    "min_protocol_version": ("PGMINPROTOCOLVERSION", r"\bmin_protocol_version"),
+    "max_protocol_version": ("PGMAXPROTOCOLVERSION", r"\bmax_protocol_version"),
+    "sslnegotiation": ("PGSSLNEGOTIATION", "sslnegotiation|ALPN"),
+    "load_balance_hosts": ("PGLOADBALANCEHOSTS", "load_balance_hosts"),
+    "gsslib": ("PGGSSLIB", "gsslib"),
+    "client_encoding": ("PGCLIENTENCODING", 'parameter "client_encoding"'),
+    "timezone": ("PGTZ", 'parameter "TimeZone"'),
+    "datestyle": ("PGDATESTYLE", 'parameter "DateStyle"'),
+    "geqo": ("PGGEQO", 'parameter "geqo"'),
+}
+_REVOKED = ("PGSSLCRL", "PGSSLCRLDIR")
+
+
+def explain_failure(
+    error: BaseException, cparams: Mapping[str, Any], dialled: Any, target: Target, config: Options
+) -> None:
+    """Add a note (PEP 678) to an error of connecting that says too little, if it is known why.
+
+    Args:
+        error: any error of connecting, a refused password among them.
+        cparams: what the driver was told.
+        dialled: the host in the URL.
+        target: what it stands for.
+        config: the options, and their names.
+    """
+    said = "\n".join(str(failure) for failure in chain(error))
+    if re.search(_CERTIFICATE, said):
+        lines = [*_certificate(said, dialled, target, config), *_trust(error, target, config)]
+    else:
+        lines = [*_hindrance(said, cparams)]
+    if lines:
+        error.add_note(f"{config.PLUGIN}: " + "\n  ".join(lines))
+
+
+def _certificate(said: str, dialled: Any, target: Target, config: Options) -> Iterator[str]:
+    host, option = target.host, config.named("host")
+    signs = isinstance(config, Config)
+    if host.partition is None:
+        yield f"the certificate was not accepted for {host.host!r}, which is no RDS endpoint name"
+        yield (
+            "RDS certificates name RDS endpoints only, never a CNAME, custom domain or IP address "
+            "that leads to one"
+        )
+        is_then = "verified"
+        if signs:
+            is_then = (
+                "signed for and verified, or,\n"
+                "  for a CNAME, rds_iam_resolve_cname=on to have its records followed"
+            )
+        yield f"set {option} to the endpoint's own name, which is then {is_then}"
+    elif host.host != parse_host(str(dialled)).host:
+        yield f"the certificate has to name {host.host!r}, for which {dialled!r} stands"
+        or_by = ", or by the CNAME records that rds_iam_resolve_cname follows" if signs else ""
+        yield f"it does so by {option}{or_by}"
+    else:
+        yield f"the server's certificate was not accepted for {host.host!r}"
+    if not re.search(_NAME, said):
+        yield from _advice(said, target, config)
+    elif host.partition is not None:
+        yield "what answers is another server: look at what the name leads to from here"
+    if target.ca is None and host.host != parse_host(str(dialled)).host:
+        yield "(an SSL context of your own checks for the name connected to, and cannot be used)"
+
+
+def _advice(said: str, target: Target, config: Options) -> Iterator[str]:
+    """What may be behind it if it is not the name."""
+    host, found = target.host, target.ca
+    current = trust.BUNDLE_URLS.get(host.partition or "", trust.BUNDLE_URL)
+    if re.search(_EXPIRED, said):
+        yield "by this machine's clock, one of the certificates is over, or not valid yet"
+    elif found is None:
+        yield "the SSL context is your own, and so is what it trusts"
+    elif host.is_proxy and not found.is_system:
+        yield f"an RDS Proxy is certified by public roots, and {found.rule} is all that counts:"
+        yield f"leave it out, or say {config.named('ca')}={trust.SYSTEM}"
+    elif host.is_proxy:
+        yield "an RDS Proxy is certified by public roots: those of this machine may be old, or"
+        yield "something between ends TLS with a certificate of its own"
+    elif found.is_system:
+        yield "RDS has authorities of its own, which are not among the public roots of a system:"
+        yield f"take {found.rule} back, and use Amazon's bundle: rds-iam ca --download, or"
+        yield current
+    elif host.region and not _is_about(found.path, host.region):
+        yield f"no authority in that file is one of RDS for {host.region}: the bundle is old, or of"
+        yield "another region or partition. Amazon's current one: rds-iam ca --download, or"
+        yield current
+    else:
+        yield "something between may end TLS with a certificate of its own, or the bundle is old:"
+        yield f"rds-iam ca --download, or {current}"
+
+
+def _is_about(file: str, region: str) -> bool:
+    try:
+        return region in ca_bundle.regions(ca_bundle.source(file, None))
+    except OSError:
+        return False
+
+
+def _trust(error: BaseException, target: Target, config: Options) -> Iterator[str]:
+    """Whom was trusted, and who issued what was shown, as far as the driver tells."""
+    if target.ca is not None:
+        yield f"checked with  {target.ca.path} ({target.ca.rule})"
+        if "sslmode" in target.arguments:
+            # libpq turns down whom a list of revoked certificates that it has read says nothing of.
+            for variable in filter(os.environ.get, _REVOKED):
+                yield f"and with      {os.environ[variable]} ({variable}), to be about its issuer"
+    if (name := next(filter(None, map(contexts.issuer, chain(error))), None)) is not None:
+        yield f"issued by     {name!r}, by the server's own word"
+    elif isinstance(config, Config):
+        yield "rds-iam doctor shows who issued the server's certificate"
+
+
+def _hindrance(said: str, cparams: Mapping[str, Any]) -> Iterator[str]:
+    if re.search(_NO_OPTIONS, said):
+        by = "options=" if cparams.get("options") else "PGOPTIONS of the environment"
+        yield f"an RDS Proxy takes no command-line options, which {by} would send"
+        yield "leave them out, and set parameters with SET in a listener for SQLAlchemy's event"
+        yield "'connect', or for the user: ALTER ROLE … SET … TO …"
+    for keyword, (name, pattern) in _VARIABLES.items():
+        value = os.environ.get(name)
+        if value is not None and not cparams.get(keyword) and re.search(pattern, said):
+            yield f"{name}={value!r} of the environment asks for that: unset it"

@@ -1,0 +1,247 @@
+"""Connecting with IAM tokens: what is signed, in whose turn, and what a refusal may mean."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from sqlalchemy_rds_iam._aws.ambient import ambient_region
+from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._connecting.lateness import Lateness
+from sqlalchemy_rds_iam._connecting.listener import Connector, Settled
+from sqlalchemy_rds_iam._connecting.login_errors import explain, is_refusal, is_throttled
+from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.runtime import Waits
+from sqlalchemy_rds_iam._databases.drivers import Driver, Target
+from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.entries import Slot
+from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._ratelimit.limiter import Crowd, Pace
+from sqlalchemy_rds_iam._ratelimit.registry import pace_at
+from sqlalchemy_rds_iam._ratelimit.retry_policy import Attempts, Retry
+from sqlalchemy_rds_iam.errors import WaitTimeout
+from sqlalchemy_rds_iam.events import Kind
+
+logger = logging.getLogger("sqlalchemy_rds_iam")
+
+
+class IamConnector(Connector):
+    """The way of every physical connect of one engine with the plugin ``rds_iam``.
+
+    Args:
+        config: the options.
+        driver: of the engine.
+        tokens: of the engine's identity.
+        waits: how the engine waits.
+        remedy: the command that whoever is refused is told of.
+    """
+
+    _config: Config
+
+    def __init__(
+        self,
+        config: Config,
+        driver: Driver,
+        tokens: IdentityTokens,
+        waits: Waits,
+        remedy: Callable[[], str],
+    ) -> None:
+        super().__init__(config, driver, tokens, waits, Reporter(config))
+        self._remedy = remedy
+        self._names = Names(self._clock) if config.resolve_cname else None
+
+    def rehearse(self, cparams: dict[str, Any]) -> None:
+        """Do what each connect is going to do before the driver is called, but ask nobody.
+
+        Raises:
+            ConfigError: the connect arguments cannot work, or are not safe.
+        """
+        if self._names is not None and is_alias(cparams.get("host")):
+            # An async application is on its loop here: where the name leads, region included, has
+            # to wait. Everything else is looked at.
+            self._driver.target(cparams, self._config, lambda: "unknown")
+        else:
+            self._settle(cparams)
+
+    def _settle(self, cparams: dict[str, Any], *found: str) -> Settled:
+        """Work out, once for each host, port, user and RDS name `found`, what connecting takes."""
+        config = replace(self._config, host=found[0]) if found else self._config
+        target = self._driver.target(cparams, config, lambda: ambient_region(config, needed=True))
+        if target.host.region is None and target.host.kind != "global-writer":
+            logger.warning(
+                "tokens are signed for %s, which is no RDS endpoint name; RDS accepts only those "
+                "signed for its own names, see rds_iam_host and rds_iam_resolve_cname",
+                target.endpoint,
+            )
+        host, port, *_ = target.endpoint
+        pace = pace_at(host, port, config.connect_rate, config.rate_storage)
+        settled = target, self._tokens.slot(target.endpoint), pace
+        self._targets[cparams["host"], cparams.get("port"), cparams["user"], *found] = settled
+        return settled
+
+    def _look_up(self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float) -> Settled:
+        # New connect arguments, or a CNAME that leads elsewhere now.
+        names, alias, *_ = self._names, *key
+        found = names.known(alias) if names is not None else None
+        if found is not None and (settled := self._targets.get((*key, found))):
+            return settled
+        if names is None or not is_alias(alias):
+            return self._settle(cparams)
+        remaining = deadline - monotonic()
+
+        def look_up() -> Settled:
+            name = names.look_up(alias, remaining, self._config.failure_ttl)
+            return self._targets.get((*key, name)) or self._settle(cparams, name)
+
+        return self._waits.run(look_up, remaining)
+
+    def _settle_again(self, cparams: dict[str, Any], target: Target) -> Settled:
+        found = (target.host.host,) if self._names and is_alias(cparams.get("host")) else ()
+        return self._settle(cparams, *found)
+
+    def _queue(self, pace: Pace, slot: Slot, attempts: Attempts) -> Token:
+        deadline, lateness = attempts.deadline, Lateness()
+        if self._config.throttle_retry:
+            while seconds := attempts.head_start(slot, monotonic()):
+                with lateness.of(seconds):
+                    self._waits.sleep(seconds)
+        turn = None
+        try:
+            turn = pace.take(monotonic(), deadline)
+            while True:
+                if (work := pace.lead(monotonic())) is not None:
+                    self._waits.start(work)
+                if turn is None:
+                    break
+                with lateness.of(turn.wait):
+                    self._waits.sleep(turn.wait)
+                turn = pace.call(turn, monotonic(), deadline)
+        except Crowd as crowd:
+            if turn is not None:
+                pace.give_back()
+            attempts.give_up(slot)
+            raise self._no_turn(crowd, pace, slot, attempts, lateness) from None
+        except BaseException:
+            if turn is not None:
+                pace.give_back()
+            raise
+        return slot.fresh(self._clock()) or self._supply.obtain(slot, deadline)
+
+    def _no_turn(
+        self, crowd: Crowd, pace: Pace, slot: Slot, attempts: Attempts, lateness: Lateness
+    ) -> WaitTimeout:
+        if late := lateness.told(self._timeout):
+            return WaitTimeout(
+                f"not connected to {slot.endpoint} within {self._timeout:g} s (rds_iam_timeout): "
+                f"{late}"
+            )
+        return WaitTimeout(
+            f"no turn to connect to {slot.endpoint} within {self._timeout:g} s "
+            f"(rds_iam_timeout): {crowd.waiting} connects come before this one, at "
+            f"{pace.current_rate:.0f} a second (rds_iam_connect_rate={pace.rate}); "
+            f"{attempts.throttled} logins of this one were refused, as if throttled. Keep "
+            "more connections in the pool, put RDS Proxy in between, or raise the rate if "
+            "AWS allows more"
+        )
+
+    def _failed(
+        self,
+        error: Exception,
+        dialled: Any,
+        attempts: Attempts,
+        settled: Settled,
+        *,
+        token: Token,
+        used_at: float,
+    ) -> Token | None:
+        if self._names is not None:
+            self._names.doubt(dialled)
+        target, slot, _ = settled
+        throttled = is_throttled(error)
+        if not throttled and not is_refusal(error):
+            return None
+        again = self._once_more(
+            error, attempts, settled, token=token, used_at=used_at, throttled=throttled
+        )
+        if again is not None:
+            attempts.retried += 1
+            text, attempt = "login at %s is tried again (attempt %d)", attempts.retried + 1
+            endpoint = slot.endpoint
+            self._report(
+                "retried", slot, again, logging.DEBUG, text, endpoint, attempt, attempt=attempt
+            )
+        elif not throttled:
+            self._tokens.forget(slot, token)
+            explain(
+                error,
+                endpoint=target.endpoint,
+                host=target.host,
+                token=token,
+                credentials=self._tokens.credentials,
+                now=self._clock(),
+                command=self._remedy(),
+            )
+        return again
+
+    def _once_more(
+        self,
+        error: Exception,
+        attempts: Attempts,
+        settled: Settled,
+        *,
+        token: Token,
+        used_at: float,
+        throttled: bool,
+    ) -> Token | None:
+        """A token for another attempt after a refusal; None if the refusal is the answer."""
+        _, slot, pace = settled
+        patient = pace is not None and self._config.throttle_retry
+        answer = None
+        if not throttled and attempts.doubt(slot, monotonic(), patient=patient):
+            answer = self._tokens.refused(slot, token, age=used_at - token.signed_at)
+        self._report_refused(error, slot, token, reloads=answer is not None and not answer.token)
+        if answer is not None:
+            found = self._supply.follow(slot, answer, attempts.deadline)
+            if found is not None:
+                return found
+        if pace is None or not patient:
+            return None
+        before = attempts.throttled
+        retry = attempts.again(slot, pace, monotonic(), certain=throttled)
+        if attempts.throttled > before:
+            self._report_throttled(slot, token, pace, retry)
+        if retry is None:
+            return None
+        self._waits.sleep(retry.pause)
+        return slot.fresh(self._clock()) or self._supply.obtain(slot, attempts.deadline)
+
+    def _report_refused(self, error: Exception, slot: Slot, token: Token, *, reloads: bool) -> None:
+        level, text, args = logging.DEBUG, "token for %s refused", [str(slot.endpoint)]
+        if reloads:
+            level, text = logging.WARNING, "token for %s refused; reloading %s"
+            args.append(self._tokens.what)
+        self._report("refused", slot, token, level, text, *args, error=type(error).__name__)
+
+    def _report_throttled(self, slot: Slot, token: Token, pace: Pace, retry: Retry | None) -> None:
+        rate = pace.current_rate
+        self._report(
+            "throttled",
+            slot,
+            token,
+            logging.WARNING if retry and retry.slowed else logging.DEBUG,
+            "logins at %s seem to be throttled: %.0f new connections a second for now",
+            slot.endpoint,
+            rate,
+            rate=rate,
+            pause=retry and retry.pause,
+        )
+
+    def _report(
+        self, kind: Kind, slot: Slot, token: Token, level: int, text: str, *args: Any, **more: Any
+    ) -> None:
+        about = {"endpoint": slot.endpoint, "holding": slot.signer, "token": token}
+        self.reporter.report(kind, self._clock(), level, text, *args, **about, **more)

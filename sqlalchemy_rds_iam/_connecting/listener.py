@@ -1,0 +1,220 @@
+"""The way of every physical connect: SQLAlchemy's ``do_connect`` event, sync and async alike.
+
+See "Generating dynamic authentication tokens" in SQLAlchemy's documentation. `_do_connect` reads
+from top to bottom: where to, with which token, the driver, and once more if it was refused.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from sqlalchemy.engine import Dialect
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from sqlalchemy_rds_iam import _frames
+from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._connecting.acquire import Supply
+from sqlalchemy_rds_iam._connecting.connect_errors import explain_failure
+from sqlalchemy_rds_iam._connecting.other_listeners import Beside
+from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.runtime import Waits
+from sqlalchemy_rds_iam._databases.dialing import Connect
+from sqlalchemy_rds_iam._databases.drivers import Driver, Target
+from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.entries import Slot
+from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._ratelimit.limiter import Pace
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, Attempts
+from sqlalchemy_rds_iam.errors import RdsIamError
+
+Settled = tuple[Target, Slot, Pace | None]
+
+
+class Connector:
+    """The way of every physical connect of one engine. It does not hold the engine.
+
+    What differs between tokens and passwords is in the methods that raise NotImplementedError.
+
+    Attributes:
+        connects: how many logins were accepted.
+        reporter: what happens otherwise is reported there.
+    """
+
+    def __init__(
+        self,
+        config: Options,
+        driver: Driver,
+        tokens: IdentityTokens,
+        waits: Waits,
+        reporter: Reporter,
+    ) -> None:
+        self.connects = 0
+        self.reporter = reporter
+        tokens.publisher.subscribe(reporter)
+        self._config, self._timeout = config, config.timeout
+        self._driver = driver
+        self._tokens, self._waits = tokens, waits
+        self._supply = Supply(config, tokens, waits, reporter)
+        self._clock = tokens.clock
+        self._targets: dict[tuple[Any, ...], Settled] = {}
+        self.listener = self._do_connect
+
+    @property
+    def parts(self) -> tuple[Connector, ...]:
+        """What the engine connects through: this."""
+        return (self,)
+
+    @property
+    def tokens(self) -> IdentityTokens:
+        """The tokens of its identity."""
+        return self._tokens
+
+    @property
+    def settled(self) -> list[Settled]:
+        """What connecting takes, for all connect arguments that were seen so far."""
+        return list(self._targets.copy().values())
+
+    def _do_connect(
+        self,
+        dialect: Dialect,
+        record: ConnectionPoolEntry | None,
+        cargs: list[Any],
+        cparams: dict[str, Any],
+    ) -> DBAPIConnection:
+        key = cparams.get("host"), cparams.get("port"), cparams.get("user")
+        handled = sys.exception()
+        began = monotonic()
+        deadline = began + self._timeout
+        settled = self._targets.get(key) or self._look_up(key, cparams, deadline)
+        target, slot, pace = settled
+        if target.moving:
+            settled = target, slot, pace = self._brought_up(key, cparams, settled, deadline)
+        # After all that takes its time, so that it is still good when it is used.
+        now = self._clock()
+        token = slot.fresh(now) or self._supply.obtain(slot, deadline)
+        attempts = beside = None
+        while True:
+            if pace is not None and (attempts or slot.accepted_at == NEVER or not pace.go(began)):
+                attempts = attempts or Attempts(began, deadline)
+                token = self._queue(pace, slot, attempts)
+            try:
+                connect = target.dial(dialect, target.limit) if target.dial else dialect.connect
+                # As its len() adds up, at a tenth of the time.
+                listeners: Any = dialect.dispatch.do_connect
+                if len(listeners.listeners) > 1 or listeners.parent_listeners:
+                    connect = beside = self._beside(dialect, record, target, connect)
+                # Before 2.0.48 SQLAlchemy hands the same dict to every connect, and its frames keep
+                # it: so what we add goes into one of our own, which no local variable holds.
+                connection = connect(*cargs, **{**cparams, **target.changed, **token.arguments})
+                break
+            except BaseException as error:
+                before = handled, self._waits.handled(error)
+                _frames.clear(error, sys._getframe(), before)  # noqa: SLF001
+                attempts = attempts or Attempts(began, deadline)
+                again = self._another(
+                    error, cparams, attempts, settled, beside=beside, token=token, used_at=now
+                )
+                if again is None:
+                    del token  # this frame is kept by the error, too
+                    raise
+                token = again
+        self.connects += 1
+        if beside is not None and beside.in_charge is not None:
+            return connection
+        slot.accepted_at = monotonic()
+        if pace is not None:
+            pace.accepted(slot.accepted_at)
+        if not token.accepted:
+            self._tokens.accept(token)
+        return connection
+
+    def _brought_up(
+        self, key: tuple[Any, ...], cparams: dict[str, Any], settled: Settled, deadline: float
+    ) -> Settled:
+        """What connecting takes as of now: a file, a context or an address may have changed."""
+        if settled[0].watched is not None and not settled[0].watched.is_current():
+            settled = self._settle_again(cparams, settled[0])
+        target, slot, pace = settled
+        if target.resolve is None:
+            return settled
+        found = [target.resolve]
+        try:
+            found = self._waits.resolve(target.resolve, deadline - monotonic())
+        except RdsIamError:
+            if target.tunnelled:
+                raise
+            # The driver looks it up, too, and is going to say so in its own words.
+        arguments = {**target.arguments}
+        if "connect_timeout" in arguments:
+            # libpq tries one address after the other, each for the whole of its time limit.
+            arguments |= self._driver.limit({}, target.limit, len(found))
+        if target.tunnelled:
+            # It checks the certificate for `host`, and wants one for each address.
+            arguments["host"] = ",".join([target.host.host] * len(found))
+            arguments["hostaddr"] = ",".join(found)
+            return replace(target, arguments=arguments), slot, pace
+        # How many there are is worth a look-up once, not on every connect.
+        target = replace(target, arguments=arguments, resolve=None)
+        self._targets[key] = settled = target, slot, pace
+        return settled
+
+    def _beside(
+        self, dialect: Dialect, record: ConnectionPoolEntry | None, target: Target, connect: Connect
+    ) -> Beside:
+        return Beside(
+            self.listener, dialect, record, target=target, connect=connect, config=self._config
+        )
+
+    def _another(
+        self,
+        error: BaseException,
+        cparams: dict[str, Any],
+        attempts: Attempts,
+        settled: Settled,
+        *,
+        beside: Beside | None,
+        token: Token,
+        used_at: float,
+    ) -> Token | None:
+        """A token for another attempt; None if `error`, with a note, is what the caller gets."""
+        if not isinstance(error, Exception):
+            return None
+        target, slot, _ = settled
+        dialled = cparams.get("host")
+        if beside is not None and beside.in_charge is not None:
+            self._tokens.forget(slot, token)
+            beside.note(error)
+            return None
+        again = self._failed(error, dialled, attempts, settled, token=token, used_at=used_at)
+        if again is None:
+            explain_failure(error, cparams, dialled, target, self._config)
+        return again
+
+    def _look_up(self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float) -> Settled:
+        """Settle what connecting takes, for connect arguments that were not known yet."""
+        raise NotImplementedError
+
+    def _settle_again(self, cparams: dict[str, Any], target: Target) -> Settled:
+        """Settle it once more, as a CA file has changed."""
+        raise NotImplementedError
+
+    def _queue(self, pace: Pace, slot: Slot, attempts: Attempts) -> Token:
+        """Wait for the turn of this connect, where there are any; the token to use then."""
+        raise NotImplementedError
+
+    def _failed(
+        self,
+        error: Exception,
+        dialled: Any,
+        attempts: Attempts,
+        settled: Settled,
+        *,
+        token: Token,
+        used_at: float,
+    ) -> Token | None:
+        """A token for another attempt; None if `error`, with a note, is what the caller gets."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""A database and its drivers: the names of their arguments, their TLS, their SQL."""

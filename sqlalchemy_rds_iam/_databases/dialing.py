@@ -1,0 +1,162 @@
+"""How long a driver may take to connect: by its own argument, or by a deadline where it has none.
+
+By default libpq and pg8000 wait as long as the network does: for ever, if a server accepts the
+connection and then says nothing. What the user has set counts, and 0 is no limit in libpq.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
+from typing import Any, Protocol
+
+from sqlalchemy.engine import Dialect
+
+from sqlalchemy_rds_iam._concurrency import within
+
+CONNECT_LIMIT = 30.0
+"""Seconds that a driver may take to connect, unless the password may take longer to arrive."""
+
+_SHORTEST = 2
+"""Seconds: what libpq makes of less ("connect_timeout" in the libpq chapter of PostgreSQL)."""
+
+Connect = Callable[..., Any]
+"""What opens a connection of the DBAPI: ``dialect.connect``."""
+
+
+class Limit(Protocol):
+    """How a driver is told for how long to try."""
+
+    def __call__(self, given: Mapping[str, Any], seconds: float, addresses: int = 1) -> Any:
+        """Make the connect arguments that say so; none where the user has set a limit.
+
+        Args:
+            given: the connect arguments as the user has them.
+            seconds: the limit.
+            addresses: how many addresses the driver is going to try, one after the other.
+        """
+
+
+def libpq(given: Mapping[str, Any], seconds: float, addresses: int = 1) -> dict[str, Any]:
+    """The limit of libpq, which every address has to itself: so they share it; see `Limit`."""
+    if given.get("connect_timeout") not in {None, ""} or os.environ.get("PGCONNECT_TIMEOUT"):
+        return {}
+    return {"connect_timeout": max(int(seconds / addresses), _SHORTEST)}
+
+
+def asyncpg(given: Mapping[str, Any], seconds: float, addresses: int = 1) -> dict[str, Any]:
+    """The limit of asyncpg, for the whole of a connect; see `Limit`."""
+    del addresses
+    return {} if "timeout" in given else {"timeout": seconds}
+
+
+def none(given: Mapping[str, Any], seconds: float, addresses: int = 1) -> dict[str, Any]:
+    """No argument: pg8000's ``timeout`` would go on to limit every query; see `Limit`."""
+    del given, seconds, addresses
+    return {}
+
+
+def pg8000(dialect: Dialect, seconds: float) -> Connect:
+    """Connect with pg8000 within so many seconds; its queries may take as long as they do.
+
+    The socket is made here. When the time is up it is shut down, which ends whatever waits for it,
+    a server that sends a byte now and then included.
+
+    Args:
+        dialect: the engine's.
+        seconds: for the name, all of its addresses, TLS and the login together.
+    """
+
+    def connect(*cargs: Any, **cparams: Any) -> Any:
+        if cparams.get("unix_sock"):
+            return dialect.connect(*cargs, **cparams)
+        dbapi: Any = dialect.loaded_dbapi
+        own_limit = cparams.get("timeout") is not None
+        end = float("inf") if own_limit else monotonic() + seconds
+        place = f"{cparams['host']}:{cparams['port']}"
+        late = f"no connection to {place} within {seconds:g} s"
+        try:
+            sock = _connected(cparams, end)
+        except TimeoutError as failure:
+            raise dbapi.InterfaceError(late) from failure
+        except OSError as failure:
+            raise dbapi.InterfaceError(f"cannot connect to {place}: {failure}") from failure
+        with _shut_down_at(end, sock) as is_late:
+            try:
+                # What pg8000's connect() makes; that has no argument for a socket.
+                connection = dbapi.Connection(*cargs, **cparams, sock=sock)
+            except Exception as failure:
+                sock.close()
+                if is_late():
+                    raise dbapi.InterfaceError(late) from failure
+                raise
+        if is_late():
+            with contextlib.suppress(Exception):  # it has been shut down already
+                connection.close()
+            raise dbapi.InterfaceError(late)
+        return connection
+
+    return connect
+
+
+def _connected(cparams: Mapping[str, Any], end: float) -> socket.socket:
+    """A TCP connection to the first address that accepts one, as pg8000 itself would make it."""
+    where = cparams["host"], cparams["port"]
+    problem: OSError = OSError("the name has no address")
+    for family, kind, protocol, _, address in _addresses(where, end):
+        remaining = cparams.get("timeout") or end - monotonic()
+        if remaining <= 0:
+            raise TimeoutError from problem
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(remaining)
+            if source := cparams.get("source_address"):
+                sock.bind(source)
+            sock.connect(address)
+            sock.settimeout(cparams.get("timeout"))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if cparams.get("tcp_keepalive", True):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        except OSError as error:
+            sock.close()
+            problem = error
+        else:
+            return sock
+    raise problem
+
+
+def _addresses(where: tuple[str, int], end: float) -> list[Any]:
+    look_up = functools.partial(socket.getaddrinfo, *where, type=socket.SOCK_STREAM)
+    with contextlib.suppress(socket.gaierror):
+        return look_up(flags=socket.AI_NUMERICHOST)
+    return within(min(end - monotonic(), CONNECT_LIMIT), look_up)
+
+
+@contextlib.contextmanager
+def _shut_down_at(end: float, sock: socket.socket) -> Iterator[Callable[[], bool]]:
+    """Shut a connection down at `end`, unless the block is left before; yields whether it was."""
+    if end == float("inf"):
+        yield lambda: False
+        return
+    # TLS takes the socket over, so this is done through a second handle of the connection.
+    twin, lock, over = sock.dup(), threading.Lock(), threading.Event()
+
+    def shut_down() -> None:
+        with lock, contextlib.suppress(OSError):  # it may have been closed by then
+            over.set()
+            twin.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(end - monotonic(), 0), shut_down)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield over.is_set
+    finally:
+        timer.cancel()
+        with lock:
+            twin.close()

@@ -1,0 +1,142 @@
+"""TLS in the words of each DBAPI: what the user may say, and what the driver is told."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._endpoints.hostname import HostName
+from sqlalchemy_rds_iam._tls import contexts, public_roots, trust
+from sqlalchemy_rds_iam._tls.ca_bundle import narrowed
+from sqlalchemy_rds_iam._tls.trust import FoundCa
+from sqlalchemy_rds_iam.errors import ConfigError
+
+Arguments = Mapping[str, Any]
+"""What SQLAlchemy is about to hand to the DBAPI's ``connect()`` (``cparams``)."""
+
+_SWITCH = dict.fromkeys(("true", "1", "yes", "on"), "verify-full")
+_SWITCH |= dict.fromkeys(("false", "0", "no", "off"), "disable")
+
+
+class Watched(Protocol):
+    """Something among the connect arguments that may change after it was settled."""
+
+    def is_current(self) -> bool:
+        """Whether it is still what it was."""
+
+
+class TlsArguments(NamedTuple):
+    """How TLS is asked for.
+
+    Attributes:
+        arguments: connect arguments.
+        watched: what of them has to be looked at before every connect: a CA file that we made, or
+            an SSL context of the user's.
+        ca: the CA file that counts, and why; None if there is none, or in a context of the user's.
+    """
+
+    arguments: dict[str, Any]
+    watched: Watched | None = None
+    ca: FoundCa | None = None
+
+
+def libpq(cparams: Arguments, config: Options, host: HostName, _tunnelled: bool) -> TlsArguments:
+    """What libpq is told: how much to verify, and with which CA file."""
+    if cparams.get("gssencmode") == "require":
+        raise ConfigError("gssencmode='require' rules out TLS, which RDS asks for: remove it")
+    mode = strongest(config, "sslmode", cparams.get("sslmode"))
+    named = {config.named("ca"): config.ca, "sslrootcert": cparams.get("sslrootcert")}
+    # With a Kerberos ticket at hand libpq would else prefer GSSAPI encryption to TLS.
+    arguments = {"sslmode": mode, "gssencmode": "disable"}
+    if mode == "require" and not any(named.values()):
+        if os.environ.get("PGSSLROOTCERT") == trust.SYSTEM:
+            arguments["sslrootcert"] = ""  # libpq takes it with verify-full only
+        return TlsArguments(arguments)
+    found = trust.locate_ca(named, host, level=mode)
+    # What is said in libpq's own words is passed on as it is. And with `require` libpq takes a
+    # missing file for a wish not to verify, so that one must not be ours, to be cleaned away.
+    as_it_is = mode == "require" or (named["sslrootcert"] and not config.ca)
+    own = None if as_it_is else narrowed(found.path, host.region)
+    arguments["sslrootcert"] = own.file if own else found.path
+    trust.check(arguments["sslrootcert"])
+    return TlsArguments(arguments, own, found)
+
+
+def context(argument: str) -> Callable[[Arguments, Options, HostName, bool], TlsArguments]:
+    """What a driver is told that takes an SSL context as `argument`."""
+
+    def settle(
+        cparams: Arguments, config: Options, host: HostName, tunnelled: bool
+    ) -> TlsArguments:
+        for name in ("sslmode", "sslrootcert"):
+            if name in cparams:
+                raise ConfigError(
+                    f"this driver has no argument {name!r}: say {config.named('tls')} and "
+                    f"{config.named('ca')}"
+                )
+        given = cparams.get(argument)
+        if isinstance(given, ssl.SSLContext):
+            _refuse_weak_context(config, argument, given)
+            return TlsArguments({argument: given}, contexts.Given(given, contexts.strength(given)))
+        mode = strongest(config, argument, level_of(given))
+        ca = None
+        if mode != "require" or config.ca:
+            ca = trust.locate_ca({config.named("ca"): config.ca}, host, level=mode)
+        ctx = trust.context(mode, ca and ca.path, host, check_name=tunnelled)
+        return TlsArguments({argument: ctx}, None, ca)
+
+    return settle
+
+
+def level_of(given: Any) -> Any:
+    """The level that a driver's own word for TLS stands for; what is no such word, as it is.
+
+    Any way to say yes is to the whole of it. A URL knows text alone, so there it is "true".
+    """
+    text = str(given).lower() if isinstance(given, bool | int | str) else None
+    return _SWITCH.get(text, given) if text is not None else given
+
+
+def strongest(config: Options, argument: str, given: Any) -> str:
+    """The level to use, given what the user said in the driver's own words.
+
+    Raises:
+        ConfigError: it is no level at all, or weaker than the options ask for.
+    """
+    if given is None or given == "":
+        return config.tls
+    option = config.named("tls")
+    if not isinstance(given, str):
+        kind = type(given).__name__
+        raise ConfigError(
+            f"{argument} is an object of the type {kind}: expected {' or '.join(trust.STRENGTH)}, "
+            f"or with asyncpg and pg8000 an ssl.SSLContext; or leave it out and say {option}"
+        )
+    level = trust.STRENGTH.get(given, 0)
+    if level >= trust.STRENGTH[config.tls]:
+        return given
+    fix = f"remove it, or allow it with {option}={given}" if level else "remove it"
+    raise ConfigError(
+        f"{argument} amounts to {given!r}, which is weaker than {option}={config.tls}: {fix}. "
+        f"A {config.BRINGS} sent to the wrong server, or in clear, is a password given away"
+    )
+
+
+def _refuse_weak_context(config: Options, argument: str, given: ssl.SSLContext) -> None:
+    level = contexts.strength(given)
+    strongest(config, argument, level)
+    if contexts.speaks_old_versions(given):
+        raise ConfigError(
+            f"the SSL context in {argument} accepts TLS before 1.2, which is broken (RFC 8996): "
+            "set its minimum_version to ssl.TLSVersion.TLSv1_2"
+        )
+    if level == "verify-ca" and config.tls == level and public_roots.are_in(given):
+        raise ConfigError(
+            f"the SSL context of {argument} does not check names, and public roots are among those "
+            "it trusts, or it does not show whom it trusts: any server on the internet has a "
+            "certificate that would do. Set its check_hostname, or load nothing but the "
+            "database's own authorities into it, as a file (cafile=)"
+        )

@@ -1,0 +1,127 @@
+"""Environment variables that keep libpq from connecting as the URL says, and how to overrule them.
+
+Each is looked at with the libpq inside of the drivers. What is not here has no say (PGREQUIREPEER
+is for Unix sockets; PGSSLMODE, PGGSSENCMODE and PGPASSWORD yield to what the driver is told), or
+says what the user may well want (PGOPTIONS, PGTARGETSESSIONATTRS, PGSSLNEGOTIATION, PGSSLCRL).
+
+Source: "Environment Variables" and "Parameter Key Words" in the libpq chapter of the PostgreSQL
+documentation.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam.errors import ConfigError
+
+logger = logging.getLogger("sqlalchemy_rds_iam")
+
+
+class Variable(NamedTuple):
+    """How to overrule an environment variable.
+
+    Attributes:
+        keyword: libpq's parameter for the same.
+        harmless: a value of it that changes nothing.
+        fine: values of the variable that are not in the way.
+        since: libpq's version that knows it, as in PQlibVersion(); older ones refuse the keyword.
+        token: whether it is a token alone that it keeps from being sent.
+    """
+
+    keyword: str
+    harmless: str
+    fine: frozenset[str]
+    since: int = 0
+    token: bool = False
+
+
+_NEW_TLS = frozenset(("tlsv1.2", "tlsv1.3"))
+IN_THE_WAY = {
+    # It leads elsewhere.
+    "PGHOSTADDR": Variable("hostaddr", "", frozenset(("",))),
+    # These forbid the clear password that a token is, within TLS. An empty require_auth forbids
+    # all there is, so what is forbidden instead is SSPI, which is a matter of Windows domains.
+    "PGREQUIREAUTH": Variable("require_auth", "!sspi", frozenset(("password",)), 16_00_00, True),
+    "PGCHANNELBINDING": Variable(
+        "channel_binding", "prefer", frozenset(("prefer", "disable")), 13_00_00, True
+    ),
+    # RDS asks for no client certificate.
+    "PGSSLCERTMODE": Variable("sslcertmode", "allow", frozenset(("allow", "disable")), 16_00_00),
+    # An empty one is no limit at all.
+    "PGSSLMINPROTOCOLVERSION": Variable("ssl_min_protocol_version", "TLSv1.2", _NEW_TLS, 13_00_00),
+    "PGSSLMAXPROTOCOLVERSION": Variable("ssl_max_protocol_version", "", _NEW_TLS | {""}, 13_00_00),
+}
+
+
+def is_in_the_way(name: str, value: str | None) -> bool:
+    """Whether this value, None if there is none, of an environment variable is in the way."""
+    return value is not None and value.lower() not in IN_THE_WAY[name].fine
+
+
+def overruled(cparams: Mapping[str, Any], config: Options, version: int) -> dict[str, str]:
+    """Connect arguments that overrule the variables of the environment which are in the way.
+
+    A service, of PGSERVICE or named in the arguments, counts as if it had set all of them.
+
+    Args:
+        cparams: what the user says, which is looked at and not overruled.
+        config: the options.
+        version: libpq's.
+
+    Raises:
+        ConfigError: the user asks for what cannot work with a token, or for TLS before 1.2.
+    """
+    _refuse(cparams, config)
+    service = cparams.get("service") or os.environ.get("PGSERVICE")
+    found = {}
+    for name, (keyword, harmless, _, since, token) in IN_THE_WAY.items():
+        value = os.environ.get(name)
+        wanted = token and value != "" and not isinstance(config, Config)
+        if cparams.get(keyword) or version < since or wanted:
+            continue
+        if is_in_the_way(name, value):
+            found[keyword] = harmless
+            logger.info(
+                "%s of the environment is in the way, and overruled for these connections by %s=%r",
+                *(name, keyword, harmless),
+            )
+        elif service or keyword in cparams:
+            found[keyword] = value or harmless
+    return found
+
+
+def libpq_version(module: str) -> int:
+    """The version of the libpq inside of a driver that is loaded; 0 if it is not, or too old."""
+    driver: Any = sys.modules.get(module)
+    try:
+        found = driver.extensions.libpq_version() if module == "psycopg2" else driver.pq.version()
+    except AttributeError:
+        return 0
+    return int(found)
+
+
+def _refuse(cparams: Mapping[str, Any], config: Options) -> None:
+    methods = str(cparams.get("require_auth") or "password").replace(" ", "").split(",")
+    allowed = "!password" not in methods if methods[0].startswith("!") else "password" in methods
+    if isinstance(config, Config):
+        if not allowed:
+            raise ConfigError(
+                f"require_auth={cparams['require_auth']!r} forbids the clear password that a token "
+                "is, within TLS: remove it, or add 'password'"
+            )
+        if cparams.get("channel_binding") == "require":
+            raise ConfigError(
+                "channel_binding='require' cannot be met by a token, which is a clear password "
+                "within TLS: remove it"
+            )
+    least = cparams.get("ssl_min_protocol_version")
+    if least and str(least).lower() not in _NEW_TLS:
+        raise ConfigError(
+            f"ssl_min_protocol_version={least!r} allows TLS before 1.2: remove it, or say TLSv1.2 "
+            "or TLSv1.3"
+        )

@@ -1,0 +1,1 @@
+"""What we log in with, remembered and renewed: it knows no AWS, and logs nothing."""

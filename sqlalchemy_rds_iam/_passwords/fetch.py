@@ -1,0 +1,137 @@
+"""One fetch under way, and who may fetch: credentials, or a secret.
+
+A flight is shared by everybody who needs its result, in threads and on any number of event loops,
+which is why its end is a future of the threading world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from sqlalchemy_rds_iam import _frames
+from sqlalchemy_rds_iam._aws.log_filter import discreet
+from sqlalchemy_rds_iam._passwords.expiry import Fetched
+from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam.errors import CredentialsError
+
+FLIGHT_LIMIT = 90.0
+"""Seconds after which a fetch that never came back is given up and another may start."""
+
+
+LAUNCH_LIMIT = 5.0
+"""Seconds after which a fetch that has not begun is given up: an interrupt has come between."""
+
+
+class OffLoopOnlyError(CredentialsError):
+    """What is to be fetched can be fetched in a thread only, as aiobotocore cannot be imported."""
+
+
+class Source(Protocol):
+    """Where a password comes from: something that is fetched, and a token made of it."""
+
+    def fetch(self, *, reload: bool) -> Fetched:
+        """Fetch, blocking; `reload` takes nothing for granted that was found out before."""
+
+    def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
+        """Do in a thread what would else hold up the event loop in `fetch_async`.
+
+        Raises:
+            OffLoopOnlyError: there can be no `fetch_async`.
+        """
+
+    async def fetch_async(self) -> Fetched:
+        """Fetch on the running event loop, after `prepare_async`."""
+
+    def reset(self) -> None:
+        """Start afresh, without what a thread may hold that hangs, or is gone after a fork."""
+
+    def token(self, fetched: Any, endpoint: Any, now: float) -> Token:
+        """Make the token of what this source has fetched. Pure."""
+
+
+class Landing(Protocol):
+    """Where a flight ends: whoever keeps what was fetched and wakes those who wait."""
+
+    def land(self, flight: Flight, fetched: Fetched) -> None:
+        """End a flight with what it has fetched."""
+
+    def crash(self, flight: Flight, error: Exception) -> None:
+        """End a flight with a failure."""
+
+    def cut_short(self, flight: Flight) -> None:
+        """End a flight that was cancelled or interrupted."""
+
+
+class Flight:
+    """One fetch under way, shared by whoever needs its result.
+
+    Its future ends with None when it has landed, or was cut short so that somebody else has to
+    lead the next one; and with an error when the fetch failed.
+    """
+
+    def __init__(self, source: Source, landing: Landing, started: float, *, reload: bool) -> None:
+        self.future: Future[None] = Future()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.begun = False
+        self._source = source
+        self._landing = landing
+        self._started = started
+        self._reload = reload
+
+    def run(self) -> None:
+        """Fetch in this thread and tell everybody who waits."""
+        self.begun = True
+        handled = sys.exception()
+        try:
+            with discreet():
+                self._landing.land(self, self._source.fetch(reload=self._reload))
+        except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
+            _frames.clear(error, sys._getframe(), (handled,))  # noqa: SLF001
+            self._landing.crash(self, error)
+        except BaseException:
+            self._landing.cut_short(self)
+            raise
+
+    async def run_async(
+        self, off_loop: Callable[[Callable[[], None]], Awaitable[None]], *, falls_back: bool = True
+    ) -> None:
+        """Fetch on the running event loop and tell everybody who waits, on whichever loop.
+
+        Args:
+            off_loop: runs a function in a thread.
+            falls_back: whether to fetch in a thread where it cannot be done on the loop.
+        """
+        source, loop = self._source, asyncio.get_running_loop()
+        self.begun = True
+        try:
+            with discreet():
+                try:
+                    await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
+                    fetched = await source.fetch_async()
+                except OffLoopOnlyError:
+                    if not falls_back:
+                        raise
+                    fetched = await self._fetched(off_loop)
+                self._landing.land(self, fetched)
+        except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
+            _frames.clear(error, sys._getframe(), ())  # noqa: SLF001
+            self._landing.crash(self, error)
+        except BaseException:
+            self._landing.cut_short(self)
+            raise
+
+    async def _fetched(self, off_loop: Callable[[Callable[[], None]], Awaitable[None]]) -> Fetched:
+        found: list[Fetched] = []
+        await off_loop(lambda: found.append(self._source.fetch(reload=self._reload)))
+        return found[0]
+
+    def lost(self, now: float) -> bool:
+        """Whether nobody is going to finish this flight, as far as one can tell."""
+        # A loop that stands still between two run_until_complete() takes its flight with it.
+        stopped = self.loop is not None and not self.loop.is_running()
+        limit = FLIGHT_LIMIT if self.begun else LAUNCH_LIMIT
+        return stopped or abs(now - self._started) >= limit

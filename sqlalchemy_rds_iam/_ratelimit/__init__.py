@@ -1,0 +1,1 @@
+"""How fast we may connect: the rate limiter of an endpoint, alone and shared by a fleet."""

@@ -1,0 +1,1 @@
+"""Writer and reader: pairs of engines, and sessions that use both."""

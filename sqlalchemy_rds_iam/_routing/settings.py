@@ -1,0 +1,299 @@
+"""What the two engines of a pair are made of: from two URLs, a mapping or the environment. Pure.
+
+All three come down to two URLs, of which the reader's is completed from the writer's, as Kong
+Gateway does with its ``pg_ro_*`` settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from sqlalchemy_rds_iam._config.options import PLUGINS, Config
+from sqlalchemy_rds_iam._config.parsers import as_boolean
+from sqlalchemy_rds_iam._config.urls import is_blank, plugin_names, sole
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam.errors import ConfigError
+
+NAME = Config.PLUGIN
+PREFIX = f"{NAME}_"
+_OURS = tuple(f"{plugin}_" for plugin in PLUGINS)
+
+SIGNED = frozenset({*(f"{plugin}_host" for plugin in PLUGINS), PREFIX + "port"})
+"""The options that belong to one server, and not to another."""
+
+_ID_OPTION = "rds_secret_id"
+
+# Where a driver takes them from the query, they win over the other parts of the URL.
+_ADDRESS = {"host", "hostaddr", "port", "service"}
+_LOGIN = {"user", "password", "passfile"}
+_DATABASE = {"dbname", "database"}
+
+_ROLES = ("writer", "reader")
+_VARIABLES = "RDS_IAM_"
+_READER = _VARIABLES + "READER_"
+# The emulator's own, which say nothing about engines.
+_FOREIGN = _VARIABLES + "EMULATOR_"
+# No variable or URL holds an object.
+_OBJECTS = ("session", "on_event")
+_OPTIONS = [field.name for field in fields(Config) if field.name not in _OBJECTS]
+_PARTS = ("SERVER", "USER", "DATABASE")
+
+
+class Settings(NamedTuple):
+    """What ``create_engine()`` is given for each engine, the URL included.
+
+    Attributes:
+        writer: of the writer.
+        reader: of the reader, its URL still as it was given.
+        has_reader: whether anything was said about a reader.
+    """
+
+    writer: dict[str, Any]
+    reader: dict[str, Any]
+    has_reader: bool
+
+
+def from_urls(writer: str | URL, reader: str | URL | None) -> Settings:
+    """Take the URLs as they are."""
+    base = _url(writer, "the writer's URL")
+    own = base if reader is None else _url(reader, "the reader's URL")
+    return Settings({"url": base}, {"url": own}, reader is not None)
+
+
+def from_mapping(mapping: Mapping[str, Any], prefix: str) -> Settings:
+    """Read a section of an ini file: ``writer.…``, ``reader.…``, and what is for both.
+
+    Raises:
+        ConfigError: a key that belongs to neither, or no URL.
+    """
+    parts: dict[str, dict[str, Any]] = {"": {}, "writer": {}, "reader": {}}
+    for key in mapping:
+        if key.startswith(prefix):
+            role, dot, option = key.removeprefix(prefix).partition(".")
+            if dot and role not in _ROLES:
+                close = difflib.get_close_matches(role, _ROLES, n=1, cutoff=0.5) or _ROLES
+                names = " or ".join(f"{prefix}{name}.{option}" for name in close)
+                raise ConfigError(f"unknown key {key}; did you mean {names}?")
+            parts[role if dot else ""][option if dot else role] = mapping[key]
+    both, writer, reader = parts.values()
+    url = _first(writer.pop("url", None), both.pop("url", None))
+    if is_blank(url):
+        raise ConfigError(
+            f"no {prefix}writer.url and no {prefix}url: one of them has to say where the writer "
+            f"is; keys are expected to be {prefix}writer.…, {prefix}reader.…, or {prefix}… for both"
+        )
+    # In the URL, where those of the reader's own URL can win.
+    base = _with(_url(url, f"{prefix}writer.url"), _options(both))
+    has_reader = not all(map(is_blank, reader.values()))
+    url = reader.pop("url", None)
+    own = URL.create(base.drivername) if is_blank(url) else _url(url, f"{prefix}reader.url")
+    own = _with(own, _options(reader))
+    return Settings({"url": base, **both, **writer}, {"url": own, **both, **reader}, has_reader)
+
+
+def from_environ(environ: Mapping[str, str]) -> Settings:
+    """Read ``RDS_IAM_URL``, ``RDS_IAM_<OPTION>``, and their twins ``RDS_IAM_READER_…``.
+
+    A variable that is empty counts as not set, as container definitions pass on what is missing.
+
+    Raises:
+        ConfigError: an unknown variable (with the nearest known one), or no URL.
+    """
+    known = _variables(_VARIABLES, ["URL"]) | _variables(_READER, ["URL", *_PARTS])
+    names = [name for name in environ if name.startswith(_VARIABLES)]
+    ours = {name: environ[name].strip() for name in names if not name.startswith(_FOREIGN)}
+    given = {name: value for name, value in ours.items() if value}
+    for name in given:
+        if name not in known:
+            raise ConfigError(_unknown(name, known))
+    if _VARIABLES + "URL" not in given:
+        raise ConfigError(
+            "RDS_IAM_URL is not set: it has to hold the writer's URL, such as "
+            "postgresql+psycopg://app@mydb.cluster-abc123.eu-central-1.rds.amazonaws.com/app, "
+            "unless URLs or a mapping are passed to the function"
+        )
+    base = _url(given[_VARIABLES + "URL"], "RDS_IAM_URL")
+    base = _with_plugin(_with(base, _from_variables(given, _VARIABLES)))
+    # As keywords, which win nothing; but the plugin may have to name them.
+    empty = {name: "" for name in ours.keys() - given.keys() if NAME in named_plugins(base.query)}
+    writer = {"url": base, **_from_variables(empty, _VARIABLES)}
+    mentioned = [name for name in given if name.startswith(_READER)]
+    if not mentioned:
+        return Settings(writer, writer, has_reader=False)
+    parts = [name for name in mentioned if name.removeprefix(_READER) in _PARTS]
+    if _READER + "URL" not in given:
+        reader = _url_of_parts(base, given)
+    elif parts:
+        raise ConfigError(f"RDS_IAM_READER_URL already says it: unset {', '.join(parts)}")
+    else:
+        reader = _url(given[_READER + "URL"], "RDS_IAM_READER_URL")
+    reader = _with(reader, _from_variables(given, _READER))
+    reader = _with_plugin(reader) if "plugin" in reader.query else reader
+    own = {"url": reader, **_from_variables(empty, _READER)}
+    return Settings(writer, own, has_reader=True)
+
+
+def complete(writer: URL, reader: URL) -> URL:
+    """The reader's URL with what it leaves out taken from the writer's.
+
+    The driver's name is always its own. A password goes with its user and not without, nor to an
+    engine whose plugin has one. What is signed for goes with its server, and the options of a
+    plugin with the plugin. Where the reader has a secret of its own, that is asked for user and
+    server, and not the writer.
+
+    Raises:
+        ConfigError: the reader would sign for another server than the one it connects to.
+    """
+    own = {k: v for k, v in reader.query.items() if k not in writer.query or not is_blank(sole(v))}
+    base, dropped = writer, _of_other_plugin(writer.query, own)
+    if _has_secret(reader):
+        base = URL.create(writer.drivername, database=writer.database)
+        dropped |= _LOGIN
+    if elsewhere(writer, reader):
+        dropped |= _ADDRESS | SIGNED
+        if parse_host(str(own.get(PREFIX + "host") or reader.host or "")).region:
+            dropped.add(PREFIX + "region")
+    else:
+        _refuse_other_name(writer, reader)
+    if reader.username:
+        dropped |= _LOGIN
+    if reader.database:
+        dropped |= _DATABASE
+    query = {name: value for name, value in writer.query.items() if name not in dropped} | own
+    password = reader.password
+    if not (reader.username or password or has_password_plugin(query)):
+        password = base.password
+    return URL.create(
+        reader.drivername,
+        reader.username or base.username,
+        password,
+        reader.host or base.host,
+        reader.port or base.port,
+        reader.database or base.database,
+        query,
+    )
+
+
+def elsewhere(writer: URL, reader: URL) -> bool:
+    """Whether the reader's URL names a server, and not that of the writer."""
+    if not _ADDRESS.isdisjoint(reader.query) or _has_secret(reader):
+        return True
+    host, port = reader.host or writer.host or "", reader.port or writer.port
+    return (parse_host(host).host, port) != (parse_host(writer.host or "").host, writer.port)
+
+
+def named_plugins(query: Mapping[str, Any]) -> list[str]:
+    """Our plugins in a URL with this query."""
+    return [plugin for plugin in plugin_names(query) if plugin in PLUGINS]
+
+
+def has_password_plugin(query: Mapping[str, Any]) -> bool:
+    """Whether a URL with this query has one of our plugins, and has it switched on."""
+    return any(_is_on(query.get(f"{plugin}_enabled", "on")) for plugin in named_plugins(query))
+
+
+def _has_secret(url: URL) -> bool:
+    return not is_blank(sole(url.query.get(_ID_OPTION)))
+
+
+def _is_on(switch: Any) -> bool:
+    try:
+        return as_boolean(switch)
+    except ValueError:  # the plugin itself complains
+        return True
+
+
+def _of_other_plugin(writer: Mapping[str, Any], reader: Mapping[str, Any]) -> set[str]:
+    """The options in the writer's query for a plugin that the reader has not."""
+    plugins = named_plugins(reader) or named_plugins(writer)
+    foreign = [plugin for plugin in PLUGINS if plugins and plugin not in plugins]
+    return {key for key in writer for plugin in foreign if key.startswith(f"{plugin}_")}
+
+
+def _refuse_other_name(writer: URL, reader: URL) -> None:
+    for option in (f"{plugin}_host" for plugin in PLUGINS):
+        mine, host = reader.query.get(option), writer.host
+        if is_blank(mine) or host is None:
+            continue
+        theirs = _first(writer.query.get(option), host)
+        if parse_host(str(mine)).host != parse_host(str(theirs)).host:
+            raise ConfigError(
+                f"the reader is to sign for {mine!r} and to connect to the writer's {host!r}, "
+                f"since {option} only says what to sign for or to verify: name the server to "
+                "connect to in the reader's URL (in the environment, in RDS_IAM_READER_SERVER)"
+            )
+
+
+def _url(value: str | URL, name: str) -> URL:
+    try:
+        return make_url(value)
+    except (ArgumentError, ValueError):
+        # Without the value, which may hold a password.
+        raise ConfigError(
+            f"{name} is no SQLAlchemy URL: expected the like of "
+            "postgresql+psycopg://user@host:5432/database?plugin=rds_iam"
+        ) from None
+
+
+def _url_of_parts(writer: URL, given: Mapping[str, str]) -> URL:
+    server, user, database = (given.get(_READER + part) for part in _PARTS)
+    url = URL.create(writer.drivername, user, database=database)
+    if server is None:
+        return url
+    found = _url(f"postgresql://{server}", "RDS_IAM_READER_SERVER")
+    # Compared as a whole, so that no user, database or query slips by.
+    if not found.host or found != URL.create("postgresql", host=found.host, port=found.port):
+        raise ConfigError(
+            "RDS_IAM_READER_SERVER is to be a host name, or host:port; the whole of a URL goes "
+            "into RDS_IAM_READER_URL"
+        )
+    return url.set(host=found.host, port=found.port)
+
+
+def _options(keywords: dict[str, Any]) -> dict[str, str]:
+    """Take out of `keywords` our options as far as a URL can hold them."""
+    objects = {begin + name for begin in _OURS for name in _OBJECTS}
+    names = [key for key in keywords if key.startswith(_OURS) and key not in objects]
+    taken = {name: keywords.pop(name) for name in names}
+    return {name: str(value) for name, value in taken.items() if value is not None}
+
+
+def _from_variables(given: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {
+        PREFIX + name: given[variable]
+        for name in _OPTIONS
+        if (variable := prefix + name.upper()) in given
+    }
+
+
+def _variables(prefix: str, more: Iterable[str]) -> set[str]:
+    return {prefix + name.upper() for name in (*_OPTIONS, *more)}
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+    return f"unknown variable {name}; {hint}"
+
+
+def _with(url: URL, options: Mapping[str, str]) -> URL:
+    """The URL with these options; one that is empty takes nothing away."""
+    said = {k: value for k, value in options.items() if not (is_blank(value) and k in url.query)}
+    return url.update_query_dict(said)
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if not is_blank(value)), None)
+
+
+def _with_plugin(url: URL) -> URL:
+    if named_plugins(url.query):
+        return url
+    others = plugin_names(url.query)
+    return url.update_query_dict({"plugin": (*others, NAME) if others else NAME})

@@ -1,0 +1,1 @@
+"""Whom we trust: CA files, and the SSL contexts made of them."""

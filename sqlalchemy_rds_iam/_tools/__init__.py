@@ -1,0 +1,1 @@
+"""What the command line and the doctor add. No engine loads it."""

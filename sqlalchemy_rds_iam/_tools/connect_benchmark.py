@@ -1,0 +1,190 @@
+"""How fast new connections come, through a real engine and gently enough for production.
+
+Connects begin at a steady rate, whatever becomes of them, and each ends when it has been let in.
+After a few failures nothing more is tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import URL, create_engine
+from sqlalchemy.pool import NullPool
+
+from sqlalchemy_rds_iam._concurrency import in_thread
+from sqlalchemy_rds_iam._connecting.login_errors import is_refusal, is_throttled
+from sqlalchemy_rds_iam._connecting.runtime import outcome
+from sqlalchemy_rds_iam._masking import first_line
+from sqlalchemy_rds_iam.errors import ConfigError, WaitTimeout
+
+CEILING = 200
+"""New IAM connections a second that AWS used to document; today it names no figure."""
+
+MOST_FAILURES = 3
+"""Failed connects after which no more are begun."""
+
+
+@dataclass
+class Gauged:
+    """What a run has measured. Times are seconds.
+
+    Attributes:
+        rate: connects a second that were asked for.
+        ceiling: connects a second that the plugin lets begin.
+        first: how long the first connect took, which fetches credentials; it counts no further.
+        times: how long each connect took that was let in.
+        seconds: from the beginning of the first counted connect to the end of the last.
+        refused: logins that the server refused, as it also does with those that it throttles.
+        throttled: logins that the server says it has throttled.
+        errors: every failure in a line, refused and throttled ones included.
+    """
+
+    rate: float
+    ceiling: int
+    first: float = 0.0
+    times: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    refused: int = 0
+    throttled: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def per_second(self) -> float:
+        """Connects let in a second."""
+        return len(self.times) / self.seconds if self.seconds else 0.0
+
+    def percentile(self, share: float) -> float | None:
+        """The time within which this share of the connects was let in (nearest rank)."""
+        ordered = sorted(self.times)
+        return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else None
+
+    def as_data(self) -> dict[str, Any]:
+        """All of it, fit for JSON; times in milliseconds."""
+        return {
+            "asked_per_second": self.rate,
+            "per_second": round(self.per_second, 2),
+            "ceiling": self.ceiling,
+            "connects": len(self.times),
+            "refused": self.refused,
+            "throttled": self.throttled,
+            "errors": self.errors,
+            "first_ms": _ms(self.first),
+            "p50_ms": _ms(self.percentile(0.5)),
+            "p99_ms": _ms(self.percentile(0.99)),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def gauge(
+    url: URL, *, connects: int = 20, rate: float = 5.0, timeout: float = 30.0, exceed: bool = False
+) -> Gauged:
+    """Open so many new connections, one after the other is due, and close each again.
+
+    It blocks; from a coroutine call it in a thread.
+
+    Args:
+        url: names the plugin; of its options ``rds_iam_connect_rate`` is the ceiling.
+        connects: how many, beside a first one that is not counted.
+        rate: how many begin in a second.
+        timeout: seconds that one connect may take.
+        exceed: allow a rate beyond the ceiling, which the plugin then raises to it.
+
+    Raises:
+        ConfigError: the rate is beyond the ceiling.
+        Exception: what the first connect fails with.
+    """
+    ceiling = _ceiling(url, rate, exceed=exceed)
+    options = {
+        "poolclass": NullPool,
+        "rds_iam_timeout": timeout,
+        "rds_iam_connect_rate": ceiling,
+        # A second attempt would hide what is to be counted.
+        "rds_iam_throttle_retry": False,
+    }
+    connect = (_tasks if url.get_dialect().is_async else _threads)(url, options)
+    return asyncio.run(_run(connect, Gauged(rate, ceiling), connects, timeout))
+
+
+def _ceiling(url: URL, rate: float, *, exceed: bool) -> int:
+    given = url.query.get("rds_iam_connect_rate", str(CEILING))
+    # 0 is no limit, and what is no number is for the engine to refuse.
+    limit = int(given) if isinstance(given, str) and given.isdigit() and int(given) else CEILING
+    if rate <= limit:
+        return limit
+    if not exceed:
+        raise ConfigError(
+            f"{rate:g} connects a second are more than rds_iam_connect_rate={limit}: others who "
+            "connect there would be throttled. Ask for less, or say --exceed-ceiling"
+        )
+    return math.ceil(rate)
+
+
+def _threads(url: URL, options: dict[str, Any]) -> Callable[[], Awaitable[float]]:
+    engine = create_engine(url, **options)
+
+    def connect() -> float:
+        began = time.monotonic()
+        with engine.connect():
+            return time.monotonic() - began
+
+    async def in_a_thread() -> float:
+        # Not in the loop's executor, which would wait at the end for a connect that hangs.
+        done = in_thread(connect)
+        if error := await outcome(done, None):
+            raise error
+        return done.result()
+
+    return in_a_thread
+
+
+def _tasks(url: URL, options: dict[str, Any]) -> Callable[[], Awaitable[float]]:
+    from sqlalchemy.ext.asyncio import create_async_engine  # needs greenlet
+
+    engine = create_async_engine(url, **options)
+
+    async def connect() -> float:
+        began = time.monotonic()
+        async with engine.connect():
+            return time.monotonic() - began
+
+    return connect
+
+
+async def _run(
+    connect: Callable[[], Awaitable[float]], found: Gauged, connects: int, limit: float
+) -> Gauged:
+    async def timed() -> float:
+        try:
+            async with asyncio.timeout(limit):
+                return await connect()
+        except TimeoutError as error:
+            if str(error):
+                raise  # somebody knows more about it
+            raise WaitTimeout(f"not connected within {limit:g} s") from None
+
+    found.first = await timed()
+    began = time.monotonic()
+
+    async def one(number: int) -> None:
+        await asyncio.sleep(max(began + number / found.rate - time.monotonic(), 0))
+        if len(found.errors) >= MOST_FAILURES:
+            return
+        try:
+            found.times.append(await timed())
+        except Exception as error:  # noqa: BLE001  (it is what is counted)
+            found.throttled += is_throttled(error)
+            found.refused += is_refusal(error)
+            found.errors.append(first_line(error))
+        found.seconds = max(found.seconds, time.monotonic() - began)
+
+    await asyncio.gather(*(one(number) for number in range(connects)))
+    return found
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1e3, 2)
