@@ -22,6 +22,7 @@ from sqlalchemy_rds_iam.errors import (
 
 if TYPE_CHECKING:
     from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+    from sqlalchemy_rds_iam._passwords.identity import Identity
     from sqlalchemy_rds_iam._routing.pair import (
         AsyncEnginePair,
         EnginePair,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     )
     from sqlalchemy_rds_iam._routing.session import RoutingSession
     from sqlalchemy_rds_iam._routing.session_async import AsyncRoutingSession
-    from sqlalchemy_rds_iam.events import Event, Identity
+    from sqlalchemy_rds_iam.events import Event
     from sqlalchemy_rds_iam.stats import EndpointStats, OutageStats, Stats, rds_iam_stats
 
 __all__ = [
@@ -66,7 +67,7 @@ _LAZY = {
     "EndpointStats": "stats",
     "EnginePair": "_routing.pair",
     "Event": "events",
-    "Identity": "events",
+    "Identity": "_passwords.identity",
     "OutageStats": "stats",
     "RoutingSession": "_routing.session",
     "Stats": "stats",

@@ -2,7 +2,8 @@
 
 For what is no SQLAlchemy: a command line tool, a driver used by itself, a policy to be written.
 
-    from sqlalchemy_rds_iam.access import Access
+    from sqlalchemy_rds_iam.events import Origin
+from sqlalchemy_rds_iam.access import Access
 
     access = Access("postgresql://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app")
     password = access.token().password
@@ -28,7 +29,7 @@ from sqlalchemy_rds_iam._config.preconditions import refuse_what_cannot_work
 from sqlalchemy_rds_iam._config.secret_options import SecretConfig
 from sqlalchemy_rds_iam._config.urls import plugin_names, without_blanks, without_plugins
 from sqlalchemy_rds_iam._connecting.acquire import Supply
-from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.reporting import Publisher, Reporter
 from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
 from sqlalchemy_rds_iam._databases.driver_tls import level_of
 from sqlalchemy_rds_iam._databases.drivers import Target, driver, refuse_zero_bytes
@@ -36,6 +37,7 @@ from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
 from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
 from sqlalchemy_rds_iam._passwords.password import Token
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam.events import Origin
 
 _LIBPQ = driver("psycopg")
 _TLS = ("sslmode", "sslrootcert", "gssencmode")
@@ -91,7 +93,9 @@ class Access:
         target = _target(where, replace(config, tls="require", ca=None))
         self.endpoint, self.host = target.endpoint, target.host
         role = Role.of(config, lambda: nearest_region(config, target.host))
-        self._tokens = IdentityTokens(aws.AwsSource(config.profile, None, role))
+        source = aws.AwsSource(config.profile, None, role)
+        publisher = Publisher(Origin(config.PLUGIN, config.role_arn))
+        self._tokens = IdentityTokens(source, observer=publisher)
         self._slot = self._tokens.slot(self.endpoint)
         self._supply = Supply(config, self._tokens, ThreadWaits(inline=False), Reporter(config))
 

@@ -7,12 +7,12 @@ so they may go anywhere.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.expiry import Holding
+from sqlalchemy_rds_iam._passwords.identity import Identity
 from sqlalchemy_rds_iam._passwords.password import Token
 
 Kind = Literal[
@@ -20,27 +20,8 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_SHOWN = 4
-_LONG = 16
 
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who logs in, as far as that may be told and is known without asking AWS.
-
-    Attributes:
-        access_key: the access key id that signs, all but its ends masked: ``AKIA…2EAE``.
-        provider: botocore's name of the provider it is from, such as ``env`` or ``iam-role``.
-        role_arn: the role that the options say to assume.
-        secret: ARN of the secret with the password.
-        version: id of that secret's version.
-    """
-
-    access_key: str | None = None
-    provider: str | None = None
-    role_arn: str | None = None
-    secret: str | None = None
-    version: str | None = None
+_UNKNOWN = Identity()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +57,7 @@ class Event:
     plugin: str
     at: float
     endpoint: Endpoint | None = None
-    identity: Identity = Identity()
+    identity: Identity = _UNKNOWN
     what: str | None = None
     token_age: float | None = None
     token_left: float | None = None
@@ -139,7 +120,7 @@ class Origin(NamedTuple):
         """
         if holding is not None:
             more["credentials_age"] = at - holding.fetched_at
-            more["credentials_left"] = left(expiry(holding), at)
+            more["credentials_left"] = left(holding.fetched.expires_at, at)
         if token is not None:
             more["token_age"] = at - token.signed_at
             more["token_left"] = left(token.expires_at, at)
@@ -151,26 +132,10 @@ class Origin(NamedTuple):
 
     def identity(self, holding: Holding | None) -> Identity:
         """Who it is that has fetched this."""
-        fetched = holding and holding.fetched
-        if isinstance(fetched, Credentials):
-            return Identity(_masked(fetched.access_key), fetched.provider, self.role_arn)
-        # Of a secret, whose class is loaded only where there is one.
-        secret, version = getattr(fetched, "arn", None), getattr(fetched, "version_id", None)
-        return Identity(role_arn=self.role_arn, secret=secret, version=version)
-
-
-def expiry(holding: Holding) -> float | None:
-    """When what was fetched expires; None if nobody knows, and for secrets."""
-    fetched = holding.fetched
-    return fetched.expires_at if isinstance(fetched, Credentials) else None
+        known = holding.fetched.identity() if holding else _UNKNOWN
+        return replace(known, role_arn=self.role_arn)
 
 
 def left(end: float | None, now: float) -> float | None:
     """Seconds from `now` to `end`, if there is one."""
     return None if end is None or math.isinf(end) else end - now
-
-
-def _masked(access_key: str) -> str:
-    # Made-up ones may be so short that both ends are all of it.
-    start = access_key[:_SHOWN] if len(access_key) >= _LONG else ""
-    return f"{start}…{access_key[-_SHOWN:]}"

@@ -30,6 +30,7 @@ from sqlalchemy_rds_iam._config.urls import (
 )
 from sqlalchemy_rds_iam._connecting.iam import IamConnector
 from sqlalchemy_rds_iam._connecting.login_errors import doctor_command, lift_note
+from sqlalchemy_rds_iam._connecting.reporting import Publisher
 from sqlalchemy_rds_iam._connecting.runtime import (
     GreenletWaits,
     ThreadWaits,
@@ -151,7 +152,7 @@ class RdsIamPlugin(PasswordPlugin):
             identity_key(config, role),
             lambda: IdentityTokens(
                 aws.AwsSource(config.profile, config.session, role),
-                origin=Origin(config.PLUGIN, config.role_arn),
+                observer=Publisher(Origin(config.PLUGIN, config.role_arn)),
             ),
         )
         remedy = partial(doctor_command, config, dialect.driver, cparams)

@@ -18,6 +18,7 @@ from sqlalchemy_rds_iam._config.secret_options import (
     AWSPREVIOUS,
     SecretConfig,
 )
+from sqlalchemy_rds_iam._connecting.reporting import Publisher
 from sqlalchemy_rds_iam._connecting.secret import SecretConnector
 from sqlalchemy_rds_iam._databases.drivers import driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
@@ -63,14 +64,13 @@ class RdsSecretPlugin(PasswordPlugin):
                 what = f"secret {config.name!r} ({name})"
                 # That there is no other version is how it should be.
                 level = logging.WARNING if stage == config.stage else logging.DEBUG
-                origin = Origin(config.PLUGIN, config.role_arn)
+                observer = Publisher(Origin(config.PLUGIN, config.role_arn), what, level)
                 return IdentityTokens(
                     source,
                     what=what,
-                    level=level,
                     patience=ROUNDS,
                     longest_pause=CHEAP_PAUSE,
-                    origin=origin,
+                    observer=observer,
                 )
 
             return name, shared_tokens((*reader, name), make)

@@ -11,9 +11,10 @@ from sqlalchemy.engine import Engine
 from sqlalchemy_rds_iam._connecting.listener import Connector, Settled
 from sqlalchemy_rds_iam._connecting.secret import SecretConnector
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.identity import Identity
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER
 from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.events import Identity, expiry, left
+from sqlalchemy_rds_iam.events import left
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -140,7 +141,7 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
         retried=counts["retried"],
         outages=counts["outage_begun"],
         credentials_age=now - holding.fetched_at if holding else None,
-        credentials_left=left(expiry(holding), now) if holding else None,
+        credentials_left=left(holding.fetched.expires_at, now) if holding else None,
         outage=outage,
         endpoints=tuple(endpoints.values()),
     )

@@ -173,7 +173,7 @@ def test_an_engine_that_is_gone(connect: Connect, databases: Any) -> None:
     """Its hook is told no more, and is not kept."""
     kept = connect()
     kept.scalar("select 1")
-    publisher = kept.connector._tokens.publisher
+    publisher = kept.connector._tokens.observer
     reporter = Reporter(Config())
     publisher.subscribe(reporter)
     assert len(publisher._reporters) == 2

@@ -16,9 +16,11 @@ from patience import DEADLINE
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Token, sign
+from sqlalchemy_rds_iam._connecting.reporting import Publisher
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
 from sqlalchemy_rds_iam._passwords.fetch import FLIGHT_LIMIT, LAUNCH_LIMIT
+from sqlalchemy_rds_iam.events import Origin
 
 ENDPOINT = Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
 START = 1_000_000.0
@@ -34,7 +36,8 @@ class Account:
         self.signatures = 0
         self.resets = 0
         self.fault: Exception | None = None
-        self.tokens = IdentityTokens(self, clock=lambda: self.now)
+        observer = Publisher(Origin("rds_iam"))
+        self.tokens = IdentityTokens(self, clock=lambda: self.now, observer=observer)
         self.slot = self.tokens.slot(ENDPOINT)
 
     def fetch(self, *, reload: bool) -> Credentials:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy_rds_iam._aws.ambient import unwrapped
 from sqlalchemy_rds_iam._aws.assume_role import Role
 from sqlalchemy_rds_iam._aws.key_check import refuse_malformed
+from sqlalchemy_rds_iam._aws.log_filter import discreet
 from sqlalchemy_rds_iam._aws.sdk_errors import explained, found, outdated
 from sqlalchemy_rds_iam._aws.sessions import aiobotocore_session, botocore_session, hang_up
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
@@ -86,6 +87,7 @@ class AwsSource:
             weakref.WeakKeyDictionary()
         )
 
+    @discreet()
     def fetch(self, *, reload: bool) -> Credentials:
         """Get credentials through botocore. Blocks on files, processes and the network.
 
@@ -115,6 +117,7 @@ class AwsSource:
                     self._drop()
             raise explained
 
+    @discreet()
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
         """Do what would hold `loop` up in `fetch_async`: imports, making a session, its models.
 
@@ -147,20 +150,21 @@ class AwsSource:
         outer = sys.exception()
         loop = asyncio.get_running_loop()
         provider = self._by_loop.get(loop)
-        try:
-            if provider is None:
-                session = self._given or self._prepared or aiobotocore_session(self._profile)
-                self._prepared = None
-                base = found(await session.get_credentials(), session, self._options)
-                if self._role and self._given:
-                    self._snapshot(base, await base.get_frozen_credentials())
-                provider = self._role.assumed_async(session) if self._role else base
-                self._by_loop[loop] = provider
-            return self._snapshot(provider, await provider.get_frozen_credentials())
-        except Exception as error:  # noqa: BLE001  (each is explained)
-            explained = self._explained(error, provider, outer)
-            if outdated(error):
-                self._by_loop.pop(loop, None)
+        with discreet():
+            try:
+                if provider is None:
+                    session = self._given or self._prepared or aiobotocore_session(self._profile)
+                    self._prepared = None
+                    base = found(await session.get_credentials(), session, self._options)
+                    if self._role and self._given:
+                        self._snapshot(base, await base.get_frozen_credentials())
+                    provider = self._role.assumed_async(session) if self._role else base
+                    self._by_loop[loop] = provider
+                return self._snapshot(provider, await provider.get_frozen_credentials())
+            except Exception as error:  # noqa: BLE001  (each is explained)
+                explained = self._explained(error, provider, outer)
+                if outdated(error):
+                    self._by_loop.pop(loop, None)
         raise explained
 
     def _plain(self) -> Credentials | None:

@@ -22,11 +22,15 @@ from sqlalchemy_rds_iam._passwords.expiry import (
     LONGEST_RENEWAL,
     Lifetimes,
 )
+from sqlalchemy_rds_iam._passwords.identity import Identity
 from sqlalchemy_rds_iam._passwords.password import Password, Token
 from sqlalchemy_rds_iam.errors import CredentialsError
 
 TOKEN_LIFE = 900.0
 """Seconds that RDS accepts a token for; more is refused, less is not shortened to."""
+
+# So much of an access key id is told, of one that is so long.
+_SHOWN, _LONG = 4, 16
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _EMPTY_BODY = hashlib.sha256(b"").hexdigest()
@@ -59,6 +63,12 @@ class Credentials:
     def secrets(self) -> tuple[str | None, ...]:
         """What must not be shown."""
         return self.secret_key, self.session_token
+
+    def identity(self) -> Identity:
+        """Who signs with them."""
+        # Made-up ids may be so short that both ends are all of it.
+        start = self.access_key[:_SHOWN] if len(self.access_key) >= _LONG else ""
+        return Identity(f"{start}…{self.access_key[-_SHOWN:]}", self.provider)
 
     def lifetimes(self, now: float) -> Lifetimes:
         """When to renew them and when to stop using them, if they were fetched `now`.

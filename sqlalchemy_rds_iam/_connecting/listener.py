@@ -54,7 +54,8 @@ class Connector:
     ) -> None:
         self.connects = 0
         self.reporter = reporter
-        tokens.publisher.subscribe(reporter)
+        if tokens.observer is not None:
+            tokens.observer.subscribe(reporter)
         self._config, self._timeout = config, config.timeout
         self._driver = driver
         self._tokens, self._waits = tokens, waits

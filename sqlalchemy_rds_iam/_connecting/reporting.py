@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._passwords.cache import CREDENTIALS
 from sqlalchemy_rds_iam._passwords.expiry import Holding, Outage
 from sqlalchemy_rds_iam.events import KINDS, Event, Kind, Origin
 
@@ -100,7 +101,9 @@ class Publisher:
             be what is fetched.
     """
 
-    def __init__(self, origin: Origin, what: str, level: int) -> None:
+    def __init__(
+        self, origin: Origin, what: str = CREDENTIALS, level: int = logging.WARNING
+    ) -> None:
         self._origin = origin
         self._what = what
         self._level = level

@@ -16,15 +16,13 @@ Nothing here blocks, sleeps or starts a thread; that is what ``waits`` is for.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy_rds_iam._connecting.reporting import Publisher
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._masking import first_line, harmless
 from sqlalchemy_rds_iam._passwords.entries import Answer, Slot
@@ -39,7 +37,22 @@ from sqlalchemy_rds_iam._passwords.expiry import (
 from sqlalchemy_rds_iam._passwords.fetch import Flight, Source
 from sqlalchemy_rds_iam._passwords.password import Token
 from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError, again
-from sqlalchemy_rds_iam.events import Origin
+
+CREDENTIALS = "AWS credentials"
+"""What is fetched for tokens, in messages."""
+
+
+class Observer(Protocol):
+    """What reports the fetches of one identity. Called without a lock."""
+
+    def subscribe(self, subscriber: Any) -> None:
+        """Report to an engine, too, as long as it lives."""
+
+    def fetched(self, now: float, holding: Holding, ended: Outage | None) -> None:
+        """A fetch has succeeded, which has `ended` an outage."""
+
+    def failed(self, now: float, holding: Holding | None, outage: Outage) -> None:
+        """A fetch has failed, once more in `outage`."""
 
 
 class IdentityTokens:
@@ -49,13 +62,12 @@ class IdentityTokens:
         source: fetches credentials and makes tokens of them.
         clock: epoch seconds. Wall clock, because a frozen process's monotonic clock stands still.
         what: what is fetched, in messages.
-        level: of the log record for a first failure.
         patience: how often it may be fetched anew after refusals, before doing so is spaced out.
         longest_pause: how many seconds apart at the most, unless what was fetched names fewer.
-        origin: makes the events of this identity.
+        observer: told of every fetch that has ended.
 
     Attributes:
-        publisher: reports what happens to this identity.
+        observer: the same.
     """
 
     def __init__(
@@ -63,16 +75,15 @@ class IdentityTokens:
         source: Source,
         clock: Callable[[], float] = time.time,
         *,
-        what: str = "AWS credentials",
-        level: int = logging.WARNING,
+        what: str = CREDENTIALS,
         patience: int = 0,
         longest_pause: float = LONGEST_PAUSE,
-        origin: Origin | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.source = source
         self.clock = clock
         self.what = what
-        self.publisher = Publisher(origin or Origin("rds_iam"), what, level)
+        self.observer = observer
         # A thread may take it twice: the collector may end an abandoned flight at any allocation.
         self._lock = threading.RLock()
         self._slots = weakref.WeakValueDictionary[Endpoint | str, Slot]()
@@ -202,7 +213,8 @@ class IdentityTokens:
             self._holding = holding
             ended, self._outage = self._outage, None
         try:
-            self.publisher.fetched(self.clock(), holding, ended)
+            if self.observer is not None:
+                self.observer.fetched(self.clock(), holding, ended)
         finally:
             flight.future.set_result(None)
 
@@ -219,7 +231,8 @@ class IdentityTokens:
             self._flight = None
             self._outage = outage = Outage(error, self.clock(), self._outage)
         try:
-            self.publisher.failed(outage.failed_at, self._holding, outage)
+            if self.observer is not None:
+                self.observer.failed(outage.failed_at, self._holding, outage)
         finally:
             flight.future.set_exception(error)
 

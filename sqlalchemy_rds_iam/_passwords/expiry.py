@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple, Protocol
 
+from sqlalchemy_rds_iam._passwords.identity import Identity
 from sqlalchemy_rds_iam._passwords.password import Token
 from sqlalchemy_rds_iam.errors import RdsIamError
 
@@ -51,6 +52,13 @@ class Lifetimes(NamedTuple):
 
 class Fetched(Protocol):
     """What a source has fetched: credentials, or a secret."""
+
+    @property
+    def expires_at(self) -> float | None:
+        """When it expires, in epoch seconds; None if that is unknown, and for secrets."""
+
+    def identity(self) -> Identity:
+        """Who logs in with it."""
 
     def lifetimes(self, now: float) -> Lifetimes:
         """When to renew it and when to stop using it, if it was fetched `now`.

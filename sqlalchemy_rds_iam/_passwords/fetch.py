@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from sqlalchemy_rds_iam import _frames
-from sqlalchemy_rds_iam._aws.log_filter import discreet
 from sqlalchemy_rds_iam._passwords.expiry import Fetched
 from sqlalchemy_rds_iam._passwords.password import Token
 from sqlalchemy_rds_iam.errors import CredentialsError
@@ -87,8 +86,7 @@ class Flight:
         self.begun = True
         handled = sys.exception()
         try:
-            with discreet():
-                self._landing.land(self, self._source.fetch(reload=self._reload))
+            self._landing.land(self, self._source.fetch(reload=self._reload))
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
             _frames.clear(error, sys._getframe(), (handled,))  # noqa: SLF001
             self._landing.crash(self, error)
@@ -108,15 +106,14 @@ class Flight:
         source, loop = self._source, asyncio.get_running_loop()
         self.begun = True
         try:
-            with discreet():
-                try:
-                    await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
-                    fetched = await source.fetch_async()
-                except OffLoopOnlyError:
-                    if not falls_back:
-                        raise
-                    fetched = await self._fetched(off_loop)
-                self._landing.land(self, fetched)
+            try:
+                await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
+                fetched = await source.fetch_async()
+            except OffLoopOnlyError:
+                if not falls_back:
+                    raise
+                fetched = await self._fetched(off_loop)
+            self._landing.land(self, fetched)
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
             _frames.clear(error, sys._getframe(), ())  # noqa: SLF001
             self._landing.crash(self, error)

@@ -13,6 +13,7 @@ from sqlalchemy_rds_iam._aws.key_check import QUOTES, name_of
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._masking import keep_secret
 from sqlalchemy_rds_iam._passwords.expiry import Lifetimes
+from sqlalchemy_rds_iam._passwords.identity import Identity
 from sqlalchemy_rds_iam._passwords.password import Password, Token
 from sqlalchemy_rds_iam.errors import SecretError
 
@@ -78,6 +79,14 @@ class Secret:
     ttl: float = 0.0
     resurrect_ttl: float = 0.0
     fetched_at: float = field(default=0.0, compare=False)
+
+    @property
+    def expires_at(self) -> None:
+        """Nothing: when the password is changed is not known."""
+
+    def identity(self) -> Identity:
+        """Whose password it is."""
+        return Identity(secret=self.arn, version=self.version_id)
 
     def lifetimes(self, now: float) -> Lifetimes:
         """When to fetch it anew, and when to stop using it."""
