@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from sqlalchemy_rds_iam._fork import renew_in_child
 
 T = TypeVar("T")
 
@@ -16,8 +17,8 @@ class Registry(weakref.WeakValueDictionary[Hashable, T]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._renew()
-        _everybody.append(self)
+        self.after_fork()
+        renew_in_child(self)
 
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:
         """The object of this key; the same for all threads, also for those that come at once.
@@ -30,18 +31,7 @@ class Registry(weakref.WeakValueDictionary[Hashable, T]):
                 found = self[key] = make()
             return found
 
-    def _renew(self) -> None:
+    def after_fork(self) -> None:
+        """Make the lock anew, which another thread may have held."""
         # A thread may take it twice: the collector may end anything while it is held.
         self._lock = threading.RLock()
-
-
-_everybody: list[Registry[Any]] = []
-
-
-def _after_fork() -> None:
-    for registry in _everybody:
-        registry._renew()  # noqa: SLF001  (another thread may have held its lock)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -18,7 +18,7 @@ PACKAGE = Path(sqlalchemy_rds_iam.__file__).parent
 MAP = (PACKAGE.parent / "docs/contributing.md").read_text()
 # Each may import those before it: folders, and the modules at the root.
 ORDER = [
-    *("errors", "_frames", "_masking", "_concurrency", "_registry"),
+    *("errors", "_frames", "_masking", "_concurrency", "_fork", "_registry"),
     *("_ratelimit", "_endpoints", "_config", "_tls", "_passwords"),
     *("events", "_aws", "_databases", "_secretsmanager", "_connecting"),
     *("stats", "otel", "plugin", "secret_plugin", "_routing"),

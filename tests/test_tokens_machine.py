@@ -170,7 +170,7 @@ class CacheMachine(RuleBasedStateMachine):
     @rule()
     def fork(self) -> None:
         """The process goes on as its own forked child, without the threads that were fetching."""
-        self.tokens._after_fork()
+        self.tokens.after_fork()
         self.flying.clear()
         self.waiting.clear()
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam._aws.sessions import NETWORK
 from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._endpoints.regions import REGION
 
-_REGION_IN_URL = r"//(?:.+\.)?sts(?:-fips)?\.([a-z]+(?:-[a-z]+)+-\d+)\."
+_REGION_IN_URL = rf"//(?:.+\.)?sts(?:-fips)?\.({REGION})\."
 
 
 class Role(NamedTuple):

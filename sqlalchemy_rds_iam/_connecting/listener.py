@@ -154,10 +154,7 @@ class Connector:
             # libpq tries one address after the other, each for the whole of its time limit.
             arguments |= self._driver.limit({}, target.limit, len(found))
         if target.tunnelled:
-            # It checks the certificate for `host`, and wants one for each address.
-            arguments["host"] = ",".join([target.host.host] * len(found))
-            arguments["hostaddr"] = ",".join(found)
-            return replace(target, arguments=arguments), slot, pace
+            return replace(target, arguments=arguments | target.at(found)), slot, pace
         # How many there are is worth a look-up once, not on every connect.
         target = replace(target, arguments=arguments, resolve=None)
         self._targets[key] = settled = target, slot, pace

@@ -5,7 +5,7 @@ Host, port, user and password have the same names with all of them; the database
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -65,6 +65,12 @@ class Target:
         same = {name for name in ("host", "port") if self._is_as_given(name)}
         self.changed = {name: self.arguments[name] for name in self.arguments if name not in same}
         self.moving = self.watched is not None or self.resolve is not None
+
+    def at(self, addresses: Sequence[str]) -> dict[str, str]:
+        """How libpq is told to connect to these, and to check the certificate for `host`."""
+        # It tries the addresses in turn, and wants a host for each.
+        hosts = ",".join([self.host.host] * len(addresses))
+        return {"host": hosts, "hostaddr": ",".join(addresses)}
 
     def _is_as_given(self, name: str) -> bool:
         given, settled = self.given.get(name), self.arguments.get(name)

@@ -14,6 +14,9 @@ REGION = r"[a-z]{2,4}(?:-[a-z]+){1,3}-[0-9]+"
 
 # us-east-1a is an availability zone, us-east-1-bos-1a a local one.
 _ZONE = rf"({REGION})(?:[a-z]|-[a-z0-9-]+[a-z])"
+# As in "Amazon RDS eu-west-1 Root CA RSA2048 G1", "Amazon RDS Beta us-east-1 2019 CA". The space
+# at the end is asked for because in DER the next name begins with what reads as a digit.
+_CA = rf"Amazon RDS (?:[A-Z][A-Za-z]+ )?({REGION}) "
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 
 
@@ -27,6 +30,15 @@ def as_region(value: Any) -> str:
     if re.fullmatch(REGION, text):
         return text
     raise ValueError(f"a region such as 'eu-central-1'{_hint(text) if text else ''}")
+
+
+def regions_of_ca(names: str) -> list[str]:
+    """The regions in the names of Amazon's certificate authorities.
+
+    Args:
+        names: the names, each with a space at its end; or a certificate in DER, as Latin-1.
+    """
+    return re.findall(_CA, names)
 
 
 def _hint(text: str) -> str:

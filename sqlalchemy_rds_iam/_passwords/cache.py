@@ -16,7 +16,6 @@ Nothing here blocks, sleeps or starts a thread; that is what ``waits`` is for.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -24,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._fork import renew_in_child
 from sqlalchemy_rds_iam._masking import first_line, harmless
 from sqlalchemy_rds_iam._passwords.entries import Answer, Slot
 from sqlalchemy_rds_iam._passwords.expiry import (
@@ -93,7 +93,7 @@ class IdentityTokens:
         self._patience = self._reloads_left = patience
         self._reload_pause = SHORTEST_PAUSE
         self._longest_pause = longest_pause
-        _everybody.add(self)
+        renew_in_child(self)
 
     @property
     def credentials(self) -> Any:
@@ -288,20 +288,8 @@ class IdentityTokens:
         if outage is not None and 0 <= now - outage.failed_at < failure_ttl:
             raise again(outage.error)
 
-    def _after_fork(self) -> None:
-        # Another thread may have held the lock, or led the flight, and does not exist here.
+    def after_fork(self) -> None:
+        """Start afresh: another thread may have held the lock, or led the flight."""
         self._lock = threading.RLock()
         self._flight = None
         self.source.reset()
-
-
-_everybody: weakref.WeakSet[IdentityTokens] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for tokens in list(_everybody):
-        tokens._after_fork()  # noqa: SLF001
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

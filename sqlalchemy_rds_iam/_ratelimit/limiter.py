@@ -14,12 +14,12 @@ Nothing here sleeps or looks at a clock: whoever takes a turn says when it is, a
 from __future__ import annotations
 
 import math
-import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
+
+from sqlalchemy_rds_iam._fork import renew_in_child
 
 HEADROOM = 1.03
 """How much more than its share of a second each turn takes. It pays for the burst, and for logins
@@ -105,7 +105,7 @@ class Pace:
         self._let_in: deque[float] = deque(maxlen=rate)
         self.accepted: Callable[[float], None] = self._let_in.append
         self._issued = self._gone = 0
-        _everybody.add(self)
+        renew_in_child(self)
 
     @property
     def current_rate(self) -> float:
@@ -266,19 +266,7 @@ class Pace:
             return recovery + (tokens - meanwhile) / full
         return (math.sqrt(speed * speed + 2 * gain * tokens) - speed) / gain
 
-    def _after_fork(self) -> None:
-        # Those who wait are threads and tasks of the parent.
+    def after_fork(self) -> None:
+        """Start afresh: those who wait are threads and tasks of the parent."""
         self._lock = threading.Lock()
         self._gone = self._issued
-
-
-_everybody: weakref.WeakSet[Pace] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for pace in list(_everybody):
-        pace._after_fork()  # noqa: SLF001
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -10,16 +10,16 @@ documentation of Redis).
 from __future__ import annotations
 
 import logging
-import os
 import random
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from sqlalchemy_rds_iam._fork import renew_in_child
 from sqlalchemy_rds_iam._ratelimit.redis_socket import Deadline, keeping_to
+from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Storage:
         self._compared_at = 0.0
         self.down = False
         self._client = self._new_client()
-        _everybody.add(self)
+        renew_in_child(self)
 
     def __repr__(self) -> str:
         return f"Storage({self._shown!r})"
@@ -228,8 +228,8 @@ class Storage:
             )
         return client
 
-    def _after_fork(self) -> None:
-        # Its connections are the parent's, and another thread may have held a lock.
+    def after_fork(self) -> None:
+        """Connect anew: the connections are the parent's, and a lock may have been held."""
         self._lock = threading.Lock()
         self._client = self._new_client()
 
@@ -248,9 +248,7 @@ def _checked(answer: Any) -> tuple[float, float]:
     )
 
 
-_shared: weakref.WeakValueDictionary[str, Storage] = weakref.WeakValueDictionary()
-_shared_lock = threading.Lock()
-_everybody: weakref.WeakSet[Storage] = weakref.WeakSet()
+_shared: Registry[Storage] = Registry()
 
 
 def storage(url: str) -> Storage:
@@ -259,19 +257,4 @@ def storage(url: str) -> Storage:
     Raises:
         ConfigError: the redis package is missing, or does not know an option of the URL.
     """
-    with _shared_lock:
-        found = _shared.get(url)
-        if found is None:
-            found = _shared[url] = Storage(url)
-        return found
-
-
-def _after_fork() -> None:
-    global _shared_lock  # noqa: PLW0603  (another thread may have held it)
-    _shared_lock = threading.Lock()
-    for each in list(_everybody):
-        each._after_fork()  # noqa: SLF001
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    return _shared.shared(url, lambda: Storage(url))

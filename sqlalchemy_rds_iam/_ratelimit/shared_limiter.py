@@ -223,6 +223,6 @@ class SharedPace(Pace):
         if self._slots:
             self._slots.popleft()
 
-    def _after_fork(self) -> None:
-        super()._after_fork()
+    def after_fork(self) -> None:
+        super().after_fork()
         self._drop()

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from sqlalchemy_rds_iam._endpoints.regions import regions_of_ca
 from sqlalchemy_rds_iam._tls.ownership import exposed
 
 CACHE = "sqlalchemy-rds-iam"
@@ -31,9 +32,6 @@ _CERTIFICATE = (
     rb"(?m)^-----BEGIN CERTIFICATE-----[ \t]*\r?\n((?:[A-Za-z0-9+/=]+[ \t]*\r?\n)+)"
     rb"-----END CERTIFICATE-----[ \t]*\r?$"
 )
-# As in "Amazon RDS eu-west-1 Root CA RSA2048 G1", "Amazon RDS Beta us-east-1 2019 CA". The space
-# at the end is asked for because in DER the next name begins with what reads as a digit.
-_REGION = rb"Amazon RDS (?:[A-Z][A-Za-z]+ )?([a-z]{2,4}(?:-[a-z]+){1,3}-\d+) "
 
 
 def narrow(pem: bytes, region: str) -> bytes:
@@ -224,7 +222,7 @@ def _regions(encoded: bytes) -> set[str]:
         der = base64.b64decode(encoded)
     except ValueError:
         return set()
-    return {region.decode() for region in re.findall(_REGION, der)}
+    return set(regions_of_ca(der.decode("latin-1")))
 
 
 def _homes(environ: Mapping[str, str]) -> Iterator[Path]:

@@ -10,11 +10,12 @@ import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from sqlalchemy_rds_iam._endpoints.regions import regions_of_ca
+
 _BEGIN = "-----BEGIN"
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 _AMAZON = "Amazon RDS"
-_REGION = re.compile(rf"{_AMAZON} (?:[A-Z][A-Za-z]+ )?([a-z]{{2,4}}(?:-[a-z]+){{1,3}}-\d+) ")
-_TRIAL = re.compile(rf"{_AMAZON} (?:Beta|Preview) ")
+_TRIAL = rf"{_AMAZON} (?:Beta|Preview) "
 
 
 class Authority(NamedTuple):
@@ -76,12 +77,12 @@ def inventory(pem: str) -> Inventory:
 def _authority(certificate: Mapping[str, object]) -> Authority:
     names = _names(certificate["subject"])
     name = names.get("commonName") or ", ".join(names.values())
-    region = _REGION.search(f"{name} ")
+    regions = regions_of_ca(f"{name} ")
     return Authority(
         name,
         ssl.cert_time_to_seconds(str(certificate["notAfter"])),
         name.startswith(_AMAZON) or names.get("organizationalUnitName") == _AMAZON,
-        region[1] if region and not _TRIAL.match(name) else None,
+        regions[0] if regions and not re.match(_TRIAL, name) else None,
     )
 
 
