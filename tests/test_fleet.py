@@ -11,7 +11,6 @@ import pytest
 from patience import SOON, eventually
 from redis_support import Server, crowd, lead, most, pass_through, processes
 
-from sqlalchemy_rds_iam._ratelimit import redis_store as storages
 from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, Crowd
 from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, storage
 from sqlalchemy_rds_iam._ratelimit.shared_limiter import LOST, SharedPace
@@ -225,7 +224,7 @@ def test_fork_while_asking(server: Server) -> None:
     pace.take(now, FOREVER)
     assert pace.lead(now)
     parents = pace._storage._client
-    with pace._lock, pace._storage._lock, parents.connection_pool._lock, storages._shared_lock:
+    with pace._lock, pace._storage._lock, parents.connection_pool._lock:
         child = os.fork()
         if child == 0:
             passed = False

@@ -218,7 +218,7 @@ def test_what_is_downloaded_is_found(home: Path) -> None:
     """Whatever the umask: the cache that we make is one that counts."""
     umask = os.umask(0)
     try:
-        made = trust.bundle.keep(trustme.CA().cert_pem.bytes(), "global-bundle.pem")
+        made = trust.ca_bundle.keep(trustme.CA().cert_pem.bytes(), "global-bundle.pem")
     finally:
         os.umask(umask)
     assert trust.find_ca({}, INSTANCE) == str(made)
