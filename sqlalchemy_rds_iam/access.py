@@ -34,8 +34,8 @@ from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
 from sqlalchemy_rds_iam._databases.driver_tls import level_of
 from sqlalchemy_rds_iam._databases.drivers import Target, driver, refuse_zero_bytes
 from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.events import Origin
 
@@ -94,21 +94,21 @@ class Access:
         self.endpoint, self.host = target.endpoint, target.host
         role = Role.of(config, lambda: nearest_region(config, target.host))
         source = aws.AwsSource(config.profile, None, role)
-        publisher = Publisher(Origin(config.PLUGIN, config.role_arn))
-        self._tokens = IdentityTokens(source, observer=publisher)
-        self._slot = self._tokens.slot(self.endpoint)
-        self._supply = Supply(config, self._tokens, ThreadWaits(inline=False), Reporter(config))
+        observer = Publisher(Origin(config.PLUGIN, config.role_arn))
+        self._cache = PasswordCache(source, observer=observer)
+        self._entry = self._cache.entry(self.endpoint)
+        self._supply = Supply(config, self._cache, ThreadWaits(inline=False), Reporter(config))
 
-    def token(self) -> Token:
+    def token(self) -> IssuedPassword:
         """A token to log in with.
 
         Raises:
             CredentialsError: there are no AWS credentials to sign with.
             WaitTimeout: they did not arrive in time.
         """
-        return self._supply.obtain(self._slot, self._deadline)
+        return self._supply.obtain(self._entry, self._deadline)
 
-    def replaced(self, refused: Token) -> Token:
+    def replaced(self, refused: IssuedPassword) -> IssuedPassword:
         """A token to go on with after one that was refused, of reloaded credentials if need be.
 
         Raises:
@@ -116,8 +116,8 @@ class Access:
             WaitTimeout: they did not arrive in time.
         """
         age = time.time() - refused.signed_at
-        answer = self._tokens.refused(self._slot, refused, age=age)
-        found = answer and self._supply.follow(self._slot, answer, self._deadline)
+        answer = self._cache.on_refused(self._entry, refused, age=age)
+        found = answer and self._supply.follow(self._entry, answer, self._deadline)
         return found or self.token()
 
     def credentials(self) -> Credentials:
@@ -128,7 +128,7 @@ class Access:
             WaitTimeout: they did not arrive in time.
         """
         self.token()
-        found: Credentials | None = self._tokens.credentials
+        found: Credentials | None = self._cache.credentials
         assert found is not None
         return found
 

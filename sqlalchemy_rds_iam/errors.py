@@ -55,7 +55,7 @@ class WaitTimeout(RdsIamError, TimeoutError):  # noqa: N818  (named like SQLAlch
     retryable = True
 
 
-def again(error: BaseException) -> RdsIamError:
+def fresh_copy(error: BaseException) -> RdsIamError:
     """A new error to raise for a shared one, which would else gather every waiter's traceback."""
     kind = type(error) if isinstance(error, CredentialsError) else CredentialsError
     copy = kind(str(error), retryable=getattr(error, "retryable", False))

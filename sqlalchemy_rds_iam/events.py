@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._passwords.expiry import Holding
+from sqlalchemy_rds_iam._passwords.expiry import Cached
 from sqlalchemy_rds_iam._passwords.identity import Identity
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 
 Kind = Literal[
     "minted", "renewed", "refused", "retried", "throttled", "outage_begun", "outage_ended"
@@ -104,8 +104,8 @@ class Origin(NamedTuple):
         at: float,
         *,
         endpoint: Any = None,
-        holding: Holding | None = None,
-        token: Token | None = None,
+        cached: Cached | None = None,
+        token: IssuedPassword | None = None,
         **more: Any,
     ) -> Event:
         """Make an event.
@@ -114,25 +114,25 @@ class Origin(NamedTuple):
             kind: which.
             at: epoch seconds, for the ages as well.
             endpoint: where to; what is no `Endpoint` is left out.
-            holding: what tokens are made of.
+            cached: what tokens are made of.
             token: the token that it is about.
             more: other fields.
         """
-        if holding is not None:
-            more["credentials_age"] = at - holding.fetched_at
-            more["credentials_left"] = left(holding.fetched.expires_at, at)
+        if cached is not None:
+            more["credentials_age"] = at - cached.fetched_at
+            more["credentials_left"] = left(cached.fetched.expires_at, at)
         if token is not None:
             more["token_age"] = at - token.signed_at
             more["token_left"] = left(token.expires_at, at)
         where = endpoint if isinstance(endpoint, Endpoint) else None
-        identity = self.identity(holding)
+        identity = self.identity(cached)
         return Event(
             kind=kind, plugin=self.plugin, at=at, endpoint=where, identity=identity, **more
         )
 
-    def identity(self, holding: Holding | None) -> Identity:
+    def identity(self, cached: Cached | None) -> Identity:
         """Who it is that has fetched this."""
-        known = holding.fetched.identity() if holding else _UNKNOWN
+        known = cached.fetched.identity() if cached else _UNKNOWN
         return replace(known, role_arn=self.role_arn)
 
 

@@ -40,12 +40,12 @@ from sqlalchemy_rds_iam._connecting.runtime import (
 from sqlalchemy_rds_iam._databases.arguments import refuse_unknown_arguments
 from sqlalchemy_rds_iam._databases.drivers import driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.events import Origin
 
-_identities: Registry[IdentityTokens] = Registry()
+_identities: Registry[PasswordCache] = Registry()
 
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
@@ -150,7 +150,7 @@ class RdsIamPlugin(PasswordPlugin):
         waits = waits_for(config, is_async=dialect.is_async)
         tokens = shared_tokens(
             identity_key(config, role),
-            lambda: IdentityTokens(
+            lambda: PasswordCache(
                 aws.AwsSource(config.profile, config.session, role),
                 observer=Publisher(Origin(config.PLUGIN, config.role_arn)),
             ),
@@ -159,7 +159,7 @@ class RdsIamPlugin(PasswordPlugin):
         return IamConnector(config, driver(dialect.driver), tokens, waits, remedy)
 
 
-def shared_tokens(identity: Hashable, make: Callable[[], IdentityTokens]) -> IdentityTokens:
+def shared_tokens(identity: Hashable, make: Callable[[], PasswordCache]) -> PasswordCache:
     """The tokens, or passwords, of one identity, for all engines of this process."""
     return _identities.shared(identity, make)
 

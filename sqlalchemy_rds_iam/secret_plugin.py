@@ -22,7 +22,7 @@ from sqlalchemy_rds_iam._connecting.reporting import Publisher
 from sqlalchemy_rds_iam._connecting.secret import SecretConnector
 from sqlalchemy_rds_iam._databases.drivers import driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.expiry import CHEAP_PAUSE
 from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
@@ -56,19 +56,19 @@ class RdsSecretPlugin(PasswordPlugin):
         reading = config.username_key, config.password_key, sets_user
         reader = ("secret", place, config.name, reading, config.ttl, config.resurrect_ttl)
 
-        def version(stage: str | None) -> tuple[str, IdentityTokens]:
+        def version(stage: str | None) -> tuple[str, PasswordCache]:
             name = stage or f"version {config.version_id}"
 
-            def make() -> IdentityTokens:
+            def make() -> PasswordCache:
                 source = SecretSource(config, region, client, stage=stage, sets_user=sets_user)
                 what = f"secret {config.name!r} ({name})"
                 # That there is no other version is how it should be.
                 level = logging.WARNING if stage == config.stage else logging.DEBUG
                 observer = Publisher(Origin(config.PLUGIN, config.role_arn), what, level)
-                return IdentityTokens(
+                return PasswordCache(
                     source,
                     what=what,
-                    patience=ROUNDS,
+                    free_reloads=ROUNDS,
                     longest_pause=CHEAP_PAUSE,
                     observer=observer,
                 )

@@ -119,7 +119,7 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
     """
     connector = _connector(engine)
     tokens, now = connector.parts[0].tokens, connector.parts[0].tokens.clock()
-    holding, failing = tokens.holding, tokens.outage
+    cached, failing = tokens.cached, tokens.outage
     outage = None
     if failing is not None:
         age, retry_in = now - failing.began_at, failing.retry_at - now
@@ -132,7 +132,7 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
     return Stats(
         plugin=origin.plugin,
         at=now,
-        identity=origin.identity(holding),
+        identity=origin.identity(cached),
         connects=sum(part.connects for part in connector.parts),
         minted=counts["minted"],
         renewed=counts["renewed"],
@@ -140,8 +140,8 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
         throttled=counts["throttled"],
         retried=counts["retried"],
         outages=counts["outage_begun"],
-        credentials_age=now - holding.fetched_at if holding else None,
-        credentials_left=left(holding.fetched.expires_at, now) if holding else None,
+        credentials_age=now - cached.fetched_at if cached else None,
+        credentials_left=left(cached.fetched.expires_at, now) if cached else None,
         outage=outage,
         endpoints=tuple(endpoints.values()),
     )
@@ -164,13 +164,13 @@ def _connector(engine: Engine | AsyncEngine) -> Connector | SecretConnector:
 
 
 def _endpoint(settled: Settled, now: float) -> EndpointStats:
-    target, slot, pace = settled
-    token = slot.token
+    target, entry, pace = settled
+    token = entry.token
     return EndpointStats(
         target.endpoint,
         now - token.signed_at if token else None,
         left(token.expires_at, now) if token else None,
-        monotonic() - slot.accepted_at if slot.accepted_at != NEVER else None,
+        monotonic() - entry.accepted_at if entry.accepted_at != NEVER else None,
         pace.current_rate if pace else None,
         pace.waiting if pace else 0,
         pace.throttles if pace else 0,

@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_engine_from_config
 from sqlalchemy_rds_iam import plugin
 from sqlalchemy_rds_iam._databases import dialing
 from sqlalchemy_rds_iam._endpoints.hostname import HostName, parse_host
-from sqlalchemy_rds_iam._passwords.password import Password
+from sqlalchemy_rds_iam._passwords.password import MaskedStr
 from sqlalchemy_rds_iam.testing import Decision, Gateway, RdsEmulator, SignedEndpoint
 from sqlalchemy_rds_iam.testing.database_secrets import Secrets
 
@@ -188,7 +188,7 @@ class World:
 
         One that carries the password of a secret is led by its host.
         """
-        if isinstance(cparams.get("password"), Password) and "X-Amz" not in cparams["password"]:
+        if isinstance(cparams.get("password"), MaskedStr) and "X-Amz" not in cparams["password"]:
             name = parse_host(cparams["host"])
             endpoint = SignedEndpoint(name.host, int(cparams["port"]), str(name.region))
             self._route(cparams, name, self._gateway(endpoint).address)

@@ -21,7 +21,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import plugin
 from sqlalchemy_rds_iam._aws import sessions
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 # On a busy machine botocore would ask twice: two seconds are all that it waits for an answer.
@@ -72,7 +72,7 @@ def clock(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(botocore.credentials, "_local_now", now)
     # What botocore signs its requests with remains the real time.
     monkeypatch.setattr(rds.aws.sts, "clock_skew", float("inf"))
-    monkeypatch.setattr(plugin, "IdentityTokens", functools.partial(IdentityTokens, clock=clock))
+    monkeypatch.setattr(plugin, "PasswordCache", functools.partial(PasswordCache, clock=clock))
     return clock
 
 

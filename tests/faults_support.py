@@ -1,4 +1,4 @@
-"""Support for the fault tests: one clock for all, endpoints that fail, flights that end.
+"""Support for the fault tests: one clock for all, endpoints that fail, fetches that end.
 
 The fixtures made of these are in `faults_fixtures`.
 """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import sqlalchemy_rds_iam
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 OURS = str(sqlalchemy_rds_iam.__path__[0])
@@ -77,12 +77,12 @@ def _our_frames(error: BaseException) -> str:
 def signatures(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The signatures of all tokens that are made, also of those that are gone."""
     made: set[str] = set()
-    usual = Token.__post_init__
+    usual = IssuedPassword.__post_init__
 
-    def note(token: Token) -> None:
+    def note(token: IssuedPassword) -> None:
         usual(token)
-        if type(token) is Token:
+        if type(token) is IssuedPassword:
             made.add(token.password.rpartition("=")[2])
 
-    monkeypatch.setattr(Token, "__post_init__", note)
+    monkeypatch.setattr(IssuedPassword, "__post_init__", note)
     return made

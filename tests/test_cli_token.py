@@ -190,7 +190,7 @@ def test_refused_and_replaced(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch)
     other = rds.identities.issue(rds.key.principal)
     for name, value in other.environ().items():
         monkeypatch.setenv(name, value)
-    access._tokens.clock = lambda: time.time() + 60
+    access._cache.clock = lambda: time.time() + 60
     second = access.replaced(first)
     assert access.credentials().access_key == other.access_key
     expected = sign(

@@ -70,7 +70,7 @@ def test_expiry_is_known(connect: Any, container: Any, way: dict[str, str]) -> N
     container.lifetime = 1200.0
     database = connect(options=way)
     assert database.scalar("select 1") == 1
-    credentials = database.connector._tokens.credentials
+    credentials = database.connector._cache.credentials
     assert credentials.provider == "container-role"
     assert 1190 < credentials.expires_at - time.time() <= 1200
 
@@ -91,7 +91,7 @@ def test_rollover(
     database = databases(url, is_async=is_async, poolclass=NullPool)
     waits = database.connector._waits
     join, joined = waits.join, []
-    waits.join = lambda flight, timeout: (joined.append(flight), join(flight, timeout))
+    waits.join = lambda fetch, timeout: (joined.append(fetch), join(fetch, timeout))
     keys: set[str | None] = set()
     for _ in range(36):
         assert database.scalar("select 1") == 1
@@ -134,7 +134,7 @@ def test_deadline(connect: Any, container: Any, rds: RdsEmulator, way: dict[str,
     assert isinstance(error, TimeoutError)
     patient = connect(options=way)
     assert patient.scalar("select 1") == 1
-    # A flight on the first one's loop, which stands still by now, has been given up.
+    # A fetch on the first one's loop, which stands still by now, has been given up.
     assert _calls(container) - before <= (2 if way["rds_iam_credentials"] == "aiobotocore" else 1)
 
 
@@ -162,7 +162,7 @@ def test_revoked_and_replaced(
     write(new)
     old.revoked = True
     # As if the file had been read longer ago than the second after which it is read again.
-    database.connector._tokens._holding.fetched_at -= 2
+    database.connector._cache._cached.fetched_at -= 2
     assert database.scalar("select 1") == 1
     assert [d.access_key for d in rds.decisions if d.granted] == [old.access_key, new.access_key]
 
@@ -196,7 +196,7 @@ def test_a_session_is_never_replaced(
     session.set_credentials(key.access_key, key.secret_key)
     database = connect(rds_iam_session=session, poolclass=NullPool)
     database.scalar("select 1")
-    database.connector._tokens._holding.fetched_at -= 60
+    database.connector._cache._cached.fetched_at -= 60
     key.revoked = True
     database.raises(Exception)
     assert {decision.access_key for decision in rds.decisions} == {key.access_key}

@@ -12,14 +12,14 @@ from faults_support import LIFE, Clock, Provider
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import CredentialsError
-from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Token, sign
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign
 from sqlalchemy_rds_iam._config.options import Options
 from sqlalchemy_rds_iam._config.secret_options import SecretConfig
 from sqlalchemy_rds_iam._connecting.acquire import Supply
 from sqlalchemy_rds_iam._connecting.reporting import Reporter
 from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -92,7 +92,7 @@ class _Account:
 
     def reset(self) -> None: ...
 
-    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
+    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> IssuedPassword:
         return sign(credentials, endpoint, now)
 
 
@@ -100,19 +100,19 @@ class _Account:
 def test_renewing_takes_long_and_fails(takes: float, *, ends: bool) -> None:
     """What was STALE before the wait is used after it only if it still is good."""
     account = _Account()
-    tokens = IdentityTokens(account, clock=lambda: account.now)
+    tokens = PasswordCache(account, clock=lambda: account.now)
     config: Options = SecretConfig(refresh="lazy")
     supply = Supply(config, tokens, ThreadWaits(inline=True), Reporter(config))
-    slot = tokens.slot(Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1"))
+    entry = tokens.entry(Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1"))
     deadline = time.monotonic() + 60
-    assert supply.obtain(slot, deadline).expires_at == account.now + 10
+    assert supply.obtain(entry, deadline).expires_at == account.now + 10
     account.now += 7
     account.takes = takes
     if ends:
         with pytest.raises(CredentialsError, match="out of order"):
-            supply.obtain(slot, deadline)
+            supply.obtain(entry, deadline)
     else:
-        assert supply.obtain(slot, deadline).expires_at > account.now
+        assert supply.obtain(entry, deadline).expires_at > account.now
 
 
 def test_without_an_engine(
@@ -120,11 +120,11 @@ def test_without_an_engine(
 ) -> None:
     """A token in place of a refused one is signed with credentials that live, too."""
     access = Access(rds.url("postgresql+psycopg"))
-    access._tokens.clock = clock
+    access._cache.clock = clock
     first = access.token()
     first.accepted = True
     # Reloads are spaced out.
-    access._tokens._reload_pause = 2 * LIFE
+    access._cache._reload_pause = 2 * LIFE
     clock.offset = LIFE
     second = access.replaced(first)
     assert second.expires_at > clock() + LIFE / 2

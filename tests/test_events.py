@@ -22,7 +22,7 @@ from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._config.options import Config
 from sqlalchemy_rds_iam._connecting.reporting import Reporter
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._passwords.expiry import Holding
+from sqlalchemy_rds_iam._passwords.expiry import Cached
 from sqlalchemy_rds_iam.events import KINDS, Identity, Origin
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -65,7 +65,7 @@ def test_warm_connects_are_no_events(connect: Connect, seen: Seen, logged: Logge
 def test_a_refused_token(rds: RdsEmulator, connect: Connect, seen: Seen, logged: Logged) -> None:
     """Refused, credentials read again, tried again: an event for each, in this order."""
     database = connect(rds_iam_on_event=seen, poolclass=NullPool)
-    database.connector._tokens._reload_pause = 0.0
+    database.connector._cache._reload_pause = 0.0
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
     assert seen.kinds[2:] == ["refused", "renewed", "minted", "retried"]
@@ -83,7 +83,7 @@ def test_a_refused_token(rds: RdsEmulator, connect: Connect, seen: Seen, logged:
 def test_refused_for_good(rds: RdsEmulator, connect: Connect, seen: Seen) -> None:
     """Every refused login is an event; the last one is followed by none."""
     database = connect(rds_iam_on_event=seen, poolclass=NullPool)
-    database.connector._tokens._reload_pause = 0.0
+    database.connector._cache._reload_pause = 0.0
     rds.gateway.refuse_next = 9
     database.raises(Exception)
     assert seen.kinds[2:] == ["refused", "renewed", "minted", "retried", "refused"]
@@ -173,7 +173,7 @@ def test_an_engine_that_is_gone(connect: Connect, databases: Any) -> None:
     """Its hook is told no more, and is not kept."""
     kept = connect()
     kept.scalar("select 1")
-    publisher = kept.connector._tokens.observer
+    publisher = kept.connector._cache.observer
     reporter = Reporter(Config())
     publisher.subscribe(reporter)
     assert len(publisher._reporters) == 2
@@ -217,8 +217,8 @@ def test_fields_are_plain(event: Event) -> None:
 )
 def test_access_keys_are_masked(key: str, shown: str) -> None:
     """Of an access key id both ends are shown, of a short one the last four characters."""
-    holding = Holding(Credentials(key, "canary"), 0.0)
-    assert Origin("rds_iam").event("renewed", 1.0, holding=holding).identity.access_key == shown
+    cached = Cached(Credentials(key, "canary"), 0.0)
+    assert Origin("rds_iam").event("renewed", 1.0, cached=cached).identity.access_key == shown
 
 
 def test_a_role(rds: RdsEmulator, connect: Connect, seen: Seen) -> None:

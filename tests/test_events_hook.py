@@ -37,7 +37,7 @@ def test_a_hook_that_fails(
 
     hook = functools.partial(fail, "canary")
     database = connect(rds_iam_on_event=hook, poolclass=NullPool)
-    database.connector._tokens._reload_pause = 0.0
+    database.connector._cache._reload_pause = 0.0
     rds.gateway.refuse_next = 1
     assert database.scalar("select 1") == 1
     assert len(calls) == 6
@@ -61,7 +61,7 @@ def test_no_lock_is_held(
     def look(event: Event) -> None:
         kinds.add(event.kind)
         connector = database.connector
-        locks = [connector._tokens._lock, *(pace._lock for _, _, pace in connector.settled)]
+        locks = [connector._cache._lock, *(pace._lock for _, _, pace in connector.settled)]
 
         def take() -> None:
             for lock in locks:
@@ -75,14 +75,14 @@ def test_no_lock_is_held(
         thread.join()
 
     database = connect(rds_iam_on_event=look, options=PATIENT, poolclass=NullPool)
-    tokens = database.connector._tokens
+    tokens = database.connector._cache
     tokens._reload_pause = 0.0
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
-    [(_, slot, _)] = database.connector.settled
-    slot.token = tokens._holding = None
+    [(_, entry, _)] = database.connector.settled
+    entry.token = tokens._cached = None
     with monkeypatch.context() as patch:
         patch.setattr(tokens.source, "_plain", _fail)
         database.raises(CredentialsError)

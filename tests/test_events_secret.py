@@ -111,7 +111,7 @@ def test_canaries(
     signed = connect(
         rds_iam_on_event=seen, options={"rds_iam_throttle_retry": "on"}, poolclass=NullPool
     )
-    signed.connector._tokens._reload_pause = 0.0
+    signed.connector._cache._reload_pause = 0.0
     rds.gateway.refuse_next = 1
     signed.scalar("select 1")
     rds.gateway.refuse_next = 1

@@ -37,16 +37,16 @@ CHILDREN = 20
 def log_in(database: Database) -> str:
     """Connect in a process that has inherited `database`; the key that signed."""
     database.connect_inherited()
-    return str(database.connector._tokens.credentials.access_key)
+    return str(database.connector._cache.credentials.access_key)
 
 
 def expire(database: Database) -> None:
     """Let the credentials in hand, botocore's and the token, have lived."""
-    tokens = database.connector._tokens
+    tokens = database.connector._cache
     tokens.source.reset()
-    tokens._holding = None
-    for slot in tokens._slots.values():
-        slot.token = None
+    tokens._cached = None
+    for entry in tokens._entries.values():
+        entry.token = None
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def test_fork_with_a_flight_under_way(
 ) -> None:
     """Children forked while a thread fetches do not wait for that fetch, but make their own."""
     expire(database)
-    tokens, calls = database.connector._tokens, container.calls
+    tokens, calls = database.connector._cache, container.calls
     leader = threading.Thread(target=log_in, args=(database,))
     with container.held(times=1) as gate:
         leader.start()
         assert gate.reached.wait(DEADLINE)
         children = [Child(lambda: log_in(database)) for _ in range(CHILDREN)]
         keys = {child.result() for child in children}
-        assert tokens._flight is not None
+        assert tokens._fetch is not None
     leader.join(DEADLINE)
     assert len({*keys, tokens.credentials.access_key}) == CHILDREN + 1
     assert container.calls - calls == CHILDREN + 1
@@ -84,7 +84,7 @@ def test_fork_with_a_flight_under_way(
 def test_fork_with_locks_held(database: Database) -> None:
     """Children forked while threads hold the locks of the cache and its source are free of them."""
     expire(database)
-    tokens = database.connector._tokens
+    tokens = database.connector._cache
     with held(tokens._lock, tokens.source._lock):
         children = [Child(lambda: log_in(database)) for _ in range(CHILDREN)]
     assert len({child.result() for child in children}) == CHILDREN
@@ -92,7 +92,7 @@ def test_fork_with_locks_held(database: Database) -> None:
 
 def test_children_renew_on_their_own(database: Database, container: Provider) -> None:
     """A child goes on with the credentials it inherits; it and its parent renew on their own."""
-    inherited = database.connector._tokens.credentials.access_key
+    inherited = database.connector._cache.credentials.access_key
     calls = container.calls
 
     def work() -> list[str]:
@@ -105,7 +105,7 @@ def test_children_renew_on_their_own(database: Database, container: Provider) ->
     assert set(first) == {inherited}
     assert len({*second, inherited}) == 5
     assert container.calls - calls == 4
-    assert database.connector._tokens.credentials.access_key == inherited
+    assert database.connector._cache.credentials.access_key == inherited
     expire(database)
     assert log_in(database) not in {*second, inherited}
 
@@ -161,10 +161,10 @@ def _in_worker(url: str) -> tuple[int, str, str]:
     for _ in range(2):
         with engine.connect() as connection:
             assert connection.exec_driver_sql("select current_user").scalar() == "app"
-        keys.append(connector._tokens.credentials.access_key)
-        connector._tokens._holding = None
-        [(_, slot, *_)] = connector._targets.values()
-        connector._tokens.forget(slot, slot.token)
+        keys.append(connector._cache.credentials.access_key)
+        connector._cache._cached = None
+        [(_, entry, *_)] = connector._targets.values()
+        connector._cache.forget(entry, entry.token)
     return os.getpid(), keys[0], keys[1]
 
 
@@ -187,7 +187,7 @@ def test_multiprocessing(
             pass
         inherited = {rds.decisions[-1].access_key}
         monkeypatch.setattr(sys.modules[__name__], "_inherited", [engine])
-        tokens = _connector(engine)._tokens
+        tokens = _connector(engine)._cache
         locks = tokens._lock, tokens.source._lock
     with held(*locks):
         pool = multiprocessing.get_context(method).Pool(2)

@@ -117,7 +117,7 @@ def test_database_clock_jumps(
     monkeypatch.setattr(container.service, "lifetime", 3600.0)
     database = open_database(poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    age(database.connector._tokens)
+    age(database.connector._cache)
     rds.clear()
     calls = container.calls
     rds.clock_offset = step
@@ -137,7 +137,7 @@ def test_own_clock_jumps(
 ) -> None:
     """Tokens that were signed by a wrong clock are not used once it is right again."""
     database = open_database(poolclass=NullPool)
-    tokens, now = database.connector._tokens, time.time
+    tokens, now = database.connector._cache, time.time
     tokens.clock = database.connector._clock = lambda: now() + step
     database.raises(Exception)
     # As wrong as ours, so that a token of the wrong time is accepted, and kept.
@@ -152,4 +152,4 @@ def test_own_clock_jumps(
 
 def age(tokens: Any) -> None:
     """Let the credentials in hand be old enough to be asked for anew."""
-    tokens._holding.fetched_at -= 100.0
+    tokens._cached.fetched_at -= 100.0

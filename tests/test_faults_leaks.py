@@ -25,9 +25,9 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError, plugin
 from sqlalchemy_rds_iam._aws.credentials import AwsSource
-from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Password, Token
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, MaskedStr
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens, Slot
+from sqlalchemy_rds_iam._passwords.cache import CacheEntry, PasswordCache
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]
@@ -49,24 +49,24 @@ class Source:
 
     def reset(self) -> None: ...
 
-    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
-        return Token(Password("token"), now, now + 900)
+    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> IssuedPassword:
+        return IssuedPassword(MaskedStr("token"), now, now + 900)
 
 
-def _token(tokens: IdentityTokens, slot: Slot) -> Token:
-    answer = tokens.lookup(slot, ahead=True, failure_ttl=1.0)
-    if answer.flight is not None:
-        answer.flight.run()
-        answer = tokens.lookup(slot, ahead=True, failure_ttl=1.0)
+def _token(tokens: PasswordCache, entry: CacheEntry) -> IssuedPassword:
+    answer = tokens.lookup(entry, ahead=True, failure_ttl=1.0)
+    if answer.fetch is not None:
+        answer.fetch.run()
+        answer = tokens.lookup(entry, ahead=True, failure_ttl=1.0)
     assert answer.token is not None
     return answer.token
 
 
-def _many(tokens: IdentityTokens, count: int = MANY) -> list[Slot]:
+def _many(tokens: PasswordCache, count: int = MANY) -> list[CacheEntry]:
     """The slots of so many tenants, a token in each."""
-    slots = [tokens.slot(ENDPOINT._replace(user=f"tenant{number}")) for number in range(count)]
-    for slot in slots:
-        _token(tokens, slot)
+    slots = [tokens.entry(ENDPOINT._replace(user=f"tenant{number}")) for number in range(count)]
+    for entry in slots:
+        _token(tokens, entry)
     return slots
 
 
@@ -92,10 +92,10 @@ def test_a_lookup_does_the_same_among_many() -> None:
     """Finding an endpoint and its token takes the same steps among ten thousand as among one."""
     steps: list[list[str]] = []
     for count in (1, MANY):
-        tokens = IdentityTokens(Source())
+        tokens = PasswordCache(Source())
         slots = _many(tokens, count)
         with _operations() as called:
-            found = tokens.slot(slots[-1].endpoint)
+            found = tokens.entry(slots[-1].endpoint)
             assert found.fresh(tokens.clock()) is slots[-1].token
             tokens.lookup(found, ahead=True, failure_ttl=1.0)
         assert found is slots[-1]
@@ -107,8 +107,8 @@ def test_a_lookup_does_the_same_among_many() -> None:
 
 def test_an_endpoint_takes_less_than_a_kilobyte() -> None:
     """What is kept for an endpoint beside its token stays under 1,024 bytes, its name included."""
-    tokens = IdentityTokens(Source())
-    _token(tokens, tokens.slot(ENDPOINT))
+    tokens = PasswordCache(Source())
+    _token(tokens, tokens.entry(ENDPOINT))
     gc.collect()
     tracemalloc.start()
     try:
@@ -117,25 +117,25 @@ def test_an_endpoint_takes_less_than_a_kilobyte() -> None:
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    for slot in slots:
-        assert slot.token is not None
-        taken -= sys.getsizeof(slot.token) + sys.getsizeof(slot.token.password)
-        assert isinstance(slot.token.password, Password)
+    for entry in slots:
+        assert entry.token is not None
+        taken -= sys.getsizeof(entry.token) + sys.getsizeof(entry.token.password)
+        assert isinstance(entry.token.password, MaskedStr)
     assert 0 < taken / MANY < 1024
 
 
 def test_endpoints_are_gone_with_their_engines() -> None:
     """When nobody holds the slots of ten thousand endpoints, their memory is free."""
-    tokens = IdentityTokens(Source())
+    tokens = PasswordCache(Source())
     _many(tokens, 1)
     tracemalloc.start()
     try:
         for _ in range(2):
             slots = _many(tokens)
-            assert len(tokens._slots) == MANY
+            assert len(tokens._entries) == MANY
             del slots
             gc.collect()
-            assert len(tokens._slots) == 0
+            assert len(tokens._entries) == 0
             left, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -149,18 +149,18 @@ def test_an_engine_among_many_is_gone(
     """An engine that is garbage takes its part of the cache with it, and leaves the others'."""
     kept = open_database()
     kept.scalar("select 1")
-    tokens = kept.connector._tokens
+    tokens = kept.connector._cache
     rds.create_user("tenant")
     url = rds.url(way.drivername, "tenant", rds_iam_credentials=way.credentials)
     database = Database(url, is_async=way.is_async)
     database.scalar("select 1")
     gone = [weakref.ref(it) for it in (database.engine, database.connector)]
-    assert len(tokens._slots) == 2
+    assert len(tokens._entries) == 2
     database.close()
     del database
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
-    assert [slot.endpoint.user for slot in tokens._slots.values()] == ["app"]
+    assert [entry.endpoint.user for entry in tokens._entries.values()] == ["app"]
     assert list(plugin._identities.values()) == [tokens]
 
 
@@ -210,15 +210,15 @@ def test_a_loop_that_is_gone_leaves_nothing(
 
 def test_garbage_with_a_flight_in_it() -> None:
     """A fetch that was left on a closed loop may be collected while its identity is in use."""
-    tokens = IdentityTokens(Source())
-    answer = tokens.lookup(tokens.slot(ENDPOINT), ahead=True, failure_ttl=1.0)
-    assert answer.flight is not None
+    tokens = PasswordCache(Source())
+    answer = tokens.lookup(tokens.entry(ENDPOINT), ahead=True, failure_ttl=1.0)
+    assert answer.fetch is not None
 
     async def never(_work: Callable[[], None]) -> None:
         await asyncio.get_running_loop().create_future()
 
     loop = asyncio.new_event_loop()
-    tasks = [loop.create_task(answer.flight.run_async(never))]
+    tasks = [loop.create_task(answer.fetch.run_async(never))]
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
 
@@ -232,7 +232,7 @@ def test_garbage_with_a_flight_in_it() -> None:
     thread.start()
     thread.join(DEADLINE)
     assert not thread.is_alive()
-    assert answer.flight.future.done()
+    assert answer.fetch.future.done()
 
 
 @pytest.mark.server

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import WaitTimeout
-from sqlalchemy_rds_iam._passwords.fetch import FLIGHT_LIMIT
+from sqlalchemy_rds_iam._passwords.fetch import FETCH_LIMIT
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]
@@ -98,7 +98,7 @@ def test_a_process_that_never_ends(
         clock.offset += LIFE - 10
     process.hang()
     hasty.raises(WaitTimeout)
-    clock.offset += FLIGHT_LIMIT
+    clock.offset += FETCH_LIMIT
     process.work()
     try:
         assert database.scalar("select 1") == 1
@@ -130,9 +130,9 @@ def test_no_thread_for_a_renewal(
         assert database.scalar("select 1") == 1
     monkeypatch.setattr(threading.Thread, "start", start)
     clock.offset += 5
-    key = database.connector._tokens.credentials.access_key
+    key = database.connector._cache.credentials.access_key
     assert database.scalar("select 1") == 1
     settle(database)
-    assert database.connector._tokens.credentials.access_key != key
+    assert database.connector._cache.credentials.access_key != key
     ours = [record for record in caplog.records if record.name == "sqlalchemy_rds_iam"]
     assert len([record for record in ours if record.levelno == logging.WARNING]) == 1

@@ -175,16 +175,16 @@ def test_an_address_that_is_used_again(ca: str) -> None:
     """The tokens of a session that is gone are not another one's that has taken its address."""
     other, session = _Session(), _Wrapper(_Session())
     address = id(session)
-    kept = _tokens(create_engine(URL, rds_iam_session=session))
+    kept = _cache(create_engine(URL, rds_iam_session=session))
     del session
     gc.collect()
     others = [_Wrapper(other)]
     while id(others[-1]) != address and len(others) < 10_000:
         others.append(_Wrapper(other))
-    assert _tokens(create_engine(URL, rds_iam_session=others[-1])) is not kept
+    assert _cache(create_engine(URL, rds_iam_session=others[-1])) is not kept
 
 
-def _tokens(engine: Any) -> Any:
+def _cache(engine: Any) -> Any:
     return next(iter(engine.dialect.dispatch.do_connect)).__self__.tokens
 
 

@@ -99,7 +99,7 @@ def test_how_long_connecting_takes(
     """The histogram has each new connection once, what it waited for included, and no failure."""
     monkeypatch.setattr(rds.gateway, "auth_delay", 0.03)
     database = connect()
-    source = database.connector._tokens.source
+    source = database.connector._cache.source
     keys = source._plain
 
     def slowly() -> Any:
@@ -184,7 +184,7 @@ def test_canaries(
     """No key, token or session token is exported, nor an access key id, masked or not."""
     database = connect(poolclass=NullPool)
     instrument(database.engine, meter_provider=collector.provider)
-    database.connector._tokens._reload_pause = 0.0
+    database.connector._cache._reload_pause = 0.0
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
     token = str(database.connector.settled[0][1].token.password)

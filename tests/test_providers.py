@@ -64,15 +64,15 @@ def test_expiring(
     provider.put()
     database = _open(open_database, provider)
     key = login(database, rds, provider)
-    on_loop = bool(database.connector._tokens.source._by_loop)
+    on_loop = bool(database.connector._cache.source._by_loop)
     assert on_loop is (way.credentials == "aiobotocore")
     for _ in range(2):
-        known = database.connector._tokens.credentials.expires_at
+        known = database.connector._cache.credentials.expires_at
         assert -0.001 <= key.expires_at - known < 1  # most say it in whole seconds
         clock.offset += key.expires_at - clock() - 600
         assert login(database, rds, provider) is key
-        [[_, slot, _]] = database.connector._targets.values()
-        assert slot.token.expires_at == known
+        [[_, entry, _]] = database.connector._targets.values()
+        assert entry.token.expires_at == known
         clock.offset += 601
         provider.put()
         key, old = login(database, rds, provider), key
@@ -88,7 +88,7 @@ def test_static(
     old = provider.put()
     database = _open(open_database, provider)
     assert login(database, rds, provider) is old
-    assert database.connector._tokens.credentials.expires_at is None
+    assert database.connector._cache.credentials.expires_at is None
     clock.offset += LIFE
     assert login(database, rds, provider) is old
     new = provider.put()

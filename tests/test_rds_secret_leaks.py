@@ -44,7 +44,7 @@ def test_canaries(
             repr(database.connector),
             *(repr(vars(tokens)) for tokens in plugin._identities.values()),
             *(repr(o.credentials) for o in plugin._identities.values()),
-            *(repr(o) for o in gc.get_objects() if type(o).__name__ in {"SecretToken", "Search"}),
+            *(repr(o) for o in gc.get_objects() if type(o).__name__ in {"SecretPassword", "Search"}),
             *(repr(vars(o)) for o in gc.get_objects() if isinstance(o, RdsSecretPlugin)),
             *(repr(e) + str(e) + "".join(getattr(e, "__notes__", [])) for e in (error, cause)),
             "".join(traceback.format_exception(error)),
@@ -91,7 +91,7 @@ def test_a_roles_keys(rds: RdsEmulator, connect: Any, log: Any) -> None:
     role = rds.identities.role("quiet")
     database = connect(options={"rds_iam_role_arn": role.arn}, poolclass=NullPool)
     database.scalar("select 1")
-    credentials = database.connector._tokens.credentials
+    credentials = database.connector._cache.credentials
     assert credentials.session_token
     logged = "\n".join(log.lines)
     for hidden in (credentials.secret_key, credentials.session_token):

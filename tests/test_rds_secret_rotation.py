@@ -60,7 +60,7 @@ def test_what_worked_does_not_stick(rds: RdsEmulator, log_in: LogIn, secret: Sec
     before = len(rds.decisions)
     database.scalar("select 1")
     assert [d.granted for d in rds.decisions[before:]] == [True]
-    held = database.connector._current._tokens.credentials
+    held = database.connector._current._cache.credentials
     assert held.version_id == secret.stages["AWSCURRENT"]
 
 
@@ -76,9 +76,9 @@ def test_user_and_password_belong_together(
     def fill_and_rotate(cparams: Any, token: Any) -> Any:
         filled = fill(cparams, token)
         secret.rotate()
-        source, slot = connector._current._tokens.source, connector._current._slot
-        slot.token = source.token(source.fetch(reload=True), slot.endpoint, token.signed_at)
-        slot.token.fresh_until = float("inf")
+        source, entry = connector._current._cache.source, connector._current._entry
+        entry.token = source.token(source.fetch(reload=True), entry.endpoint, token.signed_at)
+        entry.token.fresh_until = float("inf")
         return filled
 
     monkeypatch.setattr(connector, "_filled", fill_and_rotate)
@@ -165,7 +165,7 @@ def test_right_again_after_refusals(rds: RdsEmulator, log_in: LogIn, secret: Sec
     secret.set_password()
     assert database.scalar("select 1") == 1
     for version in (database.connector._current, *database.connector._others):
-        assert version._tokens._reloads_left == rotation.ROUNDS
+        assert version._cache._reloads_left == rotation.ROUNDS
 
 
 def test_right_again_after_long_refusals(
@@ -177,7 +177,7 @@ def test_right_again_after_long_refusals(
     rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
     since = 0.0
     for version in (database.connector._current, *database.connector._others):
-        version._tokens.clock = lambda: time.time() + since
+        version._cache.clock = lambda: time.time() + since
     before = calls()
     for _ in range(60):
         since += 1

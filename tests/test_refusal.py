@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Password, Token
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, MaskedStr
 from sqlalchemy_rds_iam._connecting.login_errors import explain, is_refusal
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
 
@@ -63,7 +63,7 @@ def _note(user: str, host: str, credentials: Credentials | None) -> str:
         error,
         endpoint=Endpoint(host, 5432, user, "us-east-1"),
         host=parse_host(host),
-        token=Token(Password("canary-token"), 1000, 1900),
+        token=IssuedPassword(MaskedStr("canary-token"), 1000, 1900),
         credentials=credentials,
         now=1060.0,
         command="rds-iam doctor URL",

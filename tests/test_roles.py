@@ -82,7 +82,7 @@ def test_connects_as_the_role(
         "key": rds.key.access_key,
     }
     assert request.items() >= expected.items()
-    credentials = database.connector._tokens.credentials
+    credentials = database.connector._cache.credentials
     assert credentials.provider == f"assume-role {ARN}"
 
 
@@ -287,7 +287,7 @@ def test_the_nearest_sts(
         f"postgresql+psycopg://app@{host}/app?plugin=rds_iam", **_role(), **region
     )
     listener: Any = next(iter(engine.dialect.dispatch.do_connect))
-    source = listener.__self__._tokens.source
+    source = listener.__self__._cache.source
     assert isinstance(source, AwsSource)
     assert source._role is not None
     assert source._role.region == expected

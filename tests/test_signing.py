@@ -15,7 +15,7 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Password, sign
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, MaskedStr, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 
 VECTORS = json.loads(Path(__file__).with_name("vectors").joinpath("tokens.json").read_text())
@@ -89,6 +89,6 @@ def test_secrets_are_masked() -> None:
 
 def test_a_password_is_its_text() -> None:
     """The driver gets the plain text from it, in every way a driver may ask."""
-    password = Password("abc")
+    password = MaskedStr("abc")
     assert (str(password), f"{password}", password.encode()) == ("abc", "abc", b"abc")
     assert "abc" not in repr({"password": password})

@@ -166,7 +166,7 @@ async def test_cancelled_in_the_queue(rds: RdsEmulator) -> None:
     async with engine.connect():
         listener: Any = next(iter(engine.sync_engine.dialect.dispatch.do_connect))
         [(_, _, pace)] = listener.__self__._targets.values()
-        pace._tokens = -100.0  # a queue of minutes
+        pace._cache = -100.0  # a queue of minutes
         tasks = [asyncio.create_task(engine.connect().start()) for _ in range(2)]
         await eventually_async(lambda: pace._issued >= 2)
         for task in tasks:
@@ -204,19 +204,19 @@ def test_a_token_that_went_stale_in_the_queue(
     """Who has waited for a turn uses the token of then, not the one it came with."""
     database = databases(rds.url(rds_iam_connect_rate="2"), poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    [(_, slot, pace)] = database.connector._targets.values()
-    pace._tokens, pace._filled_at = -2.0, time.monotonic()
-    old = slot.token
+    [(_, entry, pace)] = database.connector._targets.values()
+    pace._cache, pace._filled_at = -2.0, time.monotonic()
+    old = entry.token
     sleep, woken = database.connector._waits.sleep, threading.Event()
 
     def expire_meanwhile(seconds: float) -> None:
         sleep(seconds)
         old.fresh_until = 0.0
-        slot.token = None
+        entry.token = None
         woken.set()
 
     monkeypatch.setattr(database.connector._waits, "sleep", expire_meanwhile)
     assert database.scalar("select 1") == 1
     assert woken.is_set()
-    assert slot.token is not old
-    assert slot.token.accepted
+    assert entry.token is not old
+    assert entry.token.accepted

@@ -1,4 +1,4 @@
-"""The cache: states, the one flight, failures remembered, refusals; with a clock of its own."""
+"""The cache: states, the one fetch, failures remembered, refusals; with a clock of its own."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from free_reloads import DEADLINE
 from hypothesis import given
 from hypothesis import strategies as st
-from patience import DEADLINE
 
 from sqlalchemy_rds_iam import CredentialsError
-from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Token, sign
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign
 from sqlalchemy_rds_iam._connecting.reporting import Publisher
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
-from sqlalchemy_rds_iam._passwords.fetch import FLIGHT_LIMIT, LAUNCH_LIMIT
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
+from sqlalchemy_rds_iam._passwords.fetch import FETCH_LIMIT, START_LIMIT
 from sqlalchemy_rds_iam.events import Origin
 
 ENDPOINT = Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
@@ -37,8 +37,8 @@ class Account:
         self.resets = 0
         self.fault: Exception | None = None
         observer = Publisher(Origin("rds_iam"))
-        self.tokens = IdentityTokens(self, clock=lambda: self.now, observer=observer)
-        self.slot = self.tokens.slot(ENDPOINT)
+        self.tokens = PasswordCache(self, clock=lambda: self.now, observer=observer)
+        self.entry = self.tokens.entry(ENDPOINT)
 
     def fetch(self, *, reload: bool) -> Credentials:
         self.fetches.append(reload)
@@ -55,22 +55,22 @@ class Account:
     def reset(self) -> None:
         self.resets += 1
 
-    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
+    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> IssuedPassword:
         self.signatures += 1
         return sign(credentials, endpoint, now)
 
-    def connect(self, *, ahead: bool = True, failure_ttl: float = 1.0) -> Token:
-        """Get a token as a connect does, with flights that land at once."""
+    def connect(self, *, ahead: bool = True, failure_ttl: float = 1.0) -> IssuedPassword:
+        """Get a token as a connect does, with fetches that land at once."""
         while True:
-            if (token := self.slot.fresh(self.now)) is not None:
+            if (token := self.entry.fresh(self.now)) is not None:
                 return token
-            answer = self.tokens.lookup(self.slot, ahead=ahead, failure_ttl=failure_ttl)
-            if answer.flight is not None:
-                answer.flight.run()
+            answer = self.tokens.lookup(self.entry, ahead=ahead, failure_ttl=failure_ttl)
+            if answer.fetch is not None:
+                answer.fetch.run()
             if answer.token is not None:
                 return answer.token
-            assert answer.flight is not None
-            answer.flight.future.result()
+            assert answer.fetch is not None
+            answer.fetch.future.result()
 
 
 @pytest.fixture
@@ -94,13 +94,13 @@ def test_stale_credentials_are_renewed_by_one(account: Account) -> None:
     account.connect()
     account.now += 3600 - 539
     first, second = (
-        account.tokens.lookup(account.slot, ahead=True, failure_ttl=1.0) for _ in range(2)
+        account.tokens.lookup(account.entry, ahead=True, failure_ttl=1.0) for _ in range(2)
     )
     assert first.token is not None
     assert second.token is not None
-    assert (first.lead, second.lead, second.flight) == (True, False, None)
-    assert first.flight is not None
-    first.flight.run()
+    assert (first.must_fetch, second.must_fetch, second.fetch) == (True, False, None)
+    assert first.fetch is not None
+    first.fetch.run()
     assert account.connect().expires_at == account.now + 900
     assert len(account.fetches) == 2
 
@@ -117,10 +117,10 @@ def test_lazy_waits_for_the_end(account: Account) -> None:
 
 
 def test_expired_joins_the_flight(account: Account) -> None:
-    """Without credentials there is one flight: the first caller leads, the others join."""
-    answers = [account.tokens.lookup(account.slot, ahead=True, failure_ttl=1.0) for _ in range(5)]
-    assert len({id(answer.flight) for answer in answers}) == 1
-    assert [answer.lead for answer in answers] == [True, False, False, False, False]
+    """Without credentials there is one fetch: the first caller leads, the others join."""
+    answers = [account.tokens.lookup(account.entry, ahead=True, failure_ttl=1.0) for _ in range(5)]
+    assert len({id(answer.fetch) for answer in answers}) == 1
+    assert [answer.must_fetch for answer in answers] == [True, False, False, False, False]
 
 
 @given(
@@ -248,15 +248,15 @@ def test_expired_on_arrival(account: Account) -> None:
 def test_refused_new_token_is_final(account: Account) -> None:
     """A token that was refused when it was new is forgotten, and there is nothing else to try."""
     token = account.connect()
-    assert account.tokens.refused(account.slot, token, age=0) is None
-    assert account.slot.token is None
+    assert account.tokens.on_refused(account.entry, token, age=0) is None
+    assert account.entry.token is None
 
 
 def test_refused_accepted_token_is_replaced(account: Account) -> None:
     """A token that was good is signed anew, once the credentials are known to be new as well."""
     token = account.connect()
     account.tokens.accept(token)
-    answer = account.tokens.refused(account.slot, token, age=0)
+    answer = account.tokens.on_refused(account.entry, token, age=0)
     assert answer is not None
     assert answer.token is not None
     assert answer.token is not token
@@ -266,10 +266,10 @@ def test_refusal_reloads_old_credentials(account: Account) -> None:
     """Credentials that were loaded a while ago may have been replaced, so they are loaded anew."""
     token = account.connect()
     account.now += 300
-    answer = account.tokens.refused(account.slot, token, age=300)
+    answer = account.tokens.on_refused(account.entry, token, age=300)
     assert answer is not None
-    assert answer.flight is not None
-    answer.flight.run()
+    assert answer.fetch is not None
+    answer.fetch.run()
     assert account.fetches == [False, True]
     assert account.connect().password.count("KEY2") == 1
 
@@ -278,13 +278,13 @@ def test_reload_replaces_what_others_signed_meanwhile(account: Account) -> None:
     """A token signed during the reload, with the old credentials, does not outlive it."""
     token = account.connect()
     account.now += 300
-    answer = account.tokens.refused(account.slot, token, age=300)
-    meanwhile = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).token
+    answer = account.tokens.on_refused(account.entry, token, age=300)
+    meanwhile = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1).token
     assert meanwhile is not None
     assert answer is not None
-    assert answer.flight is not None
-    answer.flight.run()
-    found = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).token
+    assert answer.fetch is not None
+    answer.fetch.run()
+    found = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1).token
     assert found is not None
     assert "KEY2" in found.password
 
@@ -293,11 +293,11 @@ def test_failed_reload_keeps_the_old_credentials(account: Account) -> None:
     """An outage during a reload takes nothing away from connects that still work."""
     token = account.connect()
     account.now += 300
-    answer = account.tokens.refused(account.slot, token, age=300)
+    answer = account.tokens.on_refused(account.entry, token, age=300)
     account.fault = OSError("no route")
     assert answer is not None
-    assert answer.flight is not None
-    answer.flight.run()
+    assert answer.fetch is not None
+    answer.fetch.run()
     assert account.connect().password.count("KEY1") == 1
 
 
@@ -305,58 +305,58 @@ def test_a_missing_grant_is_no_stream_of_calls(account: Account) -> None:
     """While every login is refused, reloads are spaced out, up to a minute apart."""
     for _ in range(600):
         token = account.connect()
-        answer = account.tokens.refused(account.slot, token, age=0)
-        if answer is not None and answer.flight is not None:
-            answer.flight.run()
+        answer = account.tokens.on_refused(account.entry, token, age=0)
+        if answer is not None and answer.fetch is not None:
+            answer.fetch.run()
         account.now += 1
     assert len(account.fetches) < 20
 
 
 def test_cut_short_is_handed_on(account: Account) -> None:
-    """A flight whose leader is interrupted ends for those who wait, and the next one leads."""
-    answer = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+    """A fetch whose leader is interrupted ends for those who wait, and the next one leads."""
+    answer = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
     account.fault = KeyboardInterrupt()  # type: ignore[assignment]
-    assert answer.flight is not None
+    assert answer.fetch is not None
     with pytest.raises(KeyboardInterrupt):
-        answer.flight.run()
-    assert answer.flight.future.result(0) is None
+        answer.fetch.run()
+    assert answer.fetch.future.result(0) is None
     account.fault = None
     assert account.connect()
 
 
 def test_lost_flight_is_given_up(account: Account) -> None:
-    """A flight that never comes back keeps nobody from starting another."""
-    lost = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
-    account.now += FLIGHT_LIMIT
-    answer = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
-    assert answer.lead
-    assert answer.flight is not lost.flight
-    assert lost.flight is not None
-    assert lost.flight.future.result(0) is None
+    """A fetch that never comes back keeps nobody from starting another."""
+    lost = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
+    account.now += FETCH_LIMIT
+    answer = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
+    assert answer.must_fetch
+    assert answer.fetch is not lost.fetch
+    assert lost.fetch is not None
+    assert lost.fetch.future.result(0) is None
     assert account.resets == 1  # or the next would wait for the lock that the lost one holds
     assert account.connect()
-    lost.flight.run()  # comes back after all: too late to matter
+    lost.fetch.run()  # comes back after all: too late to matter
     assert account.tokens.credentials is not None
     assert account.tokens.credentials.access_key == "KEY1"
     assert account.connect().password.count("KEY1") == 1
 
 
 def test_a_flight_that_nobody_launches(account: Account) -> None:
-    """Ctrl-C in the wrong moment leaves a flight that never begins; seconds later it is lost."""
-    lost = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
-    account.now += LAUNCH_LIMIT - 0.1
-    assert not account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).lead
+    """Ctrl-C in the wrong moment leaves a fetch that never begins; seconds later it is lost."""
+    lost = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
+    account.now += START_LIMIT - 0.1
+    assert not account.tokens.lookup(account.entry, ahead=True, failure_ttl=1).must_fetch
     account.now += 0.1
-    assert account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).lead
-    assert lost.flight is not None
-    assert lost.flight.future.done()
+    assert account.tokens.lookup(account.entry, ahead=True, failure_ttl=1).must_fetch
+    assert lost.fetch is not None
+    assert lost.fetch.future.done()
 
 
 def test_a_clock_that_is_set_back_a_little(account: Account) -> None:
-    """A flight from the near future is not lost: there is never a second fetch because of it."""
-    account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+    """A fetch from the near future is not lost: there is never a second fetch because of it."""
+    account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
     account.now -= 1
-    assert not account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).lead
+    assert not account.tokens.lookup(account.entry, ahead=True, failure_ttl=1).must_fetch
 
 
 def test_time_is_told_to_whoever_has_its_turn(account: Account) -> None:
@@ -365,7 +365,7 @@ def test_time_is_told_to_whoever_has_its_turn(account: Account) -> None:
     told = threading.Event()
 
     def connect() -> None:
-        account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
+        account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
         told.set()
 
     with account.tokens._lock:
@@ -378,12 +378,12 @@ def test_time_is_told_to_whoever_has_its_turn(account: Account) -> None:
 
 def test_one_slot_for_each_endpoint(account: Account) -> None:
     """Engines of one endpoint share a slot; when the last is gone, nothing of it stays."""
-    other = account.tokens.slot(ENDPOINT._replace(user="other"))
-    assert account.tokens.slot(ENDPOINT) is account.slot
-    assert other is not account.slot
+    other = account.tokens.entry(ENDPOINT._replace(user="other"))
+    assert account.tokens.entry(ENDPOINT) is account.entry
+    assert other is not account.entry
     del other
     gc.collect()
-    assert len(account.tokens._slots) == 1
+    assert len(account.tokens._entries) == 1
 
 
 def test_threads(account: Account) -> None:
@@ -401,13 +401,13 @@ def test_threads(account: Account) -> None:
 
     def connect() -> None:
         barrier.wait(DEADLINE)
-        answer = account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)
-        if answer.flight is not None and answer.lead:
+        answer = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
+        if answer.fetch is not None and answer.must_fetch:
             slow.set()
-            answer.flight.run()
-        if answer.flight is not None:
-            answer.flight.future.result(DEADLINE)
-        seen.append(account.tokens.lookup(account.slot, ahead=True, failure_ttl=1).token)
+            answer.fetch.run()
+        if answer.fetch is not None:
+            answer.fetch.future.result(DEADLINE)
+        seen.append(account.tokens.lookup(account.entry, ahead=True, failure_ttl=1).token)
 
     _in_threads(connect, 50)
     assert len({id(token) for token in seen}) == 1
@@ -425,8 +425,8 @@ def _in_threads(work: Callable[[], None], count: int) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_fork_with_the_lock_held_and_a_flight_under_way(account: Account) -> None:
-    """A forked child neither hangs on the parent's lock nor waits for the parent's flight."""
-    account.tokens.lookup(account.slot, ahead=True, failure_ttl=1)  # a flight nobody will finish
+    """A forked child neither hangs on the parent's lock nor waits for the parent's fetch."""
+    account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)  # a fetch nobody will finish
     with account.tokens._lock:
         child = os.fork()
         if child == 0:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam import CredentialsError, SecretError
-from sqlalchemy_rds_iam._aws.sigv4 import Credentials, Token, sign
+from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.expiry import CHEAP_PAUSE, LONGEST_PAUSE
 from sqlalchemy_rds_iam._secretsmanager.rotation import ROUNDS
 
@@ -28,8 +28,8 @@ class Account:
         self.provider = provider
         self.key = "KEY"
         self.fetches = 0
-        self.tokens = IdentityTokens(self, clock=lambda: self.now, **options)
-        self.slot = self.tokens.slot(ENDPOINT)
+        self.tokens = PasswordCache(self, clock=lambda: self.now, **options)
+        self.entry = self.tokens.entry(ENDPOINT)
 
     def fetch(self, *, reload: bool) -> Credentials:
         self.fetches += 1
@@ -44,7 +44,7 @@ class Account:
 
     def reset(self) -> None: ...
 
-    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
+    def token(self, credentials: Credentials, endpoint: Endpoint, now: float) -> IssuedPassword:
         return sign(credentials, endpoint, now)
 
     def pauses(self, count: int) -> list[float]:
@@ -52,15 +52,15 @@ class Account:
         times: list[float] = []
         while len(times) <= count:
             try:
-                answer = self.tokens.renew(self.slot)
-                again = self.tokens.renew(self.slot)
+                answer = self.tokens.force_refresh(self.entry)
+                again = self.tokens.force_refresh(self.entry)
             except CredentialsError:
                 answer = again = None  # type: ignore[assignment]
-            if answer is not None and answer.flight is not None:
-                assert answer.lead
-                assert again.flight is answer.flight
-                assert not again.lead
-                answer.flight.run()
+            if answer is not None and answer.fetch is not None:
+                assert answer.must_fetch
+                assert again.fetch is answer.fetch
+                assert not again.must_fetch
+                answer.fetch.run()
                 times.append(self.now)
             self.now = round(self.now + 0.1, 1)
         return [round(later - earlier, 1) for earlier, later in pairwise(times)]
@@ -69,29 +69,29 @@ class Account:
 @pytest.mark.parametrize("fault", [None, SecretError("gone")], ids=["there", "gone"])
 def test_spacing(fault: Exception | None) -> None:
     """What is refused, or cannot be had, is asked for soon at first, and down to once a minute."""
-    account = Account(patience=3)
+    account = Account(free_reloads=3)
     account.fault = fault
     assert account.pauses(9) == [1, 1, 1, 2, 4, 8, 16, 32, 60]
-    account.tokens.relax()
+    account.tokens.reset_backoff()
     account.now += 60
     assert account.pauses(4) == [1, 1, 1, 2]
 
 
 def test_without_patience() -> None:
     """As for AWS credentials, each time is later than the one before."""
-    assert Account(patience=0).pauses(4) == [2, 4, 8, 16]
+    assert Account(free_reloads=0).pauses(4) == [2, 4, 8, 16]
 
 
 def test_what_is_there_meanwhile() -> None:
     """Between two fetches there is the token in hand, or the error, which keeps its kind."""
-    account = Account(patience=0)
+    account = Account(free_reloads=0)
     account.pauses(0)
-    assert account.tokens.renew(account.slot).token is not None
-    account = Account(patience=0)
+    assert account.tokens.force_refresh(account.entry).token is not None
+    account = Account(free_reloads=0)
     account.fault = SecretError("gone", retryable=True)
     account.pauses(0)
     with pytest.raises(SecretError, match="gone") as caught:
-        account.tokens.renew(account.slot)
+        account.tokens.force_refresh(account.entry)
     assert caught.value.retryable
 
 
@@ -102,25 +102,25 @@ class Login(Account):
 
     def connect(self) -> bool:
         """Connect as an engine does, with at most one more try; whether the server let us in."""
-        answer = self.tokens.lookup(self.slot, ahead=True, failure_ttl=1.0)
+        answer = self.tokens.lookup(self.entry, ahead=True, failure_ttl=1.0)
         token = self._landed(answer)
         if self._accepts(token):
             return True
         again = self._after_refusal(token)
         return again is not None and self._accepts(again)
 
-    def _after_refusal(self, token: Token) -> Token | None:
-        answer = self.tokens.refused(self.slot, token, age=0.0)
+    def _after_refusal(self, token: IssuedPassword) -> IssuedPassword | None:
+        answer = self.tokens.on_refused(self.entry, token, age=0.0)
         return None if answer is None else self._landed(answer)
 
-    def _landed(self, answer: Any) -> Token:
-        if answer.flight is not None:
-            answer.flight.run()
-        found = self.tokens.lookup(self.slot, ahead=True, failure_ttl=1.0).token
+    def _landed(self, answer: Any) -> IssuedPassword:
+        if answer.fetch is not None:
+            answer.fetch.run()
+        found = self.tokens.lookup(self.entry, ahead=True, failure_ttl=1.0).token
         assert found is not None
         return answer.token or found
 
-    def _accepts(self, token: Token) -> bool:
+    def _accepts(self, token: IssuedPassword) -> bool:
         if f"={self.right}%2F" not in token.password:
             return False
         self.tokens.accept(token)
@@ -130,15 +130,15 @@ class Login(Account):
 class SecretLogin(Login):
     """As ``rds_secret`` goes on after a refusal."""
 
-    def _after_refusal(self, token: Token) -> Token | None:
+    def _after_refusal(self, token: IssuedPassword) -> IssuedPassword | None:
         try:
-            return self._landed(self.tokens.renew(self.slot))
+            return self._landed(self.tokens.force_refresh(self.entry))
         except CredentialsError:
             return token
 
 
 LOGINS: dict[str, tuple[Any, float]] = {
-    "secret": (lambda: SecretLogin(patience=ROUNDS, longest_pause=CHEAP_PAUSE), CHEAP_PAUSE),
+    "secret": (lambda: SecretLogin(free_reloads=ROUNDS, longest_pause=CHEAP_PAUSE), CHEAP_PAUSE),
     "environment": (lambda: Login("env"), CHEAP_PAUSE),
     "file": (lambda: Login("shared-credentials-file"), CHEAP_PAUSE),
     "role": (lambda: Login("assume-role"), LONGEST_PAUSE),

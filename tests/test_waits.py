@@ -1,4 +1,4 @@
-"""Waiting: threads and any number of event loops share one flight without harming one another."""
+"""Waiting: threads and any number of event loops share one fetch without harming one another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam._connecting.runtime import outcome
 
 
 def test_wakes_a_sleeping_loop() -> None:
-    """A loop with nothing else to do is woken from the thread in which the flight ends."""
+    """A loop with nothing else to do is woken from the thread in which the fetch ends."""
     future: Future[None] = Future()
 
     async def wait() -> BaseException | None:
@@ -46,7 +46,7 @@ async def test_one_waiter_leaves_the_others_alone() -> None:
 
 
 def test_a_closed_loop_waits_no_more() -> None:
-    """A flight may end after a loop that waited for it has been closed."""
+    """A fetch may end after a loop that waited for it has been closed."""
     future: Future[None] = Future()
 
     async def give_up() -> None:

@@ -23,7 +23,7 @@ from sqlalchemy_rds_iam._passwords.expiry import (
     Lifetimes,
 )
 from sqlalchemy_rds_iam._passwords.identity import Identity
-from sqlalchemy_rds_iam._passwords.password import Password, Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword, MaskedStr
 from sqlalchemy_rds_iam.errors import CredentialsError
 
 TOKEN_LIFE = 900.0
@@ -93,7 +93,7 @@ class Credentials:
         )
 
 
-def sign(credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
+def sign(credentials: Credentials, endpoint: Endpoint, now: float) -> IssuedPassword:
     """Sign a token that lets `endpoint.user` log in at `endpoint`.
 
     The text is what botocore's ``generate_db_auth_token`` yields, byte for byte. It is accepted
@@ -140,4 +140,4 @@ def sign(credentials: Credentials, endpoint: Endpoint, now: float) -> Token:
     end = signed_at + TOKEN_LIFE
     if credentials.expires_at is not None:
         end = min(end, credentials.expires_at)
-    return Token(Password(text), signed_at, end)
+    return IssuedPassword(MaskedStr(text), signed_at, end)

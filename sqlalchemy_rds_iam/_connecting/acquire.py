@@ -1,4 +1,4 @@
-"""Getting hold of a token for a connect: the cache, the flight, and the waiting, within a deadline.
+"""Getting hold of a token for a connect: the cache, the fetch, and the waiting, within a deadline.
 
 Where ``tokens`` says what there is to do, and ``waits`` how, this does it.
 """
@@ -13,10 +13,10 @@ from sqlalchemy_rds_iam._connecting.lateness import Lateness
 from sqlalchemy_rds_iam._connecting.reporting import Reporter
 from sqlalchemy_rds_iam._connecting.runtime import Waits
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
-from sqlalchemy_rds_iam._passwords.entries import Answer, Slot
-from sqlalchemy_rds_iam._passwords.fetch import Flight
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
+from sqlalchemy_rds_iam._passwords.entries import CacheEntry, CacheLookup
+from sqlalchemy_rds_iam._passwords.fetch import Fetch
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 
 _TURN = 1.0
@@ -27,106 +27,108 @@ class Supply:
     """Tokens for the connects of one engine. All deadlines are on the monotonic clock."""
 
     def __init__(
-        self, config: Options, tokens: IdentityTokens, waits: Waits, reporter: Reporter
+        self, config: Options, tokens: PasswordCache, waits: Waits, reporter: Reporter
     ) -> None:
         self._config = config
         self._reporter = reporter
         self._ahead = config.refresh == "ahead"
         self._looks_ahead = self._ahead or config.renews_lazily
-        self._tokens = tokens
+        self._cache = tokens
         self._waits = waits
 
-    def obtain(self, slot: Slot, deadline: float) -> Token:
+    def obtain(self, entry: CacheEntry, deadline: float) -> IssuedPassword:
         """A token, and all the waiting that takes."""
         looks_ahead = self._looks_ahead
         lateness = Lateness()
         while True:
-            answer = self._tokens.lookup(
-                slot, ahead=looks_ahead, failure_ttl=self._config.memory_of_failure
+            answer = self._cache.lookup(
+                entry, ahead=looks_ahead, failure_ttl=self._config.memory_of_failure
             )
-            self._report_minted(slot, answer)
-            if answer.flight is not None and answer.lead:
-                self._launch(answer.flight)
-            token, flight = answer.token, answer.flight
-            if flight is None or (token is not None and (self._ahead or not answer.lead)):
+            self._report_minted(entry, answer)
+            if answer.fetch is not None and answer.must_fetch:
+                self._launch(answer.fetch)
+            token, fetch = answer.token, answer.fetch
+            if fetch is None or (token is not None and (self._ahead or not answer.must_fetch)):
                 assert token is not None
                 return token
             try:
-                self._wait(flight, deadline, lateness)
+                self._wait(fetch, deadline, lateness)
             except RdsIamError:
                 if token is None:
                     raise
                 # There still is one, unless it has ended during the wait.
                 looks_ahead = False
 
-    def _wait(self, flight: Flight, deadline: float, lateness: Lateness) -> None:
+    def _wait(self, fetch: Fetch, deadline: float, lateness: Lateness) -> None:
         remaining = deadline - time.monotonic()
-        if remaining <= 0 and not flight.future.done():
+        if remaining <= 0 and not fetch.future.done():
             late = lateness.told(self._config.timeout)
             raise WaitTimeout(
-                f"no {self._tokens.what} within {self._config.timeout:g} s "
+                f"no {self._cache.what} within {self._config.timeout:g} s "
                 f"({self._config.named('timeout')}); {late or _GOES_ON}"
             )
         # By turns, to notice that the one who leads has been lost.
         seconds = min(max(remaining, 0), _TURN)
         with lateness.of(seconds):
-            self._waits.join(flight, seconds)
+            self._waits.join(fetch, seconds)
 
-    def renew(self, slot: Slot, deadline: float) -> Token:
+    def renew(self, entry: CacheEntry, deadline: float) -> IssuedPassword:
         """A token of what is fetched now, or was a moment ago.
 
         Raises:
             RdsIamError: it cannot be had, or not in time.
         """
-        answer = self._tokens.renew(slot)
-        self._report_minted(slot, answer)
+        answer = self._cache.force_refresh(entry)
+        self._report_minted(entry, answer)
         self._see_through(answer, deadline)
-        return answer.token or self.obtain(slot, deadline)
+        return answer.token or self.obtain(entry, deadline)
 
-    def follow(self, slot: Slot, answer: Answer, deadline: float) -> Token | None:
+    def follow(
+        self, entry: CacheEntry, answer: CacheLookup, deadline: float
+    ) -> IssuedPassword | None:
         """A token to try in place of a refused one, by what the cache says to that, if any."""
-        self._report_minted(slot, answer)
+        self._report_minted(entry, answer)
         if answer.token is not None:
             return answer.token
         try:
             self._see_through(answer, deadline)
-            return self.obtain(slot, deadline)
+            return self.obtain(entry, deadline)
         except RdsIamError:
             return None  # the refusal is what the caller has to see; the outage is in the log
 
-    def _see_through(self, answer: Answer, deadline: float) -> None:
-        """Wait until a flight has ended, or nobody is going to end it."""
-        flight = answer.flight
-        if flight is None:
+    def _see_through(self, answer: CacheLookup, deadline: float) -> None:
+        """Wait until a fetch has ended, or has stalled."""
+        fetch = answer.fetch
+        if fetch is None:
             return
-        if answer.lead:
-            self._launch(flight)
+        if answer.must_fetch:
+            self._launch(fetch)
         lateness = Lateness()
         while True:
-            self._wait(flight, deadline, lateness)
-            if flight.future.done() or flight.lost(self._tokens.clock()):
+            self._wait(fetch, deadline, lateness)
+            if fetch.future.done() or fetch.is_lost(self._cache.clock()):
                 return
 
-    def _report_minted(self, slot: Slot, answer: Answer) -> None:
+    def _report_minted(self, entry: CacheEntry, answer: CacheLookup) -> None:
         if not answer.minted:
             return
         self._reporter.report(
             "minted",
-            self._tokens.clock(),
+            self._cache.clock(),
             logging.DEBUG,
             "new %s for %s",
             self._config.BRINGS,
-            slot.endpoint if isinstance(slot.endpoint, Endpoint) else self._tokens.what,
-            endpoint=slot.endpoint,
-            holding=slot.signer,
+            entry.endpoint if isinstance(entry.endpoint, Endpoint) else self._cache.what,
+            endpoint=entry.endpoint,
+            cached=entry.signer,
             token=answer.token,
         )
 
-    def _launch(self, flight: Flight) -> None:
+    def _launch(self, fetch: Fetch) -> None:
         try:
-            self._waits.launch(flight)
+            self._waits.launch(fetch)
         except Exception as error:  # noqa: BLE001  (no thread to be had; whoever waits is told)
-            self._tokens.crash(flight, error)
+            self._cache.fail(fetch, error)
         except BaseException:
-            self._tokens.cut_short(flight)
+            self._cache.abandon(fetch)
             raise

@@ -17,9 +17,9 @@ from sqlalchemy_rds_iam._connecting.reporting import Reporter
 from sqlalchemy_rds_iam._connecting.runtime import Waits
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target
 from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
-from sqlalchemy_rds_iam._passwords.entries import Slot
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
+from sqlalchemy_rds_iam._passwords.entries import CacheEntry
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.limiter import Crowd, Pace
 from sqlalchemy_rds_iam._ratelimit.registry import pace_at
 from sqlalchemy_rds_iam._ratelimit.retry_policy import Attempts, Retry
@@ -46,7 +46,7 @@ class IamConnector(Connector):
         self,
         config: Config,
         driver: Driver,
-        tokens: IdentityTokens,
+        tokens: PasswordCache,
         waits: Waits,
         remedy: Callable[[], str],
     ) -> None:
@@ -79,7 +79,7 @@ class IamConnector(Connector):
             )
         host, port, *_ = target.endpoint
         pace = pace_at(host, port, config.connect_rate, config.rate_storage)
-        settled = target, self._tokens.slot(target.endpoint), pace
+        settled = target, self._cache.entry(target.endpoint), pace
         self._targets[cparams["host"], cparams.get("port"), cparams["user"], *found] = settled
         return settled
 
@@ -103,10 +103,10 @@ class IamConnector(Connector):
         found = (target.host.host,) if self._names and is_alias(cparams.get("host")) else ()
         return self._settle(cparams, *found)
 
-    def _queue(self, pace: Pace, slot: Slot, attempts: Attempts) -> Token:
+    def _queue(self, pace: Pace, entry: CacheEntry, attempts: Attempts) -> IssuedPassword:
         deadline, lateness = attempts.deadline, Lateness()
         if self._config.throttle_retry:
-            while seconds := attempts.head_start(slot, monotonic()):
+            while seconds := attempts.head_start(entry, monotonic()):
                 with lateness.of(seconds):
                     self._waits.sleep(seconds)
         turn = None
@@ -123,24 +123,24 @@ class IamConnector(Connector):
         except Crowd as crowd:
             if turn is not None:
                 pace.give_back()
-            attempts.give_up(slot)
-            raise self._no_turn(crowd, pace, slot, attempts, lateness) from None
+            attempts.give_up(entry)
+            raise self._no_turn(crowd, pace, entry, attempts, lateness) from None
         except BaseException:
             if turn is not None:
                 pace.give_back()
             raise
-        return slot.fresh(self._clock()) or self._supply.obtain(slot, deadline)
+        return entry.fresh(self._clock()) or self._supply.obtain(entry, deadline)
 
     def _no_turn(
-        self, crowd: Crowd, pace: Pace, slot: Slot, attempts: Attempts, lateness: Lateness
+        self, crowd: Crowd, pace: Pace, entry: CacheEntry, attempts: Attempts, lateness: Lateness
     ) -> WaitTimeout:
         if late := lateness.told(self._timeout):
             return WaitTimeout(
-                f"not connected to {slot.endpoint} within {self._timeout:g} s (rds_iam_timeout): "
+                f"not connected to {entry.endpoint} within {self._timeout:g} s (rds_iam_timeout): "
                 f"{late}"
             )
         return WaitTimeout(
-            f"no turn to connect to {slot.endpoint} within {self._timeout:g} s "
+            f"no turn to connect to {entry.endpoint} within {self._timeout:g} s "
             f"(rds_iam_timeout): {crowd.waiting} connects come before this one, at "
             f"{pace.current_rate:.0f} a second (rds_iam_connect_rate={pace.rate}); "
             f"{attempts.throttled} logins of this one were refused, as if throttled. Keep "
@@ -155,12 +155,12 @@ class IamConnector(Connector):
         attempts: Attempts,
         settled: Settled,
         *,
-        token: Token,
+        token: IssuedPassword,
         used_at: float,
-    ) -> Token | None:
+    ) -> IssuedPassword | None:
         if self._names is not None:
             self._names.doubt(dialled)
-        target, slot, _ = settled
+        target, entry, _ = settled
         throttled = is_throttled(error)
         if not throttled and not is_refusal(error):
             return None
@@ -170,18 +170,18 @@ class IamConnector(Connector):
         if again is not None:
             attempts.retried += 1
             text, attempt = "login at %s is tried again (attempt %d)", attempts.retried + 1
-            endpoint = slot.endpoint
+            endpoint = entry.endpoint
             self._report(
-                "retried", slot, again, logging.DEBUG, text, endpoint, attempt, attempt=attempt
+                "retried", entry, again, logging.DEBUG, text, endpoint, attempt, attempt=attempt
             )
         elif not throttled:
-            self._tokens.forget(slot, token)
+            self._cache.forget(entry, token)
             explain(
                 error,
                 endpoint=target.endpoint,
                 host=target.host,
                 token=token,
-                credentials=self._tokens.credentials,
+                credentials=self._cache.credentials,
                 now=self._clock(),
                 command=self._remedy(),
             )
@@ -193,55 +193,66 @@ class IamConnector(Connector):
         attempts: Attempts,
         settled: Settled,
         *,
-        token: Token,
+        token: IssuedPassword,
         used_at: float,
         throttled: bool,
-    ) -> Token | None:
+    ) -> IssuedPassword | None:
         """A token for another attempt after a refusal; None if the refusal is the answer."""
-        _, slot, pace = settled
+        _, entry, pace = settled
         patient = pace is not None and self._config.throttle_retry
         answer = None
-        if not throttled and attempts.doubt(slot, monotonic(), patient=patient):
-            answer = self._tokens.refused(slot, token, age=used_at - token.signed_at)
-        self._report_refused(error, slot, token, reloads=answer is not None and not answer.token)
+        if not throttled and attempts.doubt(entry, monotonic(), patient=patient):
+            answer = self._cache.on_refused(entry, token, age=used_at - token.signed_at)
+        self._report_refused(error, entry, token, reloads=answer is not None and not answer.token)
         if answer is not None:
-            found = self._supply.follow(slot, answer, attempts.deadline)
+            found = self._supply.follow(entry, answer, attempts.deadline)
             if found is not None:
                 return found
         if pace is None or not patient:
             return None
         before = attempts.throttled
-        retry = attempts.again(slot, pace, monotonic(), certain=throttled)
+        retry = attempts.again(entry, pace, monotonic(), certain=throttled)
         if attempts.throttled > before:
-            self._report_throttled(slot, token, pace, retry)
+            self._report_throttled(entry, token, pace, retry)
         if retry is None:
             return None
         self._waits.sleep(retry.pause)
-        return slot.fresh(self._clock()) or self._supply.obtain(slot, attempts.deadline)
+        return entry.fresh(self._clock()) or self._supply.obtain(entry, attempts.deadline)
 
-    def _report_refused(self, error: Exception, slot: Slot, token: Token, *, reloads: bool) -> None:
-        level, text, args = logging.DEBUG, "token for %s refused", [str(slot.endpoint)]
+    def _report_refused(
+        self, error: Exception, entry: CacheEntry, token: IssuedPassword, *, reloads: bool
+    ) -> None:
+        level, text, args = logging.DEBUG, "token for %s refused", [str(entry.endpoint)]
         if reloads:
             level, text = logging.WARNING, "token for %s refused; reloading %s"
-            args.append(self._tokens.what)
-        self._report("refused", slot, token, level, text, *args, error=type(error).__name__)
+            args.append(self._cache.what)
+        self._report("refused", entry, token, level, text, *args, error=type(error).__name__)
 
-    def _report_throttled(self, slot: Slot, token: Token, pace: Pace, retry: Retry | None) -> None:
+    def _report_throttled(
+        self, entry: CacheEntry, token: IssuedPassword, pace: Pace, retry: Retry | None
+    ) -> None:
         rate = pace.current_rate
         self._report(
             "throttled",
-            slot,
+            entry,
             token,
             logging.WARNING if retry and retry.slowed else logging.DEBUG,
             "logins at %s seem to be throttled: %.0f new connections a second for now",
-            slot.endpoint,
+            entry.endpoint,
             rate,
             rate=rate,
             pause=retry and retry.pause,
         )
 
     def _report(
-        self, kind: Kind, slot: Slot, token: Token, level: int, text: str, *args: Any, **more: Any
+        self,
+        kind: Kind,
+        entry: CacheEntry,
+        token: IssuedPassword,
+        level: int,
+        text: str,
+        *args: Any,
+        **more: Any,
     ) -> None:
-        about = {"endpoint": slot.endpoint, "holding": slot.signer, "token": token}
+        about = {"endpoint": entry.endpoint, "cached": entry.signer, "token": token}
         self.reporter.report(kind, self._clock(), level, text, *args, **about, **more)

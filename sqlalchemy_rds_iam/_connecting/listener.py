@@ -24,14 +24,14 @@ from sqlalchemy_rds_iam._connecting.reporting import Reporter
 from sqlalchemy_rds_iam._connecting.runtime import Waits
 from sqlalchemy_rds_iam._databases.dialing import Connect
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
-from sqlalchemy_rds_iam._passwords.entries import Slot
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
+from sqlalchemy_rds_iam._passwords.entries import CacheEntry
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.limiter import Pace
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, Attempts
 from sqlalchemy_rds_iam.errors import RdsIamError
 
-Settled = tuple[Target, Slot, Pace | None]
+Settled = tuple[Target, CacheEntry, Pace | None]
 
 
 class Connector:
@@ -48,7 +48,7 @@ class Connector:
         self,
         config: Options,
         driver: Driver,
-        tokens: IdentityTokens,
+        tokens: PasswordCache,
         waits: Waits,
         reporter: Reporter,
     ) -> None:
@@ -58,7 +58,7 @@ class Connector:
             tokens.observer.subscribe(reporter)
         self._config, self._timeout = config, config.timeout
         self._driver = driver
-        self._tokens, self._waits = tokens, waits
+        self._cache, self._waits = tokens, waits
         self._supply = Supply(config, tokens, waits, reporter)
         self._clock = tokens.clock
         self._targets: dict[tuple[Any, ...], Settled] = {}
@@ -70,9 +70,9 @@ class Connector:
         return (self,)
 
     @property
-    def tokens(self) -> IdentityTokens:
+    def tokens(self) -> PasswordCache:
         """The tokens of its identity."""
-        return self._tokens
+        return self._cache
 
     @property
     def settled(self) -> list[Settled]:
@@ -91,17 +91,17 @@ class Connector:
         began = monotonic()
         deadline = began + self._timeout
         settled = self._targets.get(key) or self._look_up(key, cparams, deadline)
-        target, slot, pace = settled
+        target, entry, pace = settled
         if target.moving:
-            settled = target, slot, pace = self._brought_up(key, cparams, settled, deadline)
+            settled = target, entry, pace = self._brought_up(key, cparams, settled, deadline)
         # After all that takes its time, so that it is still good when it is used.
         now = self._clock()
-        token = slot.fresh(now) or self._supply.obtain(slot, deadline)
+        token = entry.fresh(now) or self._supply.obtain(entry, deadline)
         attempts = beside = None
         while True:
-            if pace is not None and (attempts or slot.accepted_at == NEVER or not pace.go(began)):
+            if pace is not None and (attempts or entry.accepted_at == NEVER or not pace.go(began)):
                 attempts = attempts or Attempts(began, deadline)
-                token = self._queue(pace, slot, attempts)
+                token = self._queue(pace, entry, attempts)
             try:
                 connect = target.dial(dialect, target.limit) if target.dial else dialect.connect
                 # As its len() adds up, at a tenth of the time.
@@ -126,11 +126,11 @@ class Connector:
         self.connects += 1
         if beside is not None and beside.in_charge is not None:
             return connection
-        slot.accepted_at = monotonic()
+        entry.accepted_at = monotonic()
         if pace is not None:
-            pace.accepted(slot.accepted_at)
+            pace.accepted(entry.accepted_at)
         if not token.accepted:
-            self._tokens.accept(token)
+            self._cache.accept(token)
         return connection
 
     def _brought_up(
@@ -139,7 +139,7 @@ class Connector:
         """What connecting takes as of now: a file, a context or an address may have changed."""
         if settled[0].watched is not None and not settled[0].watched.is_current():
             settled = self._settle_again(cparams, settled[0])
-        target, slot, pace = settled
+        target, entry, pace = settled
         if target.resolve is None:
             return settled
         found = [target.resolve]
@@ -154,10 +154,10 @@ class Connector:
             # libpq tries one address after the other, each for the whole of its time limit.
             arguments |= self._driver.limit({}, target.limit, len(found))
         if target.tunnelled:
-            return replace(target, arguments=arguments | target.at(found)), slot, pace
+            return replace(target, arguments=arguments | target.at(found)), entry, pace
         # How many there are is worth a look-up once, not on every connect.
         target = replace(target, arguments=arguments, resolve=None)
-        self._targets[key] = settled = target, slot, pace
+        self._targets[key] = settled = target, entry, pace
         return settled
 
     def _beside(
@@ -175,16 +175,16 @@ class Connector:
         settled: Settled,
         *,
         beside: Beside | None,
-        token: Token,
+        token: IssuedPassword,
         used_at: float,
-    ) -> Token | None:
+    ) -> IssuedPassword | None:
         """A token for another attempt; None if `error`, with a note, is what the caller gets."""
         if not isinstance(error, Exception):
             return None
-        target, slot, _ = settled
+        target, entry, _ = settled
         dialled = cparams.get("host")
         if beside is not None and beside.in_charge is not None:
-            self._tokens.forget(slot, token)
+            self._cache.forget(entry, token)
             beside.note(error)
             return None
         again = self._failed(error, dialled, attempts, settled, token=token, used_at=used_at)
@@ -200,7 +200,7 @@ class Connector:
         """Settle it once more, as a CA file has changed."""
         raise NotImplementedError
 
-    def _queue(self, pace: Pace, slot: Slot, attempts: Attempts) -> Token:
+    def _queue(self, pace: Pace, entry: CacheEntry, attempts: Attempts) -> IssuedPassword:
         """Wait for the turn of this connect, where there are any; the token to use then."""
         raise NotImplementedError
 
@@ -211,8 +211,8 @@ class Connector:
         attempts: Attempts,
         settled: Settled,
         *,
-        token: Token,
+        token: IssuedPassword,
         used_at: float,
-    ) -> Token | None:
+    ) -> IssuedPassword | None:
         """A token for another attempt; None if `error`, with a note, is what the caller gets."""
         raise NotImplementedError

@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._config.options import PLUGINS, Config
 from sqlalchemy_rds_iam._databases.grants import membership
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 
 _STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
 _TEXT = "authentication failed"
@@ -55,7 +55,7 @@ def explain(
     *,
     endpoint: Endpoint,
     host: HostName,
-    token: Token,
+    token: IssuedPassword,
     credentials: Credentials | None,
     now: float,
     command: str,

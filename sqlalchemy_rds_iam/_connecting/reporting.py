@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy_rds_iam._config.options import Options
 from sqlalchemy_rds_iam._passwords.cache import CREDENTIALS
-from sqlalchemy_rds_iam._passwords.expiry import Holding, Outage
+from sqlalchemy_rds_iam._passwords.expiry import Cached, Outage
 from sqlalchemy_rds_iam.events import KINDS, Event, Kind, Origin
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
@@ -113,29 +113,29 @@ class Publisher:
         """Report to this one, too, as long as it lives."""
         self._reporters[id(reporter)] = reporter
 
-    def fetched(self, now: float, holding: Holding, ended: Outage | None) -> None:
+    def fetched(self, now: float, cached: Cached, ended: Outage | None) -> None:
         """Report that a fetch has succeeded, and which outage that has ended."""
         what = self._what
-        self._publish(self._event("renewed", now, holding), logging.DEBUG, "%s fetched", what)
+        self._publish(self._event("renewed", now, cached), logging.DEBUG, "%s fetched", what)
         if ended is not None:
-            event = self._event("outage_ended", now, holding, ended)
+            event = self._event("outage_ended", now, cached, ended)
             text = "%s renewed after %d failed fetches"
             self._publish(event, logging.INFO, text, what, ended.failures)
 
-    def failed(self, now: float, holding: Holding | None, outage: Outage) -> None:
+    def failed(self, now: float, cached: Cached | None, outage: Outage) -> None:
         """Report that a fetch has failed, if it is the first."""
         if outage.failures == 1:
-            event = self._event("outage_begun", now, holding, outage)
+            event = self._event("outage_begun", now, cached, outage)
             self._publish(event, self._level, "%s cannot be had: %s", self._what, outage.error)
 
     def _event(
-        self, kind: Kind, now: float, holding: Holding | None, outage: Outage | None = None
+        self, kind: Kind, now: float, cached: Cached | None, outage: Outage | None = None
     ) -> Event:
         more: dict[str, Any] = {"what": self._what}
         if outage is not None:
             more |= {"failures": outage.failures, "outage_age": now - outage.began_at}
             more["error"] = str(outage.error)
-        return self._origin.event(kind, now, holding=holding, **more)
+        return self._origin.event(kind, now, cached=cached, **more)
 
     def _publish(self, event: Event, level: int, text: str, *args: object) -> None:
         if event.failures and self._level < logging.WARNING:

@@ -20,8 +20,8 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy.exc import InvalidRequestError
 
 from sqlalchemy_rds_iam._concurrency import in_thread, within
-from sqlalchemy_rds_iam._passwords.fetch import Flight
-from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout, again
+from sqlalchemy_rds_iam._passwords.fetch import Fetch
+from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout, fresh_copy
 
 try:
     from sqlalchemy.util import await_
@@ -41,11 +41,11 @@ T = TypeVar("T")
 class Waits(Protocol):
     """How an engine waits."""
 
-    def launch(self, flight: Flight) -> None:
-        """Set a flight going, without waiting for its end."""
+    def launch(self, fetch: Fetch) -> None:
+        """Set a fetch going, without waiting for its end."""
 
-    def join(self, flight: Flight, timeout: float) -> None:
-        """Wait until a flight has ended, or for `timeout` seconds.
+    def join(self, fetch: Fetch, timeout: float) -> None:
+        """Wait until a fetch has ended, or for `timeout` seconds.
 
         Raises:
             CredentialsError: the fetch failed.
@@ -92,19 +92,19 @@ class ThreadWaits:
     def __init__(self, *, inline: bool) -> None:
         self._inline = inline
 
-    def launch(self, flight: Flight) -> None:
+    def launch(self, fetch: Fetch) -> None:
         if self._inline:
-            flight.run()
+            fetch.run()
         else:
-            in_thread(flight.run)
+            in_thread(fetch.run)
 
-    def join(self, flight: Flight, timeout: float) -> None:
+    def join(self, fetch: Fetch, timeout: float) -> None:
         try:
-            error = flight.future.exception(timeout)
+            error = fetch.future.exception(timeout)
         except TimeoutError:
             return
         if error is not None:
-            raise again(error)
+            raise fresh_copy(error)
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -142,23 +142,23 @@ class GreenletWaits:
         self._falls_back = falls_back
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def launch(self, flight: Flight) -> None:
+    def launch(self, fetch: Fetch) -> None:
         with contextlib.suppress(RuntimeError):  # without one, `join` says so
-            flight.loop = asyncio.get_running_loop() if self._on_loop else None
-        if flight.loop is None:
-            in_thread(flight.run)
+            fetch.loop = asyncio.get_running_loop() if self._on_loop else None
+        if fetch.loop is None:
+            in_thread(fetch.run)
             return
-        task = flight.loop.create_task(flight.run_async(_off_loop, falls_back=self._falls_back))
+        task = fetch.loop.create_task(fetch.run_async(_off_loop, falls_back=self._falls_back))
         self._tasks.add(task)  # a loop alone does not keep its tasks alive
         task.add_done_callback(self._tasks.discard)
 
-    def join(self, flight: Flight, timeout: float) -> None:
+    def join(self, fetch: Fetch, timeout: float) -> None:
         try:
-            error = _awaited(outcome(flight.future, timeout))
+            error = _awaited(outcome(fetch.future, timeout))
         except TimeoutError:
             return
         if error is not None:
-            raise again(error)
+            raise fresh_copy(error)
 
     def sleep(self, seconds: float) -> None:
         _awaited(asyncio.sleep(seconds))

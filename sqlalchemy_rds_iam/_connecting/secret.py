@@ -19,12 +19,12 @@ from sqlalchemy_rds_iam._connecting.runtime import Waits
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._endpoints.user_names import Lengths
-from sqlalchemy_rds_iam._passwords.cache import IdentityTokens
-from sqlalchemy_rds_iam._passwords.expiry import Holding
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.cache import PasswordCache
+from sqlalchemy_rds_iam._passwords.expiry import Cached
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.retry_policy import Attempts
 from sqlalchemy_rds_iam._secretsmanager.rotation import Search, explain, explain_unsent
-from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretToken, agree
+from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretPassword, agree
 from sqlalchemy_rds_iam._secretsmanager.secret_errors import contradiction
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError
 
@@ -52,7 +52,7 @@ class SecretConnector:
         self,
         config: SecretConfig,
         driver: Driver,
-        versions: Sequence[tuple[str, IdentityTokens]],
+        versions: Sequence[tuple[str, PasswordCache]],
         waits: Waits,
     ) -> None:
         self._config = config
@@ -105,7 +105,7 @@ class SecretConnector:
                     continue
                 if search.first is not None or not known:
                     for each in (self._current, *self._others):
-                        each.relax()
+                        each.reset_backoff()
                 return connection
             pause = search.next_round(deadline - time.monotonic())
             if pause is None:
@@ -122,7 +122,7 @@ class SecretConnector:
 
     def _candidates(
         self, search: Search, deadline: float
-    ) -> Iterator[tuple[_Version, SecretToken]]:
+    ) -> Iterator[tuple[_Version, SecretPassword]]:
         """The versions to try, one after the other, as long as the server refuses them."""
         current = self._current
         token = current.token(deadline)
@@ -140,7 +140,7 @@ class SecretConnector:
             if search.is_new(_secret_of(other)):
                 yield version, other
 
-    def _filled(self, cparams: dict[str, Any], token: SecretToken) -> dict[str, Any]:
+    def _filled(self, cparams: dict[str, Any], token: SecretPassword) -> dict[str, Any]:
         """The connect arguments, completed with what the secret says."""
         config, login = self._config, _secret_of(token).login
         found = {
@@ -181,13 +181,13 @@ class SecretConnector:
             self._config.name,
             secret.version_id,
             endpoint=refused.endpoint,
-            holding=Holding(secret, secret.fetched_at),
+            cached=Cached(secret, secret.fetched_at),
             token=refused.token,
             error=type(refused.error).__name__,
         )
 
     def _report_retried(
-        self, version: _Version, token: SecretToken, last: Endpoint, attempt: int
+        self, version: _Version, token: SecretPassword, last: Endpoint, attempt: int
     ) -> None:
         secret = _secret_of(token)
         self.reporter.report(
@@ -199,7 +199,7 @@ class SecretConnector:
             secret.version_id,
             attempt,
             endpoint=last._replace(user=secret.login.user or last.user),
-            holding=Holding(secret, secret.fetched_at),
+            cached=Cached(secret, secret.fetched_at),
             token=token,
             attempt=attempt,
         )
@@ -211,7 +211,7 @@ class SecretConnector:
 class _Refused(Exception):  # noqa: N818  (never leaves this file)
     """The server has refused a password."""
 
-    def __init__(self, error: Exception, token: Token, endpoint: Endpoint) -> None:
+    def __init__(self, error: Exception, token: IssuedPassword, endpoint: Endpoint) -> None:
         super().__init__()
         self.error = error
         self.token = token
@@ -225,7 +225,7 @@ class _Version(Connector):
         self,
         config: SecretConfig,
         driver: Driver,
-        tokens: IdentityTokens,
+        tokens: PasswordCache,
         waits: Waits,
         reporter: Reporter,
         *,
@@ -236,36 +236,36 @@ class _Version(Connector):
         self.stage = stage
         # What comes after it among SQLAlchemy's listeners is what comes after the engine's own.
         self.listener_alone, self.listener = self.listener, listener
-        self._slot = tokens.slot(stage)
+        self._entry = tokens.entry(stage)
 
     def now(self) -> float:
         """Epoch seconds."""
         return self._clock()
 
-    def token(self, deadline: float) -> SecretToken:
+    def token(self, deadline: float) -> SecretPassword:
         """The password in hand, or if there is none, one that is fetched."""
-        token = self._slot.fresh(self._clock()) or self._supply.obtain(self._slot, deadline)
-        assert isinstance(token, SecretToken)
+        token = self._entry.fresh(self._clock()) or self._supply.obtain(self._entry, deadline)
+        assert isinstance(token, SecretPassword)
         return token
 
-    def instead_of(self, refused: SecretToken, deadline: float) -> SecretToken:
+    def instead_of(self, refused: SecretPassword, deadline: float) -> SecretPassword:
         """What another connect has fetched meanwhile, or is fetched now; else the same again."""
-        if self._tokens.credentials is not refused.secret:
+        if self._cache.credentials is not refused.secret:
             return self.token(deadline)
         try:
             return self.renewed(deadline)
         except RdsIamError:
             return refused  # the refusal is what the caller has to see; the outage is in the log
 
-    def renewed(self, deadline: float) -> SecretToken:
+    def renewed(self, deadline: float) -> SecretPassword:
         """The password of this version as of now, or of a moment ago."""
-        token = self._supply.renew(self._slot, deadline)
-        assert isinstance(token, SecretToken)
+        token = self._supply.renew(self._entry, deadline)
+        assert isinstance(token, SecretPassword)
         return token
 
-    def relax(self) -> None:
+    def reset_backoff(self) -> None:
         """Note that logins succeed again."""
-        self._tokens.relax()
+        self._cache.reset_backoff()
 
     def _look_up(
         self,
@@ -274,7 +274,7 @@ class _Version(Connector):
         _deadline: float,
     ) -> Settled:
         target = self._driver.target(cparams, self._config, lambda: None)
-        settled = self._targets[key] = target, self._slot, None
+        settled = self._targets[key] = target, self._entry, None
         return settled
 
     def _settle_again(self, cparams: dict[str, Any], target: Target) -> Settled:  # noqa: ARG002
@@ -288,16 +288,16 @@ class _Version(Connector):
         attempts: Attempts,  # noqa: ARG002
         settled: Settled,
         *,
-        token: Token,
+        token: IssuedPassword,
         used_at: float,  # noqa: ARG002
-    ) -> Token | None:
+    ) -> IssuedPassword | None:
         if is_refusal(error):
             raise _Refused(error, token, settled[0].endpoint)
         explain_unsent(error, _secret_of(token))
         return None
 
 
-def _secret_of(token: Token) -> Secret:
-    assert isinstance(token, SecretToken)
+def _secret_of(token: IssuedPassword) -> Secret:
+    assert isinstance(token, SecretPassword)
     assert token.secret is not None
     return token.secret

@@ -9,7 +9,7 @@ import random
 from typing import NamedTuple, Protocol
 
 from sqlalchemy_rds_iam._passwords.identity import Identity
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import RdsIamError
 
 LONGEST_MARGIN = 30.0
@@ -31,7 +31,7 @@ GetSecretValue called, of which each account may make 10,000 calls a second ("AW
 quotas" in its user guide)."""
 
 
-def stale_at(token: Token) -> float:
+def stale_at(token: IssuedPassword) -> float:
     """When the last third of a token's life begins, in which it is signed anew."""
     return token.signed_at + (token.expires_at - token.signed_at) * 2 / 3
 
@@ -68,7 +68,7 @@ class Fetched(Protocol):
         """
 
 
-class Holding:
+class Cached:
     """What was fetched last, and when to stop using it."""
 
     __slots__ = ("dead_at", "fetched", "fetched_at", "longest_pause", "stale_at")

@@ -1,6 +1,6 @@
 """One fetch under way, and who may fetch: credentials, or a secret.
 
-A flight is shared by everybody who needs its result, in threads and on any number of event loops,
+A fetch is shared by all callers that need its result, in threads and on any number of event loops,
 which is why its end is a future of the threading world.
 """
 
@@ -14,14 +14,14 @@ from typing import Any, Protocol
 
 from sqlalchemy_rds_iam import _frames
 from sqlalchemy_rds_iam._passwords.expiry import Fetched
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import CredentialsError
 
-FLIGHT_LIMIT = 90.0
+FETCH_LIMIT = 90.0
 """Seconds after which a fetch that never came back is given up and another may start."""
 
 
-LAUNCH_LIMIT = 5.0
+START_LIMIT = 5.0
 """Seconds after which a fetch that has not begun is given up: an interrupt has come between."""
 
 
@@ -29,7 +29,7 @@ class OffLoopOnlyError(CredentialsError):
     """What is to be fetched can be fetched in a thread only, as aiobotocore cannot be imported."""
 
 
-class Source(Protocol):
+class PasswordSource(Protocol):
     """Where a password comes from: something that is fetched, and a token made of it."""
 
     def fetch(self, *, reload: bool) -> Fetched:
@@ -48,36 +48,38 @@ class Source(Protocol):
     def reset(self) -> None:
         """Start afresh, without what a thread may hold that hangs, or is gone after a fork."""
 
-    def token(self, fetched: Any, endpoint: Any, now: float) -> Token:
+    def token(self, fetched: Any, endpoint: Any, now: float) -> IssuedPassword:
         """Make the token of what this source has fetched. Pure."""
 
 
-class Landing(Protocol):
-    """Where a flight ends: whoever keeps what was fetched and wakes those who wait."""
+class FetchListener(Protocol):
+    """Where a fetch ends: the cache, which keeps what was fetched and wakes waiting callers."""
 
-    def land(self, flight: Flight, fetched: Fetched) -> None:
-        """End a flight with what it has fetched."""
+    def complete(self, fetch: Fetch, fetched: Fetched) -> None:
+        """End a fetch with what it has fetched."""
 
-    def crash(self, flight: Flight, error: Exception) -> None:
-        """End a flight with a failure."""
+    def fail(self, fetch: Fetch, error: Exception) -> None:
+        """End a fetch with a failure."""
 
-    def cut_short(self, flight: Flight) -> None:
-        """End a flight that was cancelled or interrupted."""
+    def abandon(self, fetch: Fetch) -> None:
+        """End a fetch that was cancelled or interrupted."""
 
 
-class Flight:
-    """One fetch under way, shared by whoever needs its result.
+class Fetch:
+    """One fetch under way, shared by all callers that need its result.
 
-    Its future ends with None when it has landed, or was cut short so that somebody else has to
-    lead the next one; and with an error when the fetch failed.
+    Its future ends with None when it is complete, or was abandoned so that another caller has to
+    start the next one; and with an error when the fetch failed.
     """
 
-    def __init__(self, source: Source, landing: Landing, started: float, *, reload: bool) -> None:
+    def __init__(
+        self, source: PasswordSource, listener: FetchListener, started: float, *, reload: bool
+    ) -> None:
         self.future: Future[None] = Future()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.begun = False
         self._source = source
-        self._landing = landing
+        self._listener = listener
         self._started = started
         self._reload = reload
 
@@ -86,12 +88,12 @@ class Flight:
         self.begun = True
         handled = sys.exception()
         try:
-            self._landing.land(self, self._source.fetch(reload=self._reload))
+            self._listener.complete(self, self._source.fetch(reload=self._reload))
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
             _frames.clear(error, sys._getframe(), (handled,))  # noqa: SLF001
-            self._landing.crash(self, error)
+            self._listener.fail(self, error)
         except BaseException:
-            self._landing.cut_short(self)
+            self._listener.abandon(self)
             raise
 
     async def run_async(
@@ -113,12 +115,12 @@ class Flight:
                 if not falls_back:
                     raise
                 fetched = await self._fetched(off_loop)
-            self._landing.land(self, fetched)
+            self._listener.complete(self, fetched)
         except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
             _frames.clear(error, sys._getframe(), ())  # noqa: SLF001
-            self._landing.crash(self, error)
+            self._listener.fail(self, error)
         except BaseException:
-            self._landing.cut_short(self)
+            self._listener.abandon(self)
             raise
 
     async def _fetched(self, off_loop: Callable[[Callable[[], None]], Awaitable[None]]) -> Fetched:
@@ -126,9 +128,9 @@ class Flight:
         await off_loop(lambda: found.append(self._source.fetch(reload=self._reload)))
         return found[0]
 
-    def lost(self, now: float) -> bool:
-        """Whether nobody is going to finish this flight, as far as one can tell."""
-        # A loop that stands still between two run_until_complete() takes its flight with it.
+    def is_lost(self, now: float) -> bool:
+        """Whether the fetch has stalled: its loop has stopped, or its time limit has passed."""
+        # A loop that stands still between two run_until_complete() takes its fetch with it.
         stopped = self.loop is not None and not self.loop.is_running()
-        limit = FLIGHT_LIMIT if self.begun else LAUNCH_LIMIT
+        limit = FETCH_LIMIT if self.begun else START_LIMIT
         return stopped or abs(now - self._started) >= limit

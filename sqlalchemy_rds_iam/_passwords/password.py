@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-class Password(str):
+class MaskedStr(str):
     """A password for the driver: the plain text to whoever uses it, masked to whoever prints it.
 
     Connect arguments end up in tracebacks that show local variables, SQLAlchemy's and the driver's
@@ -24,7 +24,7 @@ class Password(str):
 
 
 @dataclass(slots=True)
-class Token:
+class IssuedPassword:
     """A database password and the span of time it is good for (epoch seconds).
 
     Attributes:
@@ -35,7 +35,7 @@ class Token:
         arguments: the connect arguments of a login with it.
     """
 
-    password: Password
+    password: MaskedStr
     signed_at: float
     expires_at: float
     fresh_until: float = 0.0

@@ -98,7 +98,7 @@ class Pace:
         self._lock = threading.Lock()
         self._full = self._speed = rate / HEADROOM
         # A second can hold these and what flows in meanwhile.
-        self._burst = self._tokens = max(1.0, BURST * rate)
+        self._burst = self._permits = max(1.0, BURST * rate)
         self._rested = True
         self._filled_at = 0.0
         self._cut_at = float("-inf")
@@ -123,14 +123,14 @@ class Pace:
         lock, full = self._lock, self._full
         lock.acquire()
         try:
-            tokens = self._tokens + (now - self._filled_at) * full
+            tokens = self._permits + (now - self._filled_at) * full
             if tokens < 1.0 or self._speed != full or self._issued > self._gone:
                 return False
             if tokens > self._burst:
                 tokens = self._burst
                 self._rested = True
             self._filled_at = now
-            self._tokens = tokens - 1.0
+            self._permits = tokens - 1.0
             return True
         finally:
             lock.release()
@@ -154,10 +154,10 @@ class Pace:
             lull = 0.0
             if self._rested and ahead >= int(CROWDED * self.rate):
                 lull = self._lull * self._speed
-                self._tokens -= lull
+                self._permits -= lull
                 wait = self._wait(ahead + 1, now)
             if now + wait > latest:
-                self._tokens += lull
+                self._permits += lull
                 raise Crowd(ahead, wait)
             self._rested = self._rested and not lull
             self._issued += 1
@@ -180,8 +180,8 @@ class Pace:
         with self._lock:
             if self._deserted(now):
                 self._gone = max(self._gone, turn.number - 1)
-            if self._tokens > 1 + CATCH_UP * self._full:
-                self._tokens = 1.0
+            if self._permits > 1 + CATCH_UP * self._full:
+                self._permits = 1.0
             ahead = self._ahead(turn.number, now)
             wait = self._wait(ahead + 1, now)
             if wait > _ROUNDING:
@@ -212,7 +212,7 @@ class Pace:
             self._cut_at = now
             share = min(self._share(now), self._speed)
             self._speed = max(share * CUT, min(LOWEST, self._full))
-            self._tokens = min(self._tokens, 0.0)
+            self._permits = min(self._permits, 0.0)
             self.cuts += 1
             return was_full
 
@@ -236,10 +236,10 @@ class Pace:
         return self._until(place - self._fill(now))
 
     def _spend(self) -> None:
-        self._tokens -= 1
+        self._permits -= 1
 
     def _fill(self, now: float) -> float:
-        tokens, passed = self._tokens, now - self._filled_at
+        tokens, passed = self._permits, now - self._filled_at
         if passed > 0:
             self._filled_at = now
             speed = self._speed
@@ -251,7 +251,7 @@ class Pace:
             if tokens > self._burst:
                 tokens = self._burst
                 self._rested = True
-            self._tokens = tokens
+            self._permits = tokens
         return tokens
 
     def _until(self, tokens: float) -> float:

@@ -14,7 +14,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._masking import keep_secret
 from sqlalchemy_rds_iam._passwords.expiry import Lifetimes
 from sqlalchemy_rds_iam._passwords.identity import Identity
-from sqlalchemy_rds_iam._passwords.password import Password, Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword, MaskedStr
 from sqlalchemy_rds_iam.errors import SecretError
 
 _LAST_PORT = 65535
@@ -32,7 +32,7 @@ class Login:
         database: the database to use.
     """
 
-    password: Password
+    password: MaskedStr
     user: str | None = None
     host: str | None = None
     port: int | None = None
@@ -96,7 +96,7 @@ class Secret:
 
 
 @dataclass(slots=True)
-class SecretToken(Token):
+class SecretPassword(IssuedPassword):
     """The password of a secret, and the secret that it is from."""
 
     secret: Secret | None = field(default=None, repr=False)
@@ -161,10 +161,10 @@ def agree(name: str, mine: Any, theirs: Any) -> bool:
     return bool(mine == theirs)
 
 
-def _password(text: str, whose: str) -> Password:
+def _password(text: str, whose: str) -> MaskedStr:
     if "\0" in text:
         raise SecretError(f"{whose} has a NUL in it, which no driver sends: write it anew")
-    return Password(text)
+    return MaskedStr(text)
 
 
 class _Fields(dict[str, Any]):

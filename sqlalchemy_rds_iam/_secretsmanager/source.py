@@ -12,7 +12,7 @@ from sqlalchemy_rds_iam._aws.log_filter import discreet
 from sqlalchemy_rds_iam._config.secret_options import SecretConfig
 from sqlalchemy_rds_iam._passwords.fetch import OffLoopOnlyError
 from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
-from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretToken, login_in
+from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretPassword, login_in
 from sqlalchemy_rds_iam._secretsmanager.secret_errors import explained
 from sqlalchemy_rds_iam.errors import SecretError
 
@@ -100,11 +100,11 @@ class SecretSource:
         """Drop what a thread may hold that hangs, or is gone after a fork."""
         self._client.reset()
 
-    def token(self, secret: Secret, endpoint: Any, now: float) -> SecretToken:  # noqa: ARG002
+    def token(self, secret: Secret, endpoint: Any, now: float) -> SecretPassword:  # noqa: ARG002
         """The password, good until it is refused."""
         login = secret.login
         user = login.user if self._sets_user else None
-        return SecretToken(login.password, now, float("inf"), user=user, secret=secret)
+        return SecretPassword(login.password, now, float("inf"), user=user, secret=secret)
 
     def _read(self, answer: dict[str, Any]) -> Secret:
         config = self._config

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy_rds_iam._concurrency import within
 from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
 from sqlalchemy_rds_iam._databases.libpq_variables import IN_THE_WAY, is_in_the_way
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 
@@ -90,7 +90,7 @@ def settings(access: Access) -> Settings:
 
 
 def environment(
-    variables: Mapping[str, str], token: Token, environ: Mapping[str, str]
+    variables: Mapping[str, str], token: IssuedPassword, environ: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
     """The whole environment of a program that is to connect.
 

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sqlalchemy_rds_iam._connecting.login_errors import is_refusal, is_throttled
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._tools import libpq_environment
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli import child
@@ -129,7 +129,7 @@ def _hint(names: list[str]) -> str:
 
 
 def _again_and_again(
-    found: Access, command: list[str], environ: dict[str, str], signed: Token, retry: int
+    found: Access, command: list[str], environ: dict[str, str], signed: IssuedPassword, retry: int
 ) -> NoReturn:
     pause = 1.0
     for left in range(retry, -1, -1):

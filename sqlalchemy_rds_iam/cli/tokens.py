@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
@@ -56,7 +56,7 @@ def token(
         typer.echo(json.dumps(_as_data(found, signed)) if as_json else str(signed.password))
 
 
-def _as_data(found: Access, signed: Token) -> dict[str, Any]:
+def _as_data(found: Access, signed: IssuedPassword) -> dict[str, Any]:
     credentials = found.credentials()
     return {
         "token": str(signed.password),

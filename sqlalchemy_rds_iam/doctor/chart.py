@@ -13,7 +13,7 @@ from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._config.options import Config
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._masking import masked
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.findings import Finding
 
@@ -65,7 +65,7 @@ class Chart:
     skew: float | None = None
     verified: bool = False
     condemned: bool = False
-    token: Token | None = None
+    token: IssuedPassword | None = None
     method: int | None = None
     logged_in: bool = False
     secret: str | None = None

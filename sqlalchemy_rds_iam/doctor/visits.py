@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from sqlalchemy_rds_iam._passwords.password import Token
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.doctor.answers import database
 from sqlalchemy_rds_iam.doctor.chart import MOST_LOGINS, Chart
 from sqlalchemy_rds_iam.doctor.encryption import open_door
@@ -26,7 +26,7 @@ def knock(chart: Chart, user: str) -> Answer:
         return door.knock(user, database(chart))
 
 
-def log_in(chart: Chart, token: Token) -> Answer:
+def log_in(chart: Chart, token: IssuedPassword) -> Answer:
     """Log in with `token` as the user of the URL, and leave again.
 
     Raises:

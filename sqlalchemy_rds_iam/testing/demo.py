@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam._aws.sigv4 import TOKEN_LIFE, Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._passwords.password import Password
+from sqlalchemy_rds_iam._passwords.password import MaskedStr
 from sqlalchemy_rds_iam.testing import binaries
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 
@@ -188,7 +188,7 @@ class _Demo:
         )
 
     def _refused_by_iam(self, reason: str, token: str) -> Finding:
-        words = self._refused(password=Password(token))
+        words = self._refused(password=MaskedStr(token))
         decision = self._rds.decisions[-1]
         if decision.reason != reason or "PAM authentication failed" not in words:
             raise DemoError(f"refused, but not as {reason}: {words} ({decision.detail})")

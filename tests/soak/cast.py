@@ -116,7 +116,7 @@ CAST = (
             Worker("asyncpg", loop=0, options=_AIO),
             Worker("psycopg", loop=1, options=_BOTO),
         ),
-        latency=0.5,  # so that many forks meet a flight under way
+        latency=0.5,  # so that many forks meet a fetch under way
         forks=True,
     ),
     Role(

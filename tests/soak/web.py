@@ -30,12 +30,12 @@ async_engine = create_async_engine(
 
 def signer(engine: Engine) -> str:
     """The id of the key that tokens of `engine` are signed with."""
-    return str(_tokens(engine).credentials.access_key)
+    return str(_cache(engine).credentials.access_key)
 
 
-def _tokens(engine: Engine) -> Any:
+def _cache(engine: Engine) -> Any:
     listener: Any = next(iter(engine.dialect.dispatch.do_connect))
-    return listener.__self__._tokens
+    return listener.__self__._cache
 
 
 def tell(connection: Connection) -> bytes:
@@ -76,7 +76,7 @@ async def _ask() -> bytes:
 
 def _hold_locks(taken: threading.Event) -> None:
     """Hold what a thread may hold while the workers are forked; nothing here connects any more."""
-    tokens = _tokens(engine)
+    tokens = _cache(engine)
     with tokens._lock, tokens.source._lock:
         taken.set()
         threading.Event().wait()
