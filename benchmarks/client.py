@@ -24,7 +24,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_rds_iam._ratelimit.limiter import Pace
+from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 
 STACK = 1 << 19
 """Bytes, as a storm is thousands of threads."""
@@ -44,7 +44,7 @@ class Work:
     def __init__(self, task: Task) -> None:
         self._left = iter(range(task["connects"])) if task.get("connects") else itertools.repeat(0)
         self._seconds = task.get("seconds") or float("inf")
-        self._pace = Pace(task["pace"]) if task.get("pace") else None
+        self._pace = RateLimiter(task["pace"]) if task.get("pace") else None
         self.pause: float = task.get("pause", 0.0)
         self.done: list[tuple[float, float, bool]] = []
         self.errors: Counter[str] = Counter()
@@ -67,10 +67,10 @@ class Work:
         """The seconds to wait, one after the other, before a connect may begin."""
         if self._pace is None:
             return
-        turn = self._pace.take(time.monotonic(), float("inf"))
-        while turn is not None:
-            yield turn.wait
-            turn = self._pace.call(turn, time.monotonic(), float("inf"))
+        ticket = self._pace.enqueue(time.monotonic(), float("inf"))
+        while ticket is not None:
+            yield ticket.wait
+            ticket = self._pace.poll(ticket, time.monotonic(), float("inf"))
 
     def note(self, began: float, error: Exception | None) -> None:
         """Note a connect that began at `began` and has just ended."""

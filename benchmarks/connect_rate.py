@@ -121,7 +121,7 @@ def _command() -> argparse.ArgumentParser:
 class Emulated:
     """The emulator, which throttles and says whom."""
 
-    pace: float | None = None
+    limiter: float | None = None
     rest = 0.0
 
     def __init__(self, rds: emulated.Emulator) -> None:
@@ -153,7 +153,7 @@ class Real:
 
     def prepare(self, ceiling: int) -> None:
         """Let the second pass in which the last measurement ended."""
-        self.pace = ceiling
+        self.limiter = ceiling
         time.sleep(self.rest)
 
     def refused(self) -> int:
@@ -192,7 +192,7 @@ def _case(
             "is_async": is_async,
             "workers": concurrency,
             "seconds": seconds,
-            "pace": target.pace if way == "static" else None,
+            "pace": target.limiter if way == "static" else None,
             "rest": target.rest,
             "signed": target.signed,
         }

@@ -14,7 +14,7 @@ _HEAD_START = 0.001
 T = TypeVar("T")
 
 
-def in_thread(work: Callable[[], T]) -> Future[T]:
+def run_in_daemon_thread(work: Callable[[], T]) -> Future[T]:
     """Run `work` in a daemon thread of its own.
 
     Not in the loop's default executor, which the application can fill up and which is joined at
@@ -38,11 +38,11 @@ def in_thread(work: Callable[[], T]) -> Future[T]:
     return ended
 
 
-def within(seconds: float, work: Callable[[], T]) -> T:
+def call_with_timeout(seconds: float, work: Callable[[], T]) -> T:
     """Do `work` that may not know a deadline, such as looking up a name, in a thread of its own.
 
     Raises:
         TimeoutError: it takes longer than `seconds`, and goes on until the process ends.
         Exception: what `work` raises.
     """
-    return in_thread(work).result(seconds)
+    return run_in_daemon_thread(work).result(seconds)

@@ -23,14 +23,14 @@ from sqlalchemy_rds_iam._aws import credentials as aws
 from sqlalchemy_rds_iam._aws.ambient import ambient_region, nearest_region
 from sqlalchemy_rds_iam._aws.assume_role import Role
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
-from sqlalchemy_rds_iam._concurrency import within
+from sqlalchemy_rds_iam._concurrency import call_with_timeout
 from sqlalchemy_rds_iam._config.options import Config
 from sqlalchemy_rds_iam._config.preconditions import refuse_what_cannot_work
 from sqlalchemy_rds_iam._config.secret_options import SecretConfig
 from sqlalchemy_rds_iam._config.urls import plugin_names, without_blanks, without_plugins
-from sqlalchemy_rds_iam._connecting.acquire import Supply
+from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
 from sqlalchemy_rds_iam._connecting.reporting import Publisher, Reporter
-from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
+from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._databases.driver_tls import level_of
 from sqlalchemy_rds_iam._databases.drivers import Target, driver, refuse_zero_bytes
 from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
@@ -97,7 +97,9 @@ class Access:
         observer = Publisher(Origin(config.PLUGIN, config.role_arn))
         self._cache = PasswordCache(source, observer=observer)
         self._entry = self._cache.entry(self.endpoint)
-        self._supply = Supply(config, self._cache, ThreadWaits(inline=False), Reporter(config))
+        self._acquirer = PasswordAcquirer(
+            config, self._cache, ThreadRuntime(inline=False), Reporter(config)
+        )
 
     def token(self) -> IssuedPassword:
         """A token to log in with.
@@ -106,7 +108,7 @@ class Access:
             CredentialsError: there are no AWS credentials to sign with.
             WaitTimeout: they did not arrive in time.
         """
-        return self._supply.obtain(self._entry, self._deadline)
+        return self._acquirer.acquire(self._entry, self._deadline)
 
     def replaced(self, refused: IssuedPassword) -> IssuedPassword:
         """A token to go on with after one that was refused, of reloaded credentials if need be.
@@ -117,7 +119,7 @@ class Access:
         """
         age = time.time() - refused.signed_at
         answer = self._cache.on_refused(self._entry, refused, age=age)
-        found = answer and self._supply.follow(self._entry, answer, self._deadline)
+        found = answer and self._acquirer.acquire_after_refusal(self._entry, answer, self._deadline)
         return found or self.token()
 
     def credentials(self) -> Credentials:
@@ -174,7 +176,7 @@ def _followed(config: Config, host: Any) -> Config:
     names = Names()
     try:
         # Its own deadline may be exceeded by the pauses between its attempts.
-        found = within(
+        found = call_with_timeout(
             config.timeout + 1, lambda: names.look_up(host, config.timeout, config.failure_ttl)
         )
     except RdsIamError:

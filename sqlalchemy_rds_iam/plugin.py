@@ -32,9 +32,9 @@ from sqlalchemy_rds_iam._connecting.iam import IamConnector
 from sqlalchemy_rds_iam._connecting.login_errors import doctor_command, lift_note
 from sqlalchemy_rds_iam._connecting.reporting import Publisher
 from sqlalchemy_rds_iam._connecting.runtime import (
-    GreenletWaits,
-    ThreadWaits,
-    Waits,
+    GreenletRuntime,
+    Runtime,
+    ThreadRuntime,
     refuse_to_block,
 )
 from sqlalchemy_rds_iam._databases.arguments import refuse_unknown_arguments
@@ -116,7 +116,7 @@ class PasswordPlugin(CreateEnginePlugin):
         _, cparams = dialect.create_connect_args(url)
         cparams = {**cparams, **self._connect_args}
         connector = self._connector(cparams, dialect)
-        connector.rehearse(cparams)
+        connector.validate(cparams)
         # What plugins before this one have put back into the URL is not among them.
         asked = {*self._connect_args, *(url.query.keys() & self.url.query.keys())}
         refuse_unknown_arguments(dialect, asked)
@@ -147,7 +147,7 @@ class RdsIamPlugin(PasswordPlugin):
         config = self._config
         host = parse_host(config.host or str(cparams.get("host")))
         role = Role.of(config, lambda: nearest_region(config, host))
-        waits = waits_for(config, is_async=dialect.is_async)
+        runtime = runtime_for(config, is_async=dialect.is_async)
         tokens = shared_tokens(
             identity_key(config, role),
             lambda: PasswordCache(
@@ -156,7 +156,7 @@ class RdsIamPlugin(PasswordPlugin):
             ),
         )
         remedy = partial(doctor_command, config, dialect.driver, cparams)
-        return IamConnector(config, driver(dialect.driver), tokens, waits, remedy)
+        return IamConnector(config, driver(dialect.driver), tokens, runtime, remedy)
 
 
 def shared_tokens(identity: Hashable, make: Callable[[], PasswordCache]) -> PasswordCache:
@@ -164,11 +164,11 @@ def shared_tokens(identity: Hashable, make: Callable[[], PasswordCache]) -> Pass
     return _identities.shared(identity, make)
 
 
-def waits_for(config: Options, *, is_async: bool) -> Waits:
+def runtime_for(config: Options, *, is_async: bool) -> Runtime:
     """How an engine waits, and who fetches for it."""
     through_aiobotocore = _fetches_through_aiobotocore(config, is_async=is_async)
     if not is_async:
-        return ThreadWaits(inline=config.refresh == "lazy")
+        return ThreadRuntime(inline=config.refresh == "lazy")
     try:
         importlib.import_module("greenlet")
     except ImportError:
@@ -176,7 +176,7 @@ def waits_for(config: Options, *, is_async: bool) -> Waits:
             "async engines need the greenlet package: pip install 'sqlalchemy[asyncio]'"
         ) from None
     falls_back = config.credentials == "auto" and config.session is None
-    return GreenletWaits(on_loop=through_aiobotocore, falls_back=falls_back)
+    return GreenletRuntime(on_loop=through_aiobotocore, falls_back=falls_back)
 
 
 def _fetches_through_aiobotocore(config: Options, *, is_async: bool) -> bool:

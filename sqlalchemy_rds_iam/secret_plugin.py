@@ -30,7 +30,7 @@ from sqlalchemy_rds_iam._secretsmanager.rotation import ROUNDS
 from sqlalchemy_rds_iam._secretsmanager.source import SecretSource
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.events import Origin
-from sqlalchemy_rds_iam.plugin import PasswordPlugin, shared_tokens, waits_for
+from sqlalchemy_rds_iam.plugin import PasswordPlugin, runtime_for, shared_tokens
 
 _clients: Registry[SecretsClient] = Registry()
 
@@ -47,7 +47,7 @@ class RdsSecretPlugin(PasswordPlugin):
 
     def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> SecretConnector:
         config = self._config
-        waits = waits_for(config, is_async=dialect.is_async)
+        runtime = runtime_for(config, is_async=dialect.is_async)
         region = self._region(cparams)
         role = Role.of(config, lambda: ambient_region(config) or region)
         place = identity_key(config, role), region, config.endpoint_url
@@ -78,7 +78,7 @@ class RdsSecretPlugin(PasswordPlugin):
         stages = [config.stage]
         if config.stage == AWSCURRENT:
             stages += [AWSPENDING, AWSPREVIOUS]
-        return SecretConnector(config, driver(dialect.driver), list(map(version, stages)), waits)
+        return SecretConnector(config, driver(dialect.driver), list(map(version, stages)), runtime)
 
     def _region(self, cparams: Mapping[str, Any]) -> str:
         config = self._config

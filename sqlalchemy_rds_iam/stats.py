@@ -164,15 +164,15 @@ def _connector(engine: Engine | AsyncEngine) -> Connector | SecretConnector:
 
 
 def _endpoint(settled: Settled, now: float) -> EndpointStats:
-    target, entry, pace = settled
+    target, entry, limiter = settled
     token = entry.token
     return EndpointStats(
         target.endpoint,
         now - token.signed_at if token else None,
         left(token.expires_at, now) if token else None,
         monotonic() - entry.accepted_at if entry.accepted_at != NEVER else None,
-        pace.current_rate if pace else None,
-        pace.waiting if pace else 0,
-        pace.throttles if pace else 0,
-        pace.cuts if pace else 0,
+        limiter.current_rate if limiter else None,
+        limiter.waiting if limiter else 0,
+        limiter.throttles if limiter else 0,
+        limiter.cuts if limiter else 0,
     )

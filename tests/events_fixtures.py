@@ -38,4 +38,4 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def own_turns() -> None:
     """Turns at the full rate, whatever a test before has made of those at the same endpoint."""
-    registry._paces.clear()
+    registry._limiters.clear()

@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, Storage
-from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
 
 FOREVER = float("inf")
 
@@ -70,8 +70,8 @@ class Fleet:
         self.gives_up: Callable[[], bool] = lambda: False
         self.fails: Callable[[float], bool] = lambda _: False
         self.storages = [Storage("redis://nowhere") for _ in range(size)]
-        self.paces = [
-            SharedPace(rate, each, "db", clock=lambda: self.time) for each in self.storages
+        self.limiters = [
+            SharedRateLimiter(rate, each, "db", clock=lambda: self.time) for each in self.storages
         ]
         self.starts: list[list[float]] = [[] for _ in range(size)]
         self.given_up = 0
@@ -97,21 +97,25 @@ class Fleet:
         """Let something happen at this time."""
         heapq.heappush(self._events, (when, next(self._serial), event))
 
-    def _step(self, who: int, turn: Any) -> None:
-        pace = self.paces[who]
-        if turn is not None and self.gives_up():
-            pace.give_back()
+    def _step(self, who: int, ticket: Any) -> None:
+        limiter = self.limiters[who]
+        if ticket is not None and self.gives_up():
+            limiter.cancel()
             self.given_up += 1
             return
-        turn = pace.call(turn, self.now, FOREVER) if turn else pace.take(self.now, FOREVER)
-        work: Any = pace.lead(self.now)
+        ticket = (
+            limiter.poll(ticket, self.now, FOREVER)
+            if ticket
+            else limiter.enqueue(self.now, FOREVER)
+        )
+        work: Any = limiter.background_work(self.now)
         if work is not None:
             self._send(who, work)
-        if turn is None:
+        if ticket is None:
             self.starts[who].append(self.now)
             return
-        assert turn.wait >= 0
-        self.at(self.now + turn.wait + self.late(), lambda: self._step(who, turn))
+        assert ticket.wait >= 0
+        self.at(self.now + ticket.wait + self.late(), lambda: self._step(who, ticket))
 
     def _send(self, who: int, work: Any) -> None:
         sent, fails = self.now, self.fails(self.now)
@@ -127,7 +131,7 @@ class Fleet:
         def land() -> None:
             # A request looks at the clock when it begins, and then when it ends.
             times = itertools.chain([sent], itertools.repeat(self.now))
-            self.paces[who]._clock = lambda: next(times)
+            self.limiters[who]._clock = lambda: next(times)
             client: Any = Answer(answers[0])
             self.storages[who]._client = client
             work()

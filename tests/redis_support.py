@@ -33,9 +33,9 @@ from patience import DEADLINE
 
 from sqlalchemy_rds_iam._ratelimit import redis_store as storages
 from sqlalchemy_rds_iam._ratelimit import shared_limiter
-from sqlalchemy_rds_iam._ratelimit.limiter import Pace
+from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 from sqlalchemy_rds_iam._ratelimit.redis_store import storage
-from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
 
 if sys.platform == "win32":
     pytest.skip("there is no server for this platform", allow_module_level=True)
@@ -117,32 +117,32 @@ async def encrypted(server: Server) -> AsyncIterator[tuple[str, str]]:
         yield f"rediss://localhost:{front.sockets[0].getsockname()[1]}/0", str(ca)
 
 
-def pass_through(pace: Pace, *, timeout: float = DEADLINE, inline: bool = False) -> float:
+def pass_through(limiter: RateLimiter, *, timeout: float = DEADLINE, inline: bool = False) -> float:
     """Do what a connect does to get its turn, and say when it was told to go, in epoch seconds.
 
     That is the moment for which the pace has decided, and not how late this thread hears of it.
 
     Args:
-        pace: where to take a turn.
+        limiter: where to take a turn.
         timeout: seconds after which it must have begun.
         inline: run what there is to lead here, and not in a thread.
     """
     now = time.monotonic()
     latest = now + timeout
-    turn = pace.take(now, latest)
+    ticket = limiter.enqueue(now, latest)
     while True:
-        lead(pace, now, inline=inline)
-        if turn is None:
+        lead(limiter, now, inline=inline)
+        if ticket is None:
             return time.time() - time.monotonic() + now
         assert now < latest, "a connect that is lost"
-        time.sleep(min(turn.wait, 0.05))
+        time.sleep(min(ticket.wait, 0.05))
         now = time.monotonic()
-        turn = pace.call(turn, now, float("inf"))
+        ticket = limiter.poll(ticket, now, float("inf"))
 
 
-def lead(pace: Pace, now: float, *, inline: bool = True) -> bool:
+def lead(limiter: RateLimiter, now: float, *, inline: bool = True) -> bool:
     """Run what there is to lead, if anything."""
-    work = pace.lead(now) if isinstance(pace, SharedPace) else None
+    work = limiter.background_work(now) if isinstance(limiter, SharedRateLimiter) else None
     if work is None:
         return False
     if inline:
@@ -152,18 +152,20 @@ def lead(pace: Pace, now: float, *, inline: bool = True) -> bool:
     return True
 
 
-def crowd(pace: Pace, size: int, then: Callable[[int], None] = lambda _: None) -> list[float]:
+def crowd(
+    limiter: RateLimiter, size: int, then: Callable[[int], None] = lambda _: None
+) -> list[float]:
     """Let so many threads through at once, and say when each had its turn.
 
     Args:
-        pace: where they take their turns.
+        limiter: where they take their turns.
         size: how many.
         then: told how many have gone whenever one has.
     """
     starts: list[float] = []
 
     def run() -> None:
-        starts.append(pass_through(pace))
+        starts.append(pass_through(limiter))
         then(len(starts))
 
     threads = [threading.Thread(target=run) for _ in range(size)]
@@ -198,13 +200,13 @@ def be_patient(patch: pytest.MonkeyPatch) -> None:
 
 def _process(url: str, count: int, rate: int, size: int) -> None:
     be_patient(pytest.MonkeyPatch())
-    pace = SharedPace(rate, storage(url), "db")
+    limiter = SharedRateLimiter(rate, storage(url), "db")
     with redis.Redis.from_url(url) as meeting:
         meeting.incr("present")
         while int(str(meeting.get("present"), "ascii")) < count:
             time.sleep(0.005)
-    print(json.dumps(crowd(pace, size)))  # noqa: T201
-    assert not pace._storage.down
+    print(json.dumps(crowd(limiter, size)))  # noqa: T201
+    assert not limiter._storage.down
 
 
 if __name__ == "__main__":

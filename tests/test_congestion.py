@@ -16,7 +16,15 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam._connecting.login_errors import is_throttled
-from sqlalchemy_rds_iam._ratelimit.limiter import CUT, CUT_PAUSE, LOWEST, LULL, REGAIN, Crowd, Pace
+from sqlalchemy_rds_iam._ratelimit.limiter import (
+    CUT,
+    CUT_PAUSE,
+    LOWEST,
+    LULL,
+    REGAIN,
+    QueueTimeout,
+    RateLimiter,
+)
 from sqlalchemy_rds_iam._ratelimit.retry_policy import (
     CURRENT,
     FIRST,
@@ -25,7 +33,7 @@ from sqlalchemy_rds_iam._ratelimit.retry_policy import (
     NO_TIME,
     RECENT,
     SHORTEST_PAUSE,
-    Attempts,
+    RetryState,
 )
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.opening import RefusedError
@@ -43,12 +51,12 @@ class Login:
         self.first_until = NEVER
 
 
-def _crowd(pace: Pace, now: float, timeout: float = 0.0) -> int:
+def _crowd(limiter: RateLimiter, now: float, timeout: float = 0.0) -> int:
     """Take turns until there is none in time; how many there were."""
     for number in range(100_000):
         try:
-            pace.take(now, now + timeout)
-        except Crowd:
+            limiter.enqueue(now, now + timeout)
+        except QueueTimeout:
             return number
     raise AssertionError
 
@@ -56,67 +64,67 @@ def _crowd(pace: Pace, now: float, timeout: float = 0.0) -> int:
 @given(let_in=st.integers(0, 200), old=st.integers(0, 200))
 def test_a_cut_goes_to_what_was_let_in(let_in: int, old: int) -> None:
     """One throttled login is enough to find the share of the ceiling, whatever the rate was."""
-    pace = Pace(200)
+    limiter = RateLimiter(200)
     for number in range(old):
-        pace.accepted(NOW - 3 + number / 200)
+        limiter.accepted(NOW - 3 + number / 200)
     for number in range(let_in):
-        pace.accepted(NOW + number / 1000)
-    assert pace.throttled(NOW + 0.5)
+        limiter.accepted(NOW + number / 1000)
+    assert limiter.throttled(NOW + 0.5)
     expected = max(CUT * let_in, LOWEST)
-    assert pace.current_rate == pytest.approx(expected, rel=0.04, abs=0.04)
-    assert (pace.cuts, pace.throttles) == (1, 1)
+    assert limiter.current_rate == pytest.approx(expected, rel=0.04, abs=0.04)
+    assert (limiter.cuts, limiter.throttles) == (1, 1)
 
 
 def test_one_cut_a_second() -> None:
     """Logins that were under way when the first was throttled are counted, and cut nothing."""
-    pace = Pace(200)
-    assert pace.throttled(NOW)
-    rate = pace.current_rate
-    assert not pace.throttled(NOW + 0.9 * CUT_PAUSE)
-    assert pace.current_rate > rate
-    assert not pace.throttled(NOW + CUT_PAUSE)  # not the first one
-    assert pace.current_rate == pytest.approx(rate)
-    assert (pace.cuts, pace.throttles) == (2, 3)
+    limiter = RateLimiter(200)
+    assert limiter.throttled(NOW)
+    rate = limiter.current_rate
+    assert not limiter.throttled(NOW + 0.9 * CUT_PAUSE)
+    assert limiter.current_rate > rate
+    assert not limiter.throttled(NOW + CUT_PAUSE)  # not the first one
+    assert limiter.current_rate == pytest.approx(rate)
+    assert (limiter.cuts, limiter.throttles) == (2, 3)
 
 
 def test_a_cut_ends_a_burst() -> None:
     """What was saved up for a burst is not spent on a server that throttles."""
-    pace = Pace(200)
-    assert pace.take(NOW, NOW + 1) is None
-    pace.throttled(NOW)
-    turn = pace.take(NOW, NOW + 1)
-    assert turn is not None
-    assert turn.wait > 0.2
+    limiter = RateLimiter(200)
+    assert limiter.enqueue(NOW, NOW + 1) is None
+    limiter.throttled(NOW)
+    ticket = limiter.enqueue(NOW, NOW + 1)
+    assert ticket is not None
+    assert ticket.wait > 0.2
 
 
 @given(later=st.floats(0, 30))
 def test_somebody_comes_after_a_cut(later: float) -> None:
     """Whoever comes whenever after a cut has a turn, at once if enough time has passed."""
-    pace = Pace(200)
-    pace.throttled(NOW)
-    turn = pace.take(NOW + later, FOREVER)
-    assert (turn is None) == (later > 0.4) or 0.3 < later < 0.4
+    limiter = RateLimiter(200)
+    limiter.throttled(NOW)
+    ticket = limiter.enqueue(NOW + later, FOREVER)
+    assert (ticket is None) == (later > 0.4) or 0.3 < later < 0.4
 
 
 def test_what_is_let_in_may_go_on() -> None:
     """A cut that came before the answers to most logins is put right by them."""
-    pace = Pace(200)
-    pace.throttled(NOW)
-    assert pace.current_rate < 2
+    limiter = RateLimiter(200)
+    limiter.throttled(NOW)
+    assert limiter.current_rate < 2
     for number in range(50):
-        pace.accepted(NOW + 0.01 + number / 1000)
-    pace.take(NOW + 0.06, FOREVER)
-    assert pace.current_rate == pytest.approx(CUT * 50, rel=0.05)
+        limiter.accepted(NOW + 0.01 + number / 1000)
+    limiter.enqueue(NOW + 0.06, FOREVER)
+    assert limiter.current_rate == pytest.approx(CUT * 50, rel=0.05)
 
 
 def test_the_rate_comes_back_evenly() -> None:
     """So much of the full rate each second, and no more than the full rate."""
-    pace = Pace(200)
-    pace.throttled(NOW)
+    limiter = RateLimiter(200)
+    limiter.throttled(NOW)
     rates = []
     for second in range(1, 31):
-        _crowd(pace, NOW + second)
-        rates.append(pace.current_rate)
+        _crowd(limiter, NOW + second)
+        rates.append(limiter.current_rate)
     gains = [after - before for before, after in pairwise(rates)]
     assert gains[:10] == pytest.approx([REGAIN * 200] * 10)
     assert rates[-1] == 200
@@ -125,87 +133,87 @@ def test_the_rate_comes_back_evenly() -> None:
 @given(queue=st.integers(1, 3000), rate=st.integers(1, 400))
 def test_waits_count_on_the_rate_coming_back(queue: int, rate: int) -> None:
     """Whoever waits after a cut is told when the turn comes if nothing else is throttled."""
-    pace = Pace(rate)
-    _crowd(pace, NOW)
-    pace.throttled(NOW)
-    turns = [pace.take(NOW, FOREVER) for _ in range(queue)]
-    waits = [turn.wait for turn in turns if turn is not None]
-    assert len(waits) == queue
-    assert waits == sorted(waits)
+    limiter = RateLimiter(rate)
+    _crowd(limiter, NOW)
+    limiter.throttled(NOW)
+    turns = [limiter.enqueue(NOW, FOREVER) for _ in range(queue)]
+    runtime = [ticket.wait for ticket in turns if ticket is not None]
+    assert len(runtime) == queue
+    assert runtime == sorted(runtime)
     now = NOW
-    for turn in turns:
-        assert turn is not None
-        now = max(now, NOW + turn.wait)
-        while (later := pace.call(turn, now, FOREVER)) is not None:
+    for ticket in turns:
+        assert ticket is not None
+        now = max(now, NOW + ticket.wait)
+        while (later := limiter.poll(ticket, now, FOREVER)) is not None:
             assert later.wait < 1.05 * LULL + 0.02 / rate
             now += later.wait
 
 
 def test_no_turn_even_at_best() -> None:
     """A cut alone turns nobody away who has a turn in time once the rate is back."""
-    pace = Pace(200)
-    pace.throttled(NOW)
-    back = (200 - pace.current_rate) / (REGAIN * 200)
+    limiter = RateLimiter(200)
+    limiter.throttled(NOW)
+    back = (200 - limiter.current_rate) / (REGAIN * 200)
     expected = back * 200 / 2 + (30 - back) * 200
-    assert _crowd(pace, NOW, 30.0) == pytest.approx(expected, rel=0.05)
+    assert _crowd(limiter, NOW, 30.0) == pytest.approx(expected, rel=0.05)
 
 
 def test_threads_note_what_they_saw() -> None:
     """Accepted and throttled logins may be noted from any thread."""
-    pace = Pace(1000)
+    limiter = RateLimiter(1000)
 
     def note(which: int) -> None:
         for number in range(300):
-            pace.accepted(NOW + number / 1000)
+            limiter.accepted(NOW + number / 1000)
             if which:
-                pace.throttled(NOW + number / 1000)
+                limiter.throttled(NOW + number / 1000)
 
     threads = [threading.Thread(target=note, args=(which,)) for which in (0, 1, 0, 1)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(DEADLINE)
-    assert (pace.throttles, pace.cuts) == (600, 1)
+    assert (limiter.throttles, limiter.cuts) == (600, 1)
 
 
 def test_never_let_in() -> None:
     """A refusal is the answer for somebody who was never let in, unless the server says more."""
-    attempts, pace = Attempts(NOW, NOW + 30), Pace(200)
-    assert attempts.again(Login(), pace, NOW, certain=False) is None
-    assert (pace.throttles, attempts.throttled) == (0, 0)
-    assert attempts.again(Login(), pace, NOW, certain=True) is not None
-    assert (pace.cuts, attempts.throttled) == (1, 1)
+    attempts, limiter = RetryState(NOW, NOW + 30), RateLimiter(200)
+    assert attempts.again(Login(), limiter, NOW, certain=False) is None
+    assert (limiter.throttles, attempts.throttled) == (0, 0)
+    assert attempts.again(Login(), limiter, NOW, certain=True) is not None
+    assert (limiter.cuts, attempts.throttled) == (1, 1)
 
 
 def test_let_in_long_ago() -> None:
     """Somebody who was let in long ago is tried again, but nobody else is slowed down for it."""
-    attempts, pace = Attempts(NOW, NOW + 30), Pace(200)
-    retry = attempts.again(Login(NOW - 2 * CURRENT), pace, NOW, certain=False)
+    attempts, limiter = RetryState(NOW, NOW + 30), RateLimiter(200)
+    retry = attempts.again(Login(NOW - 2 * CURRENT), limiter, NOW, certain=False)
     assert retry is not None
     assert not retry.slowed
-    assert pace.cuts == 0
-    retry = attempts.again(Login(NOW - CURRENT / 2), pace, NOW, certain=False)
+    assert limiter.cuts == 0
+    retry = attempts.again(Login(NOW - CURRENT / 2), limiter, NOW, certain=False)
     assert retry is not None
     assert retry.slowed
-    assert pace.cuts == 1
+    assert limiter.cuts == 1
 
 
 def test_doubt_only_once() -> None:
     """Credentials are doubted once, and not at all while others are let in."""
-    attempts = Attempts(NOW, NOW + 30)
+    attempts = RetryState(NOW, NOW + 30)
     assert not attempts.doubt(Login(NOW - RECENT / 2), NOW, patient=True)
     assert attempts.doubt(Login(NOW - 2 * RECENT), NOW, patient=True)
     assert not attempts.doubt(Login(NOW - 2 * RECENT), NOW, patient=True)
-    assert Attempts(NOW, NOW + 30).doubt(Login(), NOW, patient=True)
+    assert RetryState(NOW, NOW + 30).doubt(Login(), NOW, patient=True)
     # Without patience, new credentials are all that there is to try.
-    assert Attempts(NOW, NOW + 30).doubt(Login(NOW - RECENT / 2), NOW, patient=False)
+    assert RetryState(NOW, NOW + 30).doubt(Login(NOW - RECENT / 2), NOW, patient=False)
 
 
 @given(timeout=st.floats(0.01, 60))
 def test_tried_until_the_deadline(timeout: float) -> None:
     """Pauses grow, are spread, never reach the deadline, and leave few attempts."""
-    attempts, login, now, pauses = Attempts(NOW, NOW + timeout), Login(NOW - 1), NOW, []
-    while (retry := attempts.again(login, Pace(200), now, certain=False)) is not None:
+    attempts, login, now, pauses = RetryState(NOW, NOW + timeout), Login(NOW - 1), NOW, []
+    while (retry := attempts.again(login, RateLimiter(200), now, certain=False)) is not None:
         now += retry.pause
         pauses.append(retry.pause)
         assert now < NOW + timeout
@@ -221,25 +229,25 @@ def test_tried_until_the_deadline(timeout: float) -> None:
 def test_nobody_let_in_all_the_while() -> None:
     """Only if nobody was let in from beginning to end is the past worth nothing any more."""
     for accepted_at, forgotten in ((NOW - 5, True), (NOW + 5, False)):
-        attempts, login = Attempts(NOW, NOW + 10), Login(accepted_at)
+        attempts, login = RetryState(NOW, NOW + 10), Login(accepted_at)
         attempts.throttled = 1
         attempts.give_up(login)
         assert (login.accepted_at == NEVER) is forgotten
     login = Login(NOW - 5)
-    Attempts(NOW, NOW + 10).give_up(login)  # it was the queue
+    RetryState(NOW, NOW + 10).give_up(login)  # it was the queue
     assert login.accepted_at == NOW - 5
 
 
 def test_the_first_goes_ahead() -> None:
     """The others wait for the first login of all, not for ever, and the first not for itself."""
     login = Login()
-    first, second = Attempts(NOW, NOW + 30), Attempts(NOW, NOW + 30)
-    assert first.head_start(login, NOW) == 0
-    assert 0 < second.head_start(login, NOW) < 0.1
-    assert first.head_start(login, NOW + 0.1) == 0
-    assert second.head_start(login, NOW + FIRST) == 0
+    first, second = RetryState(NOW, NOW + 30), RetryState(NOW, NOW + 30)
+    assert first.wait_for_first(login, NOW) == 0
+    assert 0 < second.wait_for_first(login, NOW) < 0.1
+    assert first.wait_for_first(login, NOW + 0.1) == 0
+    assert second.wait_for_first(login, NOW + FIRST) == 0
     login.accepted_at = NOW
-    assert second.head_start(login, NOW + 0.1) == 0
+    assert second.wait_for_first(login, NOW + 0.1) == 0
 
 
 @pytest.mark.parametrize(
@@ -288,9 +296,9 @@ def test_rds_proxy_throttles(
     first, second = competing
     assert second - first >= SHORTEST_PAUSE / 2
     assert "reloading AWS credentials" not in caplog.text
-    [(_, _, pace)] = database.connector._targets.values()
-    assert pace.cuts >= 1
-    assert pace.throttles >= 2
+    [(_, _, limiter)] = database.connector._targets.values()
+    assert limiter.cuts >= 1
+    assert limiter.throttles >= 2
 
 
 def test_rds_proxy_throttles_with_retries_off(connect: Connect, competing: list[float]) -> None:
@@ -316,5 +324,5 @@ def test_a_cold_start_sends_one_ahead(rds: RdsEmulator, databases: Connect) -> N
         rds.gateway.ceiling = None
     first, second, *_ = sorted(decision.time for decision in rds.decisions)
     assert second - first >= 0.2
-    [(_, _, pace)] = database.connector._targets.values()
-    assert len(pace._let_in) >= 8
+    [(_, _, limiter)] = database.connector._targets.values()
+    assert len(limiter._let_in) >= 8

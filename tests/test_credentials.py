@@ -89,9 +89,9 @@ def test_rollover(
     container.lifetime, container.reissue_below, container.latency = LIFE, LIFE * 2 / 3, 0.2
     url = rds.url(drivername, rds_iam_credentials=way)
     database = databases(url, is_async=is_async, poolclass=NullPool)
-    waits = database.connector._waits
-    join, joined = waits.join, []
-    waits.join = lambda fetch, timeout: (joined.append(fetch), join(fetch, timeout))
+    runtime = database.connector._runtime
+    join, joined = runtime.join, []
+    runtime.join = lambda fetch, timeout: (joined.append(fetch), join(fetch, timeout))
     keys: set[str | None] = set()
     for _ in range(36):
         assert database.scalar("select 1") == 1

@@ -15,9 +15,9 @@ from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign
 from sqlalchemy_rds_iam._config.options import Options
 from sqlalchemy_rds_iam._config.secret_options import SecretConfig
-from sqlalchemy_rds_iam._connecting.acquire import Supply
+from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
 from sqlalchemy_rds_iam._connecting.reporting import Reporter
-from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
+from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam.access import Access
@@ -102,17 +102,17 @@ def test_renewing_takes_long_and_fails(takes: float, *, ends: bool) -> None:
     account = _Account()
     tokens = PasswordCache(account, clock=lambda: account.now)
     config: Options = SecretConfig(refresh="lazy")
-    supply = Supply(config, tokens, ThreadWaits(inline=True), Reporter(config))
+    supply = PasswordAcquirer(config, tokens, ThreadRuntime(inline=True), Reporter(config))
     entry = tokens.entry(Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1"))
     deadline = time.monotonic() + 60
-    assert supply.obtain(entry, deadline).expires_at == account.now + 10
+    assert supply.acquire(entry, deadline).expires_at == account.now + 10
     account.now += 7
     account.takes = takes
     if ends:
         with pytest.raises(CredentialsError, match="out of order"):
-            supply.obtain(entry, deadline)
+            supply.acquire(entry, deadline)
     else:
-        assert supply.obtain(entry, deadline).expires_at > account.now
+        assert supply.acquire(entry, deadline).expires_at > account.now
 
 
 def test_without_an_engine(

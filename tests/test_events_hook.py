@@ -61,7 +61,7 @@ def test_no_lock_is_held(
     def look(event: Event) -> None:
         kinds.add(event.kind)
         connector = database.connector
-        locks = [connector._cache._lock, *(pace._lock for _, _, pace in connector.settled)]
+        locks = [connector._cache._lock, *(limiter._lock for _, _, limiter in connector.settled)]
 
         def take() -> None:
             for lock in locks:

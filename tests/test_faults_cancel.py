@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam._connecting import acquire
-from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
+from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["faults_fixtures"]
@@ -199,7 +199,7 @@ def test_an_interrupted_leader(
     """Control-C in the thread that leads goes through, and somebody who waits leads anew."""
     before = slow.calls
     joined = threading.Event()
-    fetch, join = AwsSource.fetch, ThreadWaits.join
+    fetch, join = AwsSource.fetch, ThreadRuntime.join
 
     def interrupted(source: AwsSource, *, reload: bool) -> Any:
         monkeypatch.setattr(AwsSource, "fetch", fetch)
@@ -212,7 +212,7 @@ def test_an_interrupted_leader(
         join(*args)
 
     monkeypatch.setattr(AwsSource, "fetch", interrupted)
-    monkeypatch.setattr(ThreadWaits, "join", join_and_tell)
+    monkeypatch.setattr(ThreadRuntime, "join", join_and_tell)
     waiter = Waiter(rds)
     lazy = create_engine(rds.url(rds_iam_refresh="lazy"))
     with pytest.raises(kind):

@@ -11,9 +11,9 @@ import pytest
 from patience import SOON, eventually
 from redis_support import Server, crowd, lead, most, pass_through, processes
 
-from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, Crowd
+from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, QueueTimeout
 from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, storage
-from sqlalchemy_rds_iam._ratelimit.shared_limiter import LOST, SharedPace
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import LOST, SharedRateLimiter
 
 pytest_plugins = ["redis_fixtures"]
 
@@ -40,7 +40,7 @@ def test_processes_share_the_rate(server: Server) -> None:
 def test_two_endpoints_have_a_rate_each(patient: Server) -> None:
     """What is shared is the rate of one endpoint, through one client for each URL."""
     server = patient
-    one, other = (SharedPace(1, storage(server.url), name) for name in ("one", "other"))
+    one, other = (SharedRateLimiter(1, storage(server.url), name) for name in ("one", "other"))
     assert one._storage is other._storage
     pass_through(one)
     begun = time.time()
@@ -50,68 +50,68 @@ def test_two_endpoints_have_a_rate_each(patient: Server) -> None:
 
 def test_one_round_trip_for_many_turns(server: Server) -> None:
     """The turns of a slice cost one command, and nobody else is told to ask meanwhile."""
-    pace = SharedPace(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
     now = time.monotonic()
-    turns = [turn for _ in range(30) if (turn := pace.take(now, FOREVER))]
+    turns = [ticket for _ in range(30) if (ticket := limiter.enqueue(now, FOREVER))]
     before = server.calls("eval")
-    work = pace.lead(now)
+    work = limiter.background_work(now)
     assert work is not None
-    assert not any(lead(pace, now) for _ in range(30))
+    assert not any(lead(limiter, now) for _ in range(30))
     assert server.calls("eval") == before
     work()
-    first, ninth = (pace.call(turn, now, FOREVER) for turn in (turns[0], turns[8]))
+    first, ninth = (limiter.poll(ticket, now, FOREVER) for ticket in (turns[0], turns[8]))
     assert first is not None
     assert ninth is not None
     assert ninth.wait - first.wait == pytest.approx(8 * HEADROOM / 200, abs=1e-4)
     now += first.wait
-    for turn in turns[:9]:
-        assert pace.call(turn, now, FOREVER) is None
+    for ticket in turns[:9]:
+        assert limiter.poll(ticket, now, FOREVER) is None
         now += HEADROOM / 200
     assert server.calls("eval") == before + 1
 
 
 def test_unused_turns_are_lost(server: Server) -> None:
     """Nobody saves up turns, and who does not connect asks nothing."""
-    pace = SharedPace(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
     now = time.monotonic()
-    turns = [pace.take(now, FOREVER) for _ in range(10)]
-    assert lead(pace, now)
+    turns = [limiter.enqueue(now, FOREVER) for _ in range(10)]
+    assert lead(limiter, now)
     for _ in turns:
-        pace.give_back()
+        limiter.cancel()
     before = server.calls("eval")
     now = time.monotonic() + 0.1
-    turn = pace.take(now, FOREVER)
-    assert turn is not None
+    ticket = limiter.enqueue(now, FOREVER)
+    assert ticket is not None
     assert server.calls("eval") == before
-    assert lead(pace, now)
+    assert lead(limiter, now)
     assert server.calls("eval") == before + 1
 
 
 def test_half_used_up(server: Server) -> None:
     """The next slice is asked for while there are turns of the present one."""
-    pace = SharedPace(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
     now = time.monotonic()
-    turns = [turn for _ in range(40) if (turn := pace.take(now, FOREVER))]
-    assert lead(pace, now)
-    first = pace.call(turns[0], now, FOREVER)
+    turns = [ticket for _ in range(40) if (ticket := limiter.enqueue(now, FOREVER))]
+    assert lead(limiter, now)
+    first = limiter.poll(turns[0], now, FOREVER)
     assert first is not None
     now += first.wait
     gone = 0
     while gone < 10:
-        assert pace.call(turns.pop(0), now, FOREVER) is None
+        assert limiter.poll(turns.pop(0), now, FOREVER) is None
         gone += 1
-        if lead(pace, now):
+        if lead(limiter, now):
             break
         now += HEADROOM / 200
     assert gone == 5
-    assert len(pace._slots) == 4 + 9
+    assert len(limiter._reservations) == 4 + 9
 
 
 @pytest.mark.timing
 def test_killed_and_restarted_in_mid_use(patient: Server, said: Any) -> None:
     """Everybody gets a turn while the server dies and comes back, with one word about each."""
     server = patient
-    pace = SharedPace(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
 
     def fault(gone: int) -> None:
         if gone == 20:
@@ -119,12 +119,12 @@ def test_killed_and_restarted_in_mid_use(patient: Server, said: Any) -> None:
         if gone == 60:
             server.start()
 
-    starts = crowd(pace, 250, fault)
+    starts = crowd(limiter, 250, fault)
     # A process that goes over to its own tokens and back may have a burst of these on top.
     assert most(starts) <= 200 * HEADROOM + 1
     assert starts[-1] - starts[0] < SOON
     # On a busy machine it may have come back when everybody was gone.
-    eventually(lambda: pass_through(pace, inline=True) and len(said()) > 1)
+    eventually(lambda: pass_through(limiter, inline=True) and len(said()) > 1)
     assert said() == ["WARNING", "INFO"]
     assert server.calls("eval") > 3
 
@@ -132,43 +132,43 @@ def test_killed_and_restarted_in_mid_use(patient: Server, said: Any) -> None:
 @pytest.mark.timing
 def test_frozen_server(server: Server, said: Any) -> None:
     """A server that does not answer costs a quarter of a second once, and then nothing."""
-    pace = SharedPace(200, storage(server.url), "db")
-    pass_through(pace)
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    pass_through(limiter)
     with server.frozen():
         begun = time.time()
-        assert 0.2 < pass_through(pace) - begun < SOON
+        assert 0.2 < pass_through(limiter) - begun < SOON
         begun = time.time()
         for _ in range(20):
-            pass_through(pace)
+            pass_through(limiter)
         assert time.time() - begun < 20 * 0.25
         assert said() == ["WARNING"]
-    eventually(lambda: pass_through(pace, inline=True) and len(said()) > 1)
+    eventually(lambda: pass_through(limiter, inline=True) and len(said()) > 1)
     assert said() == ["WARNING", "INFO"]
 
 
 def test_request_that_never_ends(server: Server, said: Any) -> None:
     """Who was to ask and never came back holds up nobody for longer than a request may take."""
-    pace = SharedPace(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
     now = time.monotonic()
-    turn = pace.take(now, FOREVER)
-    hanging = pace.lead(now)
+    ticket = limiter.enqueue(now, FOREVER)
+    hanging = limiter.background_work(now)
     assert hanging is not None
     begun = now
-    while turn is not None:
-        now += turn.wait
-        turn = pace.call(turn, now, FOREVER)
-        assert pace._storage.down or pace.lead(now) is None
+    while ticket is not None:
+        now += ticket.wait
+        ticket = limiter.poll(ticket, now, FOREVER)
+        assert limiter._storage.down or limiter.background_work(now) is None
     assert now - begun < 2.1 * LOST
     assert said() == ["WARNING"]
     hanging()
-    assert pace._storage.down
+    assert limiter._storage.down
 
 
 def test_flushed(server: Server, said: Any) -> None:
     """A server that has forgotten everything, scripts included, goes on as a new one."""
-    pace = SharedPace(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
     for _ in range(3):
-        pass_through(pace)
+        pass_through(limiter)
         server.admin.flushall()
         server.admin.script_flush()
     assert said() == []
@@ -178,63 +178,65 @@ def test_turned_away(server: Server) -> None:
     """Where everything is reserved for a while ahead, nothing more is, and one asks again."""
     free = server.now() + round((HORIZON + 2) * 1e6)
     server.admin.set("rds_iam:db", free)
-    pace = SharedPace(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
     now = time.monotonic()
-    turn = pace.take(now, FOREVER)
-    assert lead(pace, now)
+    ticket = limiter.enqueue(now, FOREVER)
+    assert lead(limiter, now)
     assert server.admin.get("rds_iam:db") == str(free).encode()
-    turn = turn and pace.call(turn, time.monotonic(), FOREVER)
-    assert turn is not None
-    assert 0 < turn.wait < 2 + HORIZON
-    assert not lead(pace, time.monotonic())
-    assert lead(pace, time.monotonic() + turn.wait)
+    ticket = ticket and limiter.poll(ticket, time.monotonic(), FOREVER)
+    assert ticket is not None
+    assert 0 < ticket.wait < 2 + HORIZON
+    assert not lead(limiter, time.monotonic())
+    assert lead(limiter, time.monotonic() + ticket.wait)
 
 
 def test_no_turn_in_time(server: Server) -> None:
     """Who could not begin in time is told so at once."""
-    pace = SharedPace(10, storage(server.url), "db")
+    limiter = SharedRateLimiter(10, storage(server.url), "db")
     now = time.monotonic()
     for _ in range(20):
-        pace.take(now, now + 2)
-    with pytest.raises(Crowd) as caught:
-        pace.take(now, now + 1)
+        limiter.enqueue(now, now + 2)
+    with pytest.raises(QueueTimeout) as caught:
+        limiter.enqueue(now, now + 1)
     assert caught.value.waiting == 20
 
 
 def test_throttling_slows_down_what_is_reserved(server: Server) -> None:
     """After a cut, a process asks for its turns further apart."""
-    pace = SharedPace(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
     now = time.monotonic()
-    turns = [pace.take(now, FOREVER) for _ in range(6)]
-    pace.throttled(now)
-    assert lead(pace, now)
-    second, last = (turn and pace.call(turn, now, FOREVER) for turn in (turns[1], turns[4]))
+    turns = [limiter.enqueue(now, FOREVER) for _ in range(6)]
+    limiter.throttled(now)
+    assert lead(limiter, now)
+    second, last = (
+        ticket and limiter.poll(ticket, now, FOREVER) for ticket in (turns[1], turns[4])
+    )
     assert second is not None
     assert last is not None
-    assert last.wait - second.wait == pytest.approx(3 * HEADROOM / pace.current_rate, abs=1e-4)
-    assert 175 < pace.current_rate < 185
+    assert last.wait - second.wait == pytest.approx(3 * HEADROOM / limiter.current_rate, abs=1e-4)
+    assert 175 < limiter.current_rate < 185
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_fork_while_asking(server: Server) -> None:
     """A child of a process that holds every lock and asks has a client and turns of its own."""
-    pace = SharedPace(200, storage(server.url), "db")
-    pass_through(pace)
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    pass_through(limiter)
     now = time.monotonic()
-    pace.take(now, FOREVER)
-    assert pace.lead(now)
-    parents = pace._storage._client
-    with pace._lock, pace._storage._lock, parents.connection_pool._lock:
+    limiter.enqueue(now, FOREVER)
+    assert limiter.background_work(now)
+    parents = limiter._storage._client
+    with limiter._lock, limiter._storage._lock, parents.connection_pool._lock:
         child = os.fork()
         if child == 0:
             passed = False
             try:
-                free = pace._request is None
+                free = limiter._request is None
                 del parents
                 gc.collect()
-                pass_through(SharedPace(200, storage(server.url), "db"))
-                pass_through(pace, inline=True)
-                passed = free and not pace._storage.down
+                pass_through(SharedRateLimiter(200, storage(server.url), "db"))
+                pass_through(limiter, inline=True)
+                passed = free and not limiter._storage.down
             finally:
                 os._exit(not passed)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

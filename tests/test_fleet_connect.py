@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["redis_fixtures"]
@@ -62,21 +62,21 @@ def test_engines_share_the_rate(
     server, starts = patient, list[float]()
 
     def watched(method: Callable[..., Any]) -> Callable[..., Any]:
-        def watch(pace: SharedPace, *given: Any) -> Any:
-            turn = method(pace, *given)
-            if turn is None:
+        def watch(limiter: SharedRateLimiter, *given: Any) -> Any:
+            ticket = method(limiter, *given)
+            if ticket is None:
                 starts.append(given[-2])
-            return turn
+            return ticket
 
         return watch
 
     # When they are told to go; on a busy machine logins arrive in heaps.
     for name in ("take", "call"):
-        monkeypatch.setattr(SharedPace, name, watched(getattr(SharedPace, name)))
+        monkeypatch.setattr(SharedRateLimiter, name, watched(getattr(SharedRateLimiter, name)))
     urls = [rds.url(driver, **_shared(server, rate)) for driver, rate in _RATES.items()]
     engines = [databases(url, poolclass=NullPool) for url in urls]
-    paces = {engine.connector._targets.copy().popitem()[1][2] for engine in engines}
-    assert len(paces) == len(engines)
+    limiters = {engine.connector._targets.copy().popitem()[1][2] for engine in engines}
+    assert len(limiters) == len(engines)
     starts.clear()
     threads = [threading.Thread(target=engine.storm, args=(25,)) for engine in engines]
     for thread in threads:
@@ -124,9 +124,9 @@ def test_its_password_is_nowhere(databases: Connect, rds: RdsEmulator, server: S
     url = server.url.replace("//", "//:hush-hush@")
     database = databases(rds.url(), rds_iam_rate_storage=url)
     connector = database.connector
-    [(_, _, pace)] = connector._targets.values()
-    assert isinstance(pace, SharedPace)
-    shown = f"{database.engine!r}{database.engine.url!r}{connector._config!r}{pace._storage!r}"
+    [(_, _, limiter)] = connector._targets.values()
+    assert isinstance(limiter, SharedRateLimiter)
+    shown = f"{database.engine!r}{database.engine.url!r}{connector._config!r}{limiter._storage!r}"
     assert "hush" not in shown
 
 

@@ -169,9 +169,9 @@ def test_more_processes_than_turns() -> None:
 def test_whoever_never_comes_back(rate: int, lost: int) -> None:
     """Turns that nobody comes for, and nobody gives back, hold up nobody for long."""
     fleet = Fleet(1, rate, 0)
-    fleet.paces[0].take(0.0, FOREVER)
+    fleet.limiters[0].enqueue(0.0, FOREVER)
     for _ in range(lost):
-        fleet.paces[0].take(0.0, FOREVER)
+        fleet.limiters[0].enqueue(0.0, FOREVER)
     for number in range(30):
         fleet.arrive(0, 0.001 * number)
     fleet.run()

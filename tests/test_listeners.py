@@ -196,10 +196,10 @@ def test_a_replaced_token(rds: RdsEmulator, connect: Any, replaced: str) -> None
         cparams["password"] = "made-by-an-old-listener" if replaced == "by-another" else ""
 
     _with(database, change)
-    pace = database.connector.settled[0][2]
+    limiter = database.connector.settled[0][2]
     error = database.raises(Exception)
     assert len(rds.decisions) <= 1
-    assert pace.current_rate == pace.rate
+    assert limiter.current_rate == limiter.rate
     notes = "\n".join(getattr(error, "__notes__", []))
     if replaced == "by-another":
         assert "tamper" in notes
@@ -242,8 +242,8 @@ def test_a_listener_that_connects(rds: RdsEmulator, connect: Any) -> None:
     error = database.raises(Exception)
     assert len(rds.decisions) == 1
     assert "take_over" in "\n".join(error.__notes__)
-    pace = database.connector.settled[0][2]
-    assert pace.current_rate == pace.rate
+    limiter = database.connector.settled[0][2]
+    assert limiter.current_rate == limiter.rate
 
 
 def test_a_listener_that_fails(rds: RdsEmulator, connect: Any) -> None:

@@ -15,7 +15,7 @@ from redis_support import Server, encrypted, pass_through
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.options import Config
 from sqlalchemy_rds_iam._ratelimit.redis_store import storage
-from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
 
 pytest_plugins = ["redis_fixtures"]
 
@@ -29,11 +29,11 @@ def test_without_permission(server: Server, said: Any, caplog: Any, rules: str) 
     user = f"user{len(rules)}"
     server.admin.execute_command("ACL", "SETUSER", user, "on", *rules.split())
     url = server.url.replace("//", f"//{user}:{QUOTED}@")
-    pace = SharedPace(200, storage(url), "db")
+    limiter = SharedRateLimiter(200, storage(url), "db")
     for _ in range(3):
-        pass_through(pace, inline=True)
+        pass_through(limiter, inline=True)
     assert said() == ["WARNING"]
-    shown = caplog.text + repr(pace._storage) + repr(Config(rate_storage=url))
+    shown = caplog.text + repr(limiter._storage) + repr(Config(rate_storage=url))
     assert f"rate storage redis://127.0.0.1:{server.port}/0 cannot be used" in shown
     assert "s3cr3t" not in shown
 
@@ -42,16 +42,16 @@ def test_permissions_that_are_enough(server: Server, said: Any) -> None:
     """A user with the permissions that the documentation lists, and a password, can be used."""
     rules = f"reset on >{SECRET} ~rds_iam:* +eval +get +set +time"
     server.admin.execute_command("ACL", "SETUSER", "least", *rules.split())
-    pace = SharedPace(200, storage(server.url.replace("//", f"//least:{QUOTED}@")), "db")
-    pass_through(pace)
+    limiter = SharedRateLimiter(200, storage(server.url.replace("//", f"//least:{QUOTED}@")), "db")
+    pass_through(limiter)
     assert said() == []
-    assert not pace._storage.down
+    assert not limiter._storage.down
 
 
 def test_the_key_goes_by_itself(server: Server) -> None:
     """Nothing stays on the server once the last turn has passed."""
-    pace = SharedPace(200, storage(server.url), "db")
-    pass_through(pace, inline=True)
+    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    pass_through(limiter, inline=True)
     eventually(lambda: server.admin.keys() == [])
 
 
@@ -59,17 +59,17 @@ def test_clock_set_back(server: Server) -> None:
     """Turns further ahead than any can be are no turns: the server's clock was set back."""
     server.admin.set("rds_iam:db", server.now() + 3_600_000_000)
     begun = time.time()
-    assert pass_through(SharedPace(200, storage(server.url), "db")) - begun < SOON
+    assert pass_through(SharedRateLimiter(200, storage(server.url), "db")) - begun < SOON
 
 
 def test_valkey_and_socket(server: Server) -> None:
     """A URL of Valkey is as good as one of Redis, and so is the file of a socket."""
     for url in (server.url.replace("redis", "valkey"), f"unix://{server.socket}?db=0"):
-        pace = SharedPace(200, storage(url), "db")
+        limiter = SharedRateLimiter(200, storage(url), "db")
         before = server.calls("eval")
-        pass_through(pace, inline=True)
+        pass_through(limiter, inline=True)
         assert server.calls("eval") == before + 1
-        assert not pace._storage.down
+        assert not limiter._storage.down
 
 
 async def test_encrypted(server: Server, caplog: pytest.LogCaptureFixture) -> None:
@@ -80,9 +80,11 @@ async def test_encrypted(server: Server, caplog: pytest.LogCaptureFixture) -> No
             ("", True),
         ):
             for scheme in ("rediss", "valkeys"):
-                pace = SharedPace(200, storage(url.replace("rediss", scheme) + options), "db")
-                await asyncio.to_thread(pass_through, pace, inline=True)
-                assert pace._storage.down == down
+                limiter = SharedRateLimiter(
+                    200, storage(url.replace("rediss", scheme) + options), "db"
+                )
+                await asyncio.to_thread(pass_through, limiter, inline=True)
+                assert limiter._storage.down == down
     assert caplog.text.count("CERTIFICATE_VERIFY_FAILED") == 2
 
 

@@ -20,7 +20,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam._ratelimit import redis_store as storages
 from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, LIMIT, storage
-from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedPace
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["redis_fixtures"]
@@ -121,13 +121,13 @@ def test_nonsense(name: str, said: Any, monkeypatch: pytest.MonkeyPatch) -> None
     storages._shared.clear()
     monkeypatch.setattr(storages, "RETRY", (0.02, 0.04))
     with liar(NONSENSE[name]) as server:
-        pace = SharedPace(200, storage(server.url), "db")
+        limiter = SharedRateLimiter(200, storage(server.url), "db")
         began = time.monotonic()
         for _ in range(5):
-            pass_through(pace, inline=True)
+            pass_through(limiter, inline=True)
             time.sleep(0.05)
         assert time.monotonic() - began < BUSY
-    assert pace._storage.down
+    assert limiter._storage.down
     assert said() == ["WARNING"]
 
 
@@ -161,15 +161,15 @@ def test_any_answer(answer: Any) -> None:
 def test_who_writes_the_key(server: Server, said: Any, value: str) -> None:
     """What is written into the key and is no time is a failure; with the key it goes."""
     server.admin.set("rds_iam:db", value)
-    pace = SharedPace(100, storage(server.url), "db")
-    starts = crowd(pace, 60)
+    limiter = SharedRateLimiter(100, storage(server.url), "db")
+    starts = crowd(limiter, 60)
     assert most(starts, window=0.25) <= 25 * 1.2
-    assert pace._storage.down
+    assert limiter._storage.down
     assert said() == ["WARNING"]
     assert server.admin.get("rds_iam:db") == value.encode()
     server.admin.delete("rds_iam:db")
     time.sleep(0.05)
-    pass_through(pace, inline=True)
+    pass_through(limiter, inline=True)
     assert said() == ["WARNING", "INFO"]
 
 
@@ -181,7 +181,7 @@ def test_a_key_of_another_type(server: Server, said: Any, type_: str) -> None:
     else:
         server.admin.hset("rds_iam:db", "a", "1")
     for _ in range(3):
-        pass_through(SharedPace(100, storage(server.url), "db"), inline=True)
+        pass_through(SharedRateLimiter(100, storage(server.url), "db"), inline=True)
     assert said() == ["WARNING"]
 
 
@@ -193,21 +193,21 @@ def test_dripping(drips: bytes, inline: bool, said: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(storages, "RETRY", (0.02, 0.04))
     with liar(_pair(0), drips=drips) as server:
         url = server.url.replace("//", "//:sesame@").replace("/0", "/1")
-        pace = SharedPace(200, storage(url), "db")
+        limiter = SharedRateLimiter(200, storage(url), "db")
         for _ in range(3):
             began = time.monotonic()
-            pass_through(pace, inline=inline)
+            pass_through(limiter, inline=inline)
             assert time.monotonic() - began < LIMIT + BUSY
             time.sleep(0.06)
-        assert pace._storage.down
+        assert limiter._storage.down
         # Nothing is left behind: no thread that reads on, no connection.
         until = time.monotonic() + BUSY
         while server.open and time.monotonic() < until:
             time.sleep(0.02)
         assert server.open == 0
         server.drips = None
-        while pace._storage.down and time.monotonic() < until:
-            pass_through(pace, inline=inline)
+        while limiter._storage.down and time.monotonic() < until:
+            pass_through(limiter, inline=inline)
             time.sleep(0.05)
     assert said() == ["WARNING", "INFO"]
 
@@ -231,14 +231,16 @@ def test_a_name_that_takes_its_time(
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     with liar(_pair(0)) as server:
-        pace = SharedPace(200, storage(server.url.replace("127.0.0.1", "cache.example")), "db")
+        limiter = SharedRateLimiter(
+            200, storage(server.url.replace("127.0.0.1", "cache.example")), "db"
+        )
         began = time.monotonic()
         until = began + BUSY
         while said() != ["WARNING"] and time.monotonic() < until:
-            pass_through(pace, inline=inline)
+            pass_through(limiter, inline=inline)
         assert said() == ["WARNING"]
         assert time.monotonic() - began < BUSY
-        del pace
+        del limiter
         gc.collect()
         release.set()
         until = time.monotonic() + 6 * BUSY
@@ -263,10 +265,12 @@ def test_slow_name_servers(said: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     with liar(_pair(0)) as server:
-        pace = SharedPace(200, storage(server.url.replace("127.0.0.1", "cache.example")), "db")
+        limiter = SharedRateLimiter(
+            200, storage(server.url.replace("127.0.0.1", "cache.example")), "db"
+        )
         until = time.monotonic() + 2 * BUSY
         while said() != ["WARNING", "INFO"] and time.monotonic() < until:
-            pass_through(pace, inline=True)
+            pass_through(limiter, inline=True)
             time.sleep(0.05)
     assert said() == ["WARNING", "INFO"]
 
@@ -290,7 +294,7 @@ def test_passwords_in_the_query(said: Any, caplog: pytest.LogCaptureFixture) -> 
     """A password that is an option of the URL is not repeated either."""
     storages._shared.clear()
     with liar(lambda _: b"-ERR sesame+1 is wrong\r\n") as server:
-        pace = SharedPace(200, storage(f"{server.url}?password=sesame%2B1"), "db")
-        pass_through(pace, inline=True)
+        limiter = SharedRateLimiter(200, storage(f"{server.url}?password=sesame%2B1"), "db")
+        pass_through(limiter, inline=True)
     assert said() == ["WARNING"]
     assert "sesame" not in caplog.text

@@ -17,6 +17,8 @@ from sqlalchemy_rds_iam import SecretError, plugin
 from sqlalchemy_rds_iam.secret_plugin import RdsSecretPlugin
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
+OURS = {"SecretPassword", "Search"}
+
 pytest_plugins = ["rds_secret_fixtures", "leaks_fixtures"]
 
 
@@ -44,7 +46,11 @@ def test_canaries(
             repr(database.connector),
             *(repr(vars(tokens)) for tokens in plugin._identities.values()),
             *(repr(o.credentials) for o in plugin._identities.values()),
-            *(repr(o) for o in gc.get_objects() if type(o).__name__ in {"SecretPassword", "Search"}),
+            *(
+                repr(o)
+                for o in gc.get_objects()
+                if type(o).__name__ in {"SecretPassword", "Search"}
+            ),
             *(repr(vars(o)) for o in gc.get_objects() if isinstance(o, RdsSecretPlugin)),
             *(repr(e) + str(e) + "".join(getattr(e, "__notes__", [])) for e in (error, cause)),
             "".join(traceback.format_exception(error)),

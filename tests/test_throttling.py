@@ -55,8 +55,8 @@ def test_a_ceiling_below_the_rate(connect: Connect, rds: RdsEmulator, ceiling: A
     assert database.scalar("select 1") == 1  # now this user is known to be let in
     assert database.storm(25) == [1] * 25
     assert _reasons(rds) == {"ThrottlingException"}
-    [(_, _, pace)] = database.connector._targets.values()
-    assert pace.cuts >= 1
+    [(_, _, limiter)] = database.connector._targets.values()
+    assert limiter.cuts >= 1
 
 
 def test_nobody_was_let_in_yet(connect: Connect, rds: RdsEmulator, ceiling: Any) -> None:
@@ -120,9 +120,9 @@ def test_no_turn_as_the_loop_stands_still(
     ceiling(None)
     options = {"rds_iam_connect_rate": "1", "rds_iam_timeout": "4"}
     database = connect(options=options, poolclass=NullPool)
-    waits, waiting = database.connector._waits, set()
-    sleep = waits.sleep
-    waits.sleep = lambda seconds: (waiting.add(asyncio.current_task()), sleep(seconds))
+    runtime, waiting = database.connector._runtime, set()
+    sleep = runtime.sleep
+    runtime.sleep = lambda seconds: (waiting.add(asyncio.current_task()), sleep(seconds))
 
     async def all_at_once() -> list[Any]:
         async def one() -> Any:
@@ -148,7 +148,7 @@ def test_no_limit(connect: Connect, rds: RdsEmulator) -> None:
     """rds_iam_connect_rate=0 holds nobody up."""
     database = connect(options={"rds_iam_connect_rate": "0"}, poolclass=NullPool)
     assert database.storm(10) == [1] * 10
-    assert [pace for _, _, pace in database.connector._targets.values()] == [None]
+    assert [limiter for _, _, limiter in database.connector._targets.values()] == [None]
 
 
 def test_engines_of_one_endpoint_share_the_rate(rds: RdsEmulator, databases: Connect) -> None:
@@ -165,14 +165,14 @@ async def test_cancelled_in_the_queue(rds: RdsEmulator) -> None:
     engine = create_async_engine(url, pool_size=3, max_overflow=0)
     async with engine.connect():
         listener: Any = next(iter(engine.sync_engine.dialect.dispatch.do_connect))
-        [(_, _, pace)] = listener.__self__._targets.values()
-        pace._cache = -100.0  # a queue of minutes
+        [(_, _, limiter)] = listener.__self__._targets.values()
+        limiter._cache = -100.0  # a queue of minutes
         tasks = [asyncio.create_task(engine.connect().start()) for _ in range(2)]
-        await eventually_async(lambda: pace._issued >= 2)
+        await eventually_async(lambda: limiter._issued >= 2)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert pace._gone == pace._issued == 2
+        assert limiter._gone == limiter._issued == 2
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await engine.dispose()
 
@@ -204,10 +204,10 @@ def test_a_token_that_went_stale_in_the_queue(
     """Who has waited for a turn uses the token of then, not the one it came with."""
     database = databases(rds.url(rds_iam_connect_rate="2"), poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    [(_, entry, pace)] = database.connector._targets.values()
-    pace._cache, pace._filled_at = -2.0, time.monotonic()
+    [(_, entry, limiter)] = database.connector._targets.values()
+    limiter._cache, limiter._filled_at = -2.0, time.monotonic()
     old = entry.token
-    sleep, woken = database.connector._waits.sleep, threading.Event()
+    sleep, woken = database.connector._runtime.sleep, threading.Event()
 
     def expire_meanwhile(seconds: float) -> None:
         sleep(seconds)
@@ -215,7 +215,7 @@ def test_a_token_that_went_stale_in_the_queue(
         entry.token = None
         woken.set()
 
-    monkeypatch.setattr(database.connector._waits, "sleep", expire_meanwhile)
+    monkeypatch.setattr(database.connector._runtime, "sleep", expire_meanwhile)
     assert database.scalar("select 1") == 1
     assert woken.is_set()
     assert entry.token is not old

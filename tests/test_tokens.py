@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from free_reloads import DEADLINE
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign

@@ -11,9 +11,9 @@ from concurrent.futures import Future
 import pytest
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam._concurrency import in_thread
+from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
 from sqlalchemy_rds_iam._connecting.lateness import Lateness
-from sqlalchemy_rds_iam._connecting.runtime import outcome
+from sqlalchemy_rds_iam._connecting.runtime import await_future
 
 
 def test_wakes_a_sleeping_loop() -> None:
@@ -23,7 +23,7 @@ def test_wakes_a_sleeping_loop() -> None:
     async def wait() -> BaseException | None:
         loop = asyncio.get_running_loop()
         loop.call_soon(lambda: threading.Thread(target=future.set_result, args=[None]).start())
-        return await outcome(future, 10)
+        return await await_future(future, 10)
 
     # In debug mode a loop complains about being touched from another thread.
     assert asyncio.run(wait(), debug=True) is None
@@ -32,12 +32,12 @@ def test_wakes_a_sleeping_loop() -> None:
 async def test_one_waiter_leaves_the_others_alone() -> None:
     """Neither a time-out nor a cancelled task touches what others wait for."""
     future: Future[None] = Future()
-    patient = asyncio.create_task(outcome(future, 10))
-    cancelled = asyncio.create_task(outcome(future, 10))
+    patient = asyncio.create_task(await_future(future, 10))
+    cancelled = asyncio.create_task(await_future(future, 10))
     await asyncio.sleep(0)
     cancelled.cancel()
     with pytest.raises(TimeoutError):
-        await outcome(future, 0.001)
+        await await_future(future, 0.001)
     with pytest.raises(asyncio.CancelledError):
         await cancelled
     error = OSError("no route")
@@ -51,7 +51,7 @@ def test_a_closed_loop_waits_no_more() -> None:
 
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
-            await outcome(future, 0.001)
+            await await_future(future, 0.001)
 
     asyncio.run(give_up())
     future.set_result(None)
@@ -62,12 +62,12 @@ def test_work_in_a_thread_keeps_its_context() -> None:
     trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace")
     trace.set("abc")
     seen: list[object] = []
-    in_thread(lambda: seen.extend([trace.get(), threading.current_thread().daemon])).result(
-        DEADLINE
-    )
+    run_in_daemon_thread(
+        lambda: seen.extend([trace.get(), threading.current_thread().daemon])
+    ).result(DEADLINE)
     assert seen == ["abc", True]
     with pytest.raises(IndexError):
-        in_thread([].pop).result(DEADLINE)
+        run_in_daemon_thread([].pop).result(DEADLINE)
 
 
 def test_a_launch_does_not_wait_for_the_work() -> None:
@@ -78,7 +78,7 @@ def test_a_launch_does_not_wait_for_the_work() -> None:
     try:
         for _ in range(10):  # on a busy machine either may be held up
             launched = threading.Event()
-            ended = in_thread(lambda: order.append(launched.is_set()))  # noqa: B023
+            ended = run_in_daemon_thread(lambda: order.append(launched.is_set()))  # noqa: B023
             launched.set()
             ended.result(DEADLINE)
     finally:

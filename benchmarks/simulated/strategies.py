@@ -1,8 +1,8 @@
 """What a process does about the ceiling, strategy by strategy.
 
-Turns and retries are the package's own, on the clock of the simulation: `Pace` says when a connect
-may begin, `Attempts` what a refusal means. The loop below is that of `Connector`, without
-SQLAlchemy, tokens and a driver.
+Turns and retries are the package's own, on the clock of the simulation: `RateLimiter` says when a
+connect may begin, `RetryState` what a refusal means. The loop below is that of `Connector`,
+without SQLAlchemy, tokens and a driver.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from simulated.world import Steps, World
-from sqlalchemy_rds_iam._ratelimit.limiter import Crowd, Pace
-from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, Attempts
+from sqlalchemy_rds_iam._ratelimit.limiter import QueueTimeout, RateLimiter
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RetryState
 
-Paces = Callable[[int, int], Callable[[], Pace | None]]
+Paces = Callable[[int, int], Callable[[], RateLimiter | None]]
 """From the ceiling and the number of processes to what gives each process its turns."""
 
 
-def _none(_ceiling: int, _processes: int) -> Callable[[], Pace | None]:
+def _none(_ceiling: int, _processes: int) -> Callable[[], RateLimiter | None]:
     return lambda: None
 
 
-def _split(ceiling: int, processes: int) -> Callable[[], Pace | None]:
-    return lambda: Pace(max(ceiling // processes, 1))
+def _split(ceiling: int, processes: int) -> Callable[[], RateLimiter | None]:
+    return lambda: RateLimiter(max(ceiling // processes, 1))
 
 
-def _shared(ceiling: int, _processes: int) -> Callable[[], Pace | None]:
-    pace = Pace(ceiling)
+def _shared(ceiling: int, _processes: int) -> Callable[[], RateLimiter | None]:
+    pace = RateLimiter(ceiling)
     return lambda: pace
 
 
-def _own(ceiling: int, _processes: int) -> Callable[[], Pace | None]:
-    return lambda: Pace(ceiling)
+def _own(ceiling: int, _processes: int) -> Callable[[], RateLimiter | None]:
+    return lambda: RateLimiter(ceiling)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Process:
     """
 
     def __init__(
-        self, world: World, pace: Pace | None, *, retries: bool, accepted_at: float
+        self, world: World, pace: RateLimiter | None, *, retries: bool, accepted_at: float
     ) -> None:
         self.accepted_at = accepted_at
         self.first_until = NEVER
@@ -80,11 +80,11 @@ class Process:
         """Connect once, within so many seconds."""
         world, outcome = self._world, self._world.outcome
         outcome.wanted += 1
-        attempts = Attempts(world.now, world.now + timeout)
+        attempts = RetryState(world.now, world.now + timeout)
         while True:
             try:
                 yield from self._queue(attempts)
-            except Crowd:
+            except QueueTimeout:
                 attempts.give_up(self)
                 outcome.lost["no turn"] += 1
                 return
@@ -100,7 +100,7 @@ class Process:
                 return
             yield from world.sleep(pause)
 
-    def _pause(self, attempts: Attempts) -> float | None:
+    def _pause(self, attempts: RetryState) -> float | None:
         """Seconds to the next attempt after a refusal, None if there is none."""
         if self._pace is None:
             return None
@@ -113,17 +113,17 @@ class Process:
         retry = attempts.again(self, self._pace, now, certain=False)
         return None if retry is None else retry.pause
 
-    def _queue(self, attempts: Attempts) -> Generator[float, None, None]:
+    def _queue(self, attempts: RetryState) -> Generator[float, None, None]:
         world, pace = self._world, self._pace
         if pace is None:
             return
-        while self._retries and (seconds := attempts.head_start(self, world.now)):
+        while self._retries and (seconds := attempts.wait_for_first(self, world.now)):
             yield from world.sleep(seconds)
-        turn = pace.take(world.now, attempts.deadline)
-        while turn is not None:
-            yield from world.sleep(turn.wait)
+        ticket = pace.enqueue(world.now, attempts.deadline)
+        while ticket is not None:
+            yield from world.sleep(ticket.wait)
             try:
-                turn = pace.call(turn, world.now, attempts.deadline)
-            except Crowd:
-                pace.give_back()
+                ticket = pace.poll(ticket, world.now, attempts.deadline)
+            except QueueTimeout:
+                pace.cancel()
                 raise

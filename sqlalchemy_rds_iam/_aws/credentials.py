@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy_rds_iam._aws.ambient import unwrapped
 from sqlalchemy_rds_iam._aws.assume_role import Role
 from sqlalchemy_rds_iam._aws.key_check import refuse_malformed
-from sqlalchemy_rds_iam._aws.log_filter import discreet
+from sqlalchemy_rds_iam._aws.log_filter import suppress_sdk_debug
 from sqlalchemy_rds_iam._aws.sdk_errors import explained, found, outdated
 from sqlalchemy_rds_iam._aws.sessions import aiobotocore_session, botocore_session, hang_up
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
@@ -87,7 +87,7 @@ class AwsSource:
             weakref.WeakKeyDictionary()
         )
 
-    @discreet()
+    @suppress_sdk_debug()
     def fetch(self, *, reload: bool) -> Credentials:
         """Get credentials through botocore. Blocks on files, processes and the network.
 
@@ -117,7 +117,7 @@ class AwsSource:
                     self._drop()
             raise explained
 
-    @discreet()
+    @suppress_sdk_debug()
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
         """Do what would hold `loop` up in `fetch_async`: imports, making a session, its models.
 
@@ -150,7 +150,7 @@ class AwsSource:
         outer = sys.exception()
         loop = asyncio.get_running_loop()
         provider = self._by_loop.get(loop)
-        with discreet():
+        with suppress_sdk_debug():
             try:
                 if provider is None:
                     session = self._given or self._prepared or aiobotocore_session(self._profile)

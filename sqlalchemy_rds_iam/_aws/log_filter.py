@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from sqlalchemy_rds_iam._masking import first_line
 
 # Canonical requests, headers, and answers with their bodies; aiobotocore logs in the same names.
-_TALKATIVE = ("botocore.auth", "botocore.endpoint", "botocore.parsers")
+_NOISY_LOGGERS = ("botocore.auth", "botocore.endpoint", "botocore.parsers")
 # They quote answers that they cannot parse, and log errors with their tracebacks.
 _QUOTING = tuple(
     f"{library}.{module}"
@@ -24,7 +24,7 @@ _QUOTING = tuple(
 _ours = contextvars.ContextVar("_ours", default=False)
 
 
-class _Discretion(logging.Filter):
+class _Suppress(logging.Filter):
     def filter(self, _record: logging.LogRecord) -> bool:
         return not _ours.get()
 
@@ -42,15 +42,15 @@ class _Mask(logging.Filter):
         return True
 
 
-_DISCRETION, _MASK = _Discretion(), _Mask()
+_SUPPRESS, _MASK = _Suppress(), _Mask()
 
 
 @contextlib.contextmanager
-def discreet() -> Iterator[None]:
+def suppress_sdk_debug() -> Iterator[None]:
     """Log nothing of what the calls in here carry."""
-    for name in _TALKATIVE:
+    for name in _NOISY_LOGGERS:
         # Every time, since configuring logging may replace filters; it is added only once.
-        logging.getLogger(name).addFilter(_DISCRETION)
+        logging.getLogger(name).addFilter(_SUPPRESS)
     for name in _QUOTING:
         logging.getLogger(name).addFilter(_MASK)
     token = _ours.set(True)

@@ -11,7 +11,7 @@ import time
 from sqlalchemy_rds_iam._config.options import Options
 from sqlalchemy_rds_iam._connecting.lateness import Lateness
 from sqlalchemy_rds_iam._connecting.reporting import Reporter
-from sqlalchemy_rds_iam._connecting.runtime import Waits
+from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.entries import CacheEntry, CacheLookup
@@ -23,20 +23,20 @@ _TURN = 1.0
 _GOES_ON = "fetching them goes on, so a later connect may find them"
 
 
-class Supply:
+class PasswordAcquirer:
     """Tokens for the connects of one engine. All deadlines are on the monotonic clock."""
 
     def __init__(
-        self, config: Options, tokens: PasswordCache, waits: Waits, reporter: Reporter
+        self, config: Options, tokens: PasswordCache, runtime: Runtime, reporter: Reporter
     ) -> None:
         self._config = config
         self._reporter = reporter
         self._ahead = config.refresh == "ahead"
         self._looks_ahead = self._ahead or config.renews_lazily
         self._cache = tokens
-        self._waits = waits
+        self._runtime = runtime
 
-    def obtain(self, entry: CacheEntry, deadline: float) -> IssuedPassword:
+    def acquire(self, entry: CacheEntry, deadline: float) -> IssuedPassword:
         """A token, and all the waiting that takes."""
         looks_ahead = self._looks_ahead
         lateness = Lateness()
@@ -70,7 +70,7 @@ class Supply:
         # By turns, to notice that the one who leads has been lost.
         seconds = min(max(remaining, 0), _TURN)
         with lateness.of(seconds):
-            self._waits.join(fetch, seconds)
+            self._runtime.join(fetch, seconds)
 
     def renew(self, entry: CacheEntry, deadline: float) -> IssuedPassword:
         """A token of what is fetched now, or was a moment ago.
@@ -80,10 +80,10 @@ class Supply:
         """
         answer = self._cache.force_refresh(entry)
         self._report_minted(entry, answer)
-        self._see_through(answer, deadline)
-        return answer.token or self.obtain(entry, deadline)
+        self._await_end(answer, deadline)
+        return answer.token or self.acquire(entry, deadline)
 
-    def follow(
+    def acquire_after_refusal(
         self, entry: CacheEntry, answer: CacheLookup, deadline: float
     ) -> IssuedPassword | None:
         """A token to try in place of a refused one, by what the cache says to that, if any."""
@@ -91,12 +91,12 @@ class Supply:
         if answer.token is not None:
             return answer.token
         try:
-            self._see_through(answer, deadline)
-            return self.obtain(entry, deadline)
+            self._await_end(answer, deadline)
+            return self.acquire(entry, deadline)
         except RdsIamError:
             return None  # the refusal is what the caller has to see; the outage is in the log
 
-    def _see_through(self, answer: CacheLookup, deadline: float) -> None:
+    def _await_end(self, answer: CacheLookup, deadline: float) -> None:
         """Wait until a fetch has ended, or has stalled."""
         fetch = answer.fetch
         if fetch is None:
@@ -126,7 +126,7 @@ class Supply:
 
     def _launch(self, fetch: Fetch) -> None:
         try:
-            self._waits.launch(fetch)
+            self._runtime.launch(fetch)
         except Exception as error:  # noqa: BLE001  (no thread to be had; whoever waits is told)
             self._cache.fail(fetch, error)
         except BaseException:

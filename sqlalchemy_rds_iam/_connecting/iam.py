@@ -14,15 +14,15 @@ from sqlalchemy_rds_iam._connecting.lateness import Lateness
 from sqlalchemy_rds_iam._connecting.listener import Connector, Settled
 from sqlalchemy_rds_iam._connecting.login_errors import explain, is_refusal, is_throttled
 from sqlalchemy_rds_iam._connecting.reporting import Reporter
-from sqlalchemy_rds_iam._connecting.runtime import Waits
+from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target
 from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.entries import CacheEntry
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
-from sqlalchemy_rds_iam._ratelimit.limiter import Crowd, Pace
-from sqlalchemy_rds_iam._ratelimit.registry import pace_at
-from sqlalchemy_rds_iam._ratelimit.retry_policy import Attempts, Retry
+from sqlalchemy_rds_iam._ratelimit.limiter import QueueTimeout, RateLimiter
+from sqlalchemy_rds_iam._ratelimit.registry import limiter_for
+from sqlalchemy_rds_iam._ratelimit.retry_policy import Retry, RetryState
 from sqlalchemy_rds_iam.errors import WaitTimeout
 from sqlalchemy_rds_iam.events import Kind
 
@@ -47,14 +47,14 @@ class IamConnector(Connector):
         config: Config,
         driver: Driver,
         tokens: PasswordCache,
-        waits: Waits,
+        runtime: Runtime,
         remedy: Callable[[], str],
     ) -> None:
-        super().__init__(config, driver, tokens, waits, Reporter(config))
+        super().__init__(config, driver, tokens, runtime, Reporter(config))
         self._remedy = remedy
         self._names = Names(self._clock) if config.resolve_cname else None
 
-    def rehearse(self, cparams: dict[str, Any]) -> None:
+    def validate(self, cparams: dict[str, Any]) -> None:
         """Do what each connect is going to do before the driver is called, but ask nobody.
 
         Raises:
@@ -78,8 +78,8 @@ class IamConnector(Connector):
                 target.endpoint,
             )
         host, port, *_ = target.endpoint
-        pace = pace_at(host, port, config.connect_rate, config.rate_storage)
-        settled = target, self._cache.entry(target.endpoint), pace
+        limiter = limiter_for(host, port, config.connect_rate, config.rate_storage)
+        settled = target, self._cache.entry(target.endpoint), limiter
         self._targets[cparams["host"], cparams.get("port"), cparams["user"], *found] = settled
         return settled
 
@@ -97,42 +97,49 @@ class IamConnector(Connector):
             name = names.look_up(alias, remaining, self._config.failure_ttl)
             return self._targets.get((*key, name)) or self._settle(cparams, name)
 
-        return self._waits.run(look_up, remaining)
+        return self._runtime.run(look_up, remaining)
 
     def _settle_again(self, cparams: dict[str, Any], target: Target) -> Settled:
         found = (target.host.host,) if self._names and is_alias(cparams.get("host")) else ()
         return self._settle(cparams, *found)
 
-    def _queue(self, pace: Pace, entry: CacheEntry, attempts: Attempts) -> IssuedPassword:
+    def _queue(
+        self, limiter: RateLimiter, entry: CacheEntry, attempts: RetryState
+    ) -> IssuedPassword:
         deadline, lateness = attempts.deadline, Lateness()
         if self._config.throttle_retry:
-            while seconds := attempts.head_start(entry, monotonic()):
+            while seconds := attempts.wait_for_first(entry, monotonic()):
                 with lateness.of(seconds):
-                    self._waits.sleep(seconds)
-        turn = None
+                    self._runtime.sleep(seconds)
+        ticket = None
         try:
-            turn = pace.take(monotonic(), deadline)
+            ticket = limiter.enqueue(monotonic(), deadline)
             while True:
-                if (work := pace.lead(monotonic())) is not None:
-                    self._waits.start(work)
-                if turn is None:
+                if (work := limiter.background_work(monotonic())) is not None:
+                    self._runtime.start(work)
+                if ticket is None:
                     break
-                with lateness.of(turn.wait):
-                    self._waits.sleep(turn.wait)
-                turn = pace.call(turn, monotonic(), deadline)
-        except Crowd as crowd:
-            if turn is not None:
-                pace.give_back()
+                with lateness.of(ticket.wait):
+                    self._runtime.sleep(ticket.wait)
+                ticket = limiter.poll(ticket, monotonic(), deadline)
+        except QueueTimeout as queue_timeout:
+            if ticket is not None:
+                limiter.cancel()
             attempts.give_up(entry)
-            raise self._no_turn(crowd, pace, entry, attempts, lateness) from None
+            raise self._queue_timeout(queue_timeout, limiter, entry, attempts, lateness) from None
         except BaseException:
-            if turn is not None:
-                pace.give_back()
+            if ticket is not None:
+                limiter.cancel()
             raise
-        return entry.fresh(self._clock()) or self._supply.obtain(entry, deadline)
+        return entry.fresh(self._clock()) or self._acquirer.acquire(entry, deadline)
 
-    def _no_turn(
-        self, crowd: Crowd, pace: Pace, entry: CacheEntry, attempts: Attempts, lateness: Lateness
+    def _queue_timeout(
+        self,
+        queue_timeout: QueueTimeout,
+        limiter: RateLimiter,
+        entry: CacheEntry,
+        attempts: RetryState,
+        lateness: Lateness,
     ) -> WaitTimeout:
         if late := lateness.told(self._timeout):
             return WaitTimeout(
@@ -141,8 +148,8 @@ class IamConnector(Connector):
             )
         return WaitTimeout(
             f"no turn to connect to {entry.endpoint} within {self._timeout:g} s "
-            f"(rds_iam_timeout): {crowd.waiting} connects come before this one, at "
-            f"{pace.current_rate:.0f} a second (rds_iam_connect_rate={pace.rate}); "
+            f"(rds_iam_timeout): {queue_timeout.waiting} connects come before this one, at "
+            f"{limiter.current_rate:.0f} a second (rds_iam_connect_rate={limiter.rate}); "
             f"{attempts.throttled} logins of this one were refused, as if throttled. Keep "
             "more connections in the pool, put RDS Proxy in between, or raise the rate if "
             "AWS allows more"
@@ -152,7 +159,7 @@ class IamConnector(Connector):
         self,
         error: Exception,
         dialled: Any,
-        attempts: Attempts,
+        attempts: RetryState,
         settled: Settled,
         *,
         token: IssuedPassword,
@@ -190,7 +197,7 @@ class IamConnector(Connector):
     def _once_more(
         self,
         error: Exception,
-        attempts: Attempts,
+        attempts: RetryState,
         settled: Settled,
         *,
         token: IssuedPassword,
@@ -198,26 +205,26 @@ class IamConnector(Connector):
         throttled: bool,
     ) -> IssuedPassword | None:
         """A token for another attempt after a refusal; None if the refusal is the answer."""
-        _, entry, pace = settled
-        patient = pace is not None and self._config.throttle_retry
+        _, entry, limiter = settled
+        patient = limiter is not None and self._config.throttle_retry
         answer = None
         if not throttled and attempts.doubt(entry, monotonic(), patient=patient):
             answer = self._cache.on_refused(entry, token, age=used_at - token.signed_at)
         self._report_refused(error, entry, token, reloads=answer is not None and not answer.token)
         if answer is not None:
-            found = self._supply.follow(entry, answer, attempts.deadline)
+            found = self._acquirer.acquire_after_refusal(entry, answer, attempts.deadline)
             if found is not None:
                 return found
-        if pace is None or not patient:
+        if limiter is None or not patient:
             return None
         before = attempts.throttled
-        retry = attempts.again(entry, pace, monotonic(), certain=throttled)
+        retry = attempts.again(entry, limiter, monotonic(), certain=throttled)
         if attempts.throttled > before:
-            self._report_throttled(entry, token, pace, retry)
+            self._report_throttled(entry, token, limiter, retry)
         if retry is None:
             return None
-        self._waits.sleep(retry.pause)
-        return entry.fresh(self._clock()) or self._supply.obtain(entry, attempts.deadline)
+        self._runtime.sleep(retry.pause)
+        return entry.fresh(self._clock()) or self._acquirer.acquire(entry, attempts.deadline)
 
     def _report_refused(
         self, error: Exception, entry: CacheEntry, token: IssuedPassword, *, reloads: bool
@@ -229,9 +236,9 @@ class IamConnector(Connector):
         self._report("refused", entry, token, level, text, *args, error=type(error).__name__)
 
     def _report_throttled(
-        self, entry: CacheEntry, token: IssuedPassword, pace: Pace, retry: Retry | None
+        self, entry: CacheEntry, token: IssuedPassword, limiter: RateLimiter, retry: Retry | None
     ) -> None:
-        rate = pace.current_rate
+        rate = limiter.current_rate
         self._report(
             "throttled",
             entry,

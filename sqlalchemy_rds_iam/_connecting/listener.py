@@ -17,21 +17,21 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from sqlalchemy_rds_iam import _frames
 from sqlalchemy_rds_iam._config.options import Options
-from sqlalchemy_rds_iam._connecting.acquire import Supply
+from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
 from sqlalchemy_rds_iam._connecting.connect_errors import explain_failure
 from sqlalchemy_rds_iam._connecting.other_listeners import Beside
 from sqlalchemy_rds_iam._connecting.reporting import Reporter
-from sqlalchemy_rds_iam._connecting.runtime import Waits
+from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.dialing import Connect
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.entries import CacheEntry
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
-from sqlalchemy_rds_iam._ratelimit.limiter import Pace
-from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, Attempts
+from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RetryState
 from sqlalchemy_rds_iam.errors import RdsIamError
 
-Settled = tuple[Target, CacheEntry, Pace | None]
+Settled = tuple[Target, CacheEntry, RateLimiter | None]
 
 
 class Connector:
@@ -49,7 +49,7 @@ class Connector:
         config: Options,
         driver: Driver,
         tokens: PasswordCache,
-        waits: Waits,
+        runtime: Runtime,
         reporter: Reporter,
     ) -> None:
         self.connects = 0
@@ -58,8 +58,8 @@ class Connector:
             tokens.observer.subscribe(reporter)
         self._config, self._timeout = config, config.timeout
         self._driver = driver
-        self._cache, self._waits = tokens, waits
-        self._supply = Supply(config, tokens, waits, reporter)
+        self._cache, self._runtime = tokens, runtime
+        self._acquirer = PasswordAcquirer(config, tokens, runtime, reporter)
         self._clock = tokens.clock
         self._targets: dict[tuple[Any, ...], Settled] = {}
         self.listener = self._do_connect
@@ -91,17 +91,19 @@ class Connector:
         began = monotonic()
         deadline = began + self._timeout
         settled = self._targets.get(key) or self._look_up(key, cparams, deadline)
-        target, entry, pace = settled
+        target, entry, limiter = settled
         if target.moving:
-            settled = target, entry, pace = self._brought_up(key, cparams, settled, deadline)
+            settled = target, entry, limiter = self._brought_up(key, cparams, settled, deadline)
         # After all that takes its time, so that it is still good when it is used.
         now = self._clock()
-        token = entry.fresh(now) or self._supply.obtain(entry, deadline)
+        token = entry.fresh(now) or self._acquirer.acquire(entry, deadline)
         attempts = beside = None
         while True:
-            if pace is not None and (attempts or entry.accepted_at == NEVER or not pace.go(began)):
-                attempts = attempts or Attempts(began, deadline)
-                token = self._queue(pace, entry, attempts)
+            if limiter is not None and (
+                attempts or entry.accepted_at == NEVER or not limiter.try_acquire(began)
+            ):
+                attempts = attempts or RetryState(began, deadline)
+                token = self._queue(limiter, entry, attempts)
             try:
                 connect = target.dial(dialect, target.limit) if target.dial else dialect.connect
                 # As its len() adds up, at a tenth of the time.
@@ -113,9 +115,9 @@ class Connector:
                 connection = connect(*cargs, **{**cparams, **target.changed, **token.arguments})
                 break
             except BaseException as error:
-                before = handled, self._waits.handled(error)
+                before = handled, self._runtime.handled(error)
                 _frames.clear(error, sys._getframe(), before)  # noqa: SLF001
-                attempts = attempts or Attempts(began, deadline)
+                attempts = attempts or RetryState(began, deadline)
                 again = self._another(
                     error, cparams, attempts, settled, beside=beside, token=token, used_at=now
                 )
@@ -127,8 +129,8 @@ class Connector:
         if beside is not None and beside.in_charge is not None:
             return connection
         entry.accepted_at = monotonic()
-        if pace is not None:
-            pace.accepted(entry.accepted_at)
+        if limiter is not None:
+            limiter.accepted(entry.accepted_at)
         if not token.accepted:
             self._cache.accept(token)
         return connection
@@ -139,12 +141,12 @@ class Connector:
         """What connecting takes as of now: a file, a context or an address may have changed."""
         if settled[0].watched is not None and not settled[0].watched.is_current():
             settled = self._settle_again(cparams, settled[0])
-        target, entry, pace = settled
+        target, entry, limiter = settled
         if target.resolve is None:
             return settled
         found = [target.resolve]
         try:
-            found = self._waits.resolve(target.resolve, deadline - monotonic())
+            found = self._runtime.resolve(target.resolve, deadline - monotonic())
         except RdsIamError:
             if target.tunnelled:
                 raise
@@ -154,10 +156,10 @@ class Connector:
             # libpq tries one address after the other, each for the whole of its time limit.
             arguments |= self._driver.limit({}, target.limit, len(found))
         if target.tunnelled:
-            return replace(target, arguments=arguments | target.at(found)), entry, pace
+            return replace(target, arguments=arguments | target.at(found)), entry, limiter
         # How many there are is worth a look-up once, not on every connect.
         target = replace(target, arguments=arguments, resolve=None)
-        self._targets[key] = settled = target, entry, pace
+        self._targets[key] = settled = target, entry, limiter
         return settled
 
     def _beside(
@@ -171,7 +173,7 @@ class Connector:
         self,
         error: BaseException,
         cparams: dict[str, Any],
-        attempts: Attempts,
+        attempts: RetryState,
         settled: Settled,
         *,
         beside: Beside | None,
@@ -200,7 +202,9 @@ class Connector:
         """Settle it once more, as a CA file has changed."""
         raise NotImplementedError
 
-    def _queue(self, pace: Pace, entry: CacheEntry, attempts: Attempts) -> IssuedPassword:
+    def _queue(
+        self, limiter: RateLimiter, entry: CacheEntry, attempts: RetryState
+    ) -> IssuedPassword:
         """Wait for the turn of this connect, where there are any; the token to use then."""
         raise NotImplementedError
 
@@ -208,7 +212,7 @@ class Connector:
         self,
         error: Exception,
         dialled: Any,
-        attempts: Attempts,
+        attempts: RetryState,
         settled: Settled,
         *,
         token: IssuedPassword,

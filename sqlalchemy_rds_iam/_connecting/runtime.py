@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.exc import InvalidRequestError
 
-from sqlalchemy_rds_iam._concurrency import in_thread, within
+from sqlalchemy_rds_iam._concurrency import call_with_timeout, run_in_daemon_thread
 from sqlalchemy_rds_iam._passwords.fetch import Fetch
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout, fresh_copy
 
@@ -38,7 +38,7 @@ NO_LOOP = (
 T = TypeVar("T")
 
 
-class Waits(Protocol):
+class Runtime(Protocol):
     """How an engine waits."""
 
     def launch(self, fetch: Fetch) -> None:
@@ -80,8 +80,8 @@ class Waits(Protocol):
         """
 
 
-class ThreadWaits:
-    """Waits of a sync engine: they block the calling thread.
+class ThreadRuntime:
+    """How a sync engine waits: it blocks the calling thread.
 
     Args:
         inline: fetch in the calling thread (``rds_iam_refresh=lazy``). Otherwise a daemon thread
@@ -96,7 +96,7 @@ class ThreadWaits:
         if self._inline:
             fetch.run()
         else:
-            in_thread(fetch.run)
+            run_in_daemon_thread(fetch.run)
 
     def join(self, fetch: Fetch, timeout: float) -> None:
         try:
@@ -121,7 +121,7 @@ class ThreadWaits:
     def resolve(self, host: str, timeout: float) -> list[str]:
         look_up = functools.partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
         try:
-            return _addresses(look_up() if self._inline else within(timeout, look_up))
+            return _addresses(look_up() if self._inline else call_with_timeout(timeout, look_up))
         except OSError as error:  # a TimeoutError is one
             raise _unresolved(host, error) from error
 
@@ -129,8 +129,8 @@ class ThreadWaits:
         return work()
 
 
-class GreenletWaits:
-    """Waits of an async engine: they suspend the calling task and leave its event loop alone.
+class GreenletRuntime:
+    """How an async engine waits: it suspends the calling task and leaves its event loop alone.
 
     Args:
         on_loop: fetch on the caller's event loop. Otherwise a daemon thread fetches.
@@ -146,7 +146,7 @@ class GreenletWaits:
         with contextlib.suppress(RuntimeError):  # without one, `join` says so
             fetch.loop = asyncio.get_running_loop() if self._on_loop else None
         if fetch.loop is None:
-            in_thread(fetch.run)
+            run_in_daemon_thread(fetch.run)
             return
         task = fetch.loop.create_task(fetch.run_async(_off_loop, falls_back=self._falls_back))
         self._tasks.add(task)  # a loop alone does not keep its tasks alive
@@ -154,7 +154,7 @@ class GreenletWaits:
 
     def join(self, fetch: Fetch, timeout: float) -> None:
         try:
-            error = _awaited(outcome(fetch.future, timeout))
+            error = _awaited(await_future(fetch.future, timeout))
         except TimeoutError:
             return
         if error is not None:
@@ -185,9 +185,9 @@ class GreenletWaits:
             raise _unresolved(host, error) from error
 
     def run(self, work: Callable[[], T], timeout: float) -> T:
-        done = in_thread(work)
+        done = run_in_daemon_thread(work)
         try:
-            _awaited(outcome(done, timeout))
+            _awaited(await_future(done, timeout))
         except TimeoutError:
             raise WaitTimeout(
                 f"it is not known after {timeout:.2g} s what to sign for (rds_iam_timeout)"
@@ -232,11 +232,11 @@ def refuse_to_block(*_: Any) -> None:
 
 
 async def _off_loop(work: Callable[[], None]) -> None:
-    if error := await outcome(in_thread(work), None):
+    if error := await await_future(run_in_daemon_thread(work), None):
         raise error
 
 
-async def outcome(future: Future[Any], limit: float | None) -> BaseException | None:
+async def await_future(future: Future[Any], limit: float | None) -> BaseException | None:
     """Await a future of the threading world, from any loop, leaving it untouched on time-out."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
@@ -257,7 +257,7 @@ async def outcome(future: Future[Any], limit: float | None) -> BaseException | N
 
 def _start(work: Callable[[], None]) -> None:
     with contextlib.suppress(RuntimeError):  # no thread to be had: it does without the work
-        in_thread(work)
+        run_in_daemon_thread(work)
 
 
 def _unresolved(host: str, error: OSError) -> RdsIamError:

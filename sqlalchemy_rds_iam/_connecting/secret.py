@@ -15,14 +15,14 @@ from sqlalchemy_rds_iam._config.secret_options import SecretConfig
 from sqlalchemy_rds_iam._connecting.listener import Connector, Settled
 from sqlalchemy_rds_iam._connecting.login_errors import is_refusal
 from sqlalchemy_rds_iam._connecting.reporting import Reporter
-from sqlalchemy_rds_iam._connecting.runtime import Waits
+from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._endpoints.user_names import Lengths
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.expiry import Cached
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
-from sqlalchemy_rds_iam._ratelimit.retry_policy import Attempts
+from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
 from sqlalchemy_rds_iam._secretsmanager.rotation import Search, explain, explain_unsent
 from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretPassword, agree
 from sqlalchemy_rds_iam._secretsmanager.secret_errors import contradiction
@@ -53,23 +53,23 @@ class SecretConnector:
         config: SecretConfig,
         driver: Driver,
         versions: Sequence[tuple[str, PasswordCache]],
-        waits: Waits,
+        runtime: Runtime,
     ) -> None:
         self._config = config
         self._driver = driver
-        self._waits = waits
+        self._runtime = runtime
         self.listener = self._do_connect
         self.reporter = Reporter(config)
         self._lengths = Lengths()
         self.parts = tuple(
             _Version(
-                config, driver, tokens, waits, self.reporter, stage=stage, listener=self.listener
+                config, driver, tokens, runtime, self.reporter, stage=stage, listener=self.listener
             )
             for stage, tokens in versions
         )
         self._current, *self._others = self.parts
 
-    def rehearse(self, cparams: dict[str, Any]) -> None:
+    def validate(self, cparams: dict[str, Any]) -> None:
         """Do what each connect is going to do before the driver is called, but ask nobody.
 
         Raises:
@@ -110,7 +110,7 @@ class SecretConnector:
             pause = search.next_round(deadline - time.monotonic())
             if pause is None:
                 break
-            self._waits.sleep(pause)
+            self._runtime.sleep(pause)
         error = search.first
         assert error is not None
         explain(error, search, self._config, self._current.now())
@@ -226,13 +226,13 @@ class _Version(Connector):
         config: SecretConfig,
         driver: Driver,
         tokens: PasswordCache,
-        waits: Waits,
+        runtime: Runtime,
         reporter: Reporter,
         *,
         stage: str,
         listener: Any,
     ) -> None:
-        super().__init__(config, driver, tokens, waits, reporter)
+        super().__init__(config, driver, tokens, runtime, reporter)
         self.stage = stage
         # What comes after it among SQLAlchemy's listeners is what comes after the engine's own.
         self.listener_alone, self.listener = self.listener, listener
@@ -244,7 +244,7 @@ class _Version(Connector):
 
     def token(self, deadline: float) -> SecretPassword:
         """The password in hand, or if there is none, one that is fetched."""
-        token = self._entry.fresh(self._clock()) or self._supply.obtain(self._entry, deadline)
+        token = self._entry.fresh(self._clock()) or self._acquirer.acquire(self._entry, deadline)
         assert isinstance(token, SecretPassword)
         return token
 
@@ -259,7 +259,7 @@ class _Version(Connector):
 
     def renewed(self, deadline: float) -> SecretPassword:
         """The password of this version as of now, or of a moment ago."""
-        token = self._supply.renew(self._entry, deadline)
+        token = self._acquirer.renew(self._entry, deadline)
         assert isinstance(token, SecretPassword)
         return token
 
@@ -285,7 +285,7 @@ class _Version(Connector):
         self,
         error: Exception,
         dialled: Any,  # noqa: ARG002
-        attempts: Attempts,  # noqa: ARG002
+        attempts: RetryState,  # noqa: ARG002
         settled: Settled,
         *,
         token: IssuedPassword,

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.engine import Dialect
 
-from sqlalchemy_rds_iam._concurrency import within
+from sqlalchemy_rds_iam._concurrency import call_with_timeout
 
 CONNECT_LIMIT = 30.0
 """Seconds that a driver may take to connect, unless the password may take longer to arrive."""
@@ -134,7 +134,7 @@ def _addresses(where: tuple[str, int], end: float) -> list[Any]:
     look_up = functools.partial(socket.getaddrinfo, *where, type=socket.SOCK_STREAM)
     with contextlib.suppress(socket.gaierror):
         return look_up(flags=socket.AI_NUMERICHOST)
-    return within(min(end - monotonic(), CONNECT_LIMIT), look_up)
+    return call_with_timeout(min(end - monotonic(), CONNECT_LIMIT), look_up)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""How fast we may connect: turns at a signed endpoint, and what a throttled login changes.
+"""How fast we may connect: the rate limiter of an endpoint, and what a throttled login changes.
 
 AWS throttles IAM authentication; for years it documented a ceiling of 200 new connections a second,
 and a login above it is refused in the same words as any other. So connects take turns: first come,
@@ -8,7 +8,7 @@ than what was let in, which is this process's share of the ceiling, and won back
 does (additive increase, multiplicative decrease, RFC 5681). However many processes there are, their
 shares make up the ceiling.
 
-Nothing here sleeps or looks at a clock: whoever takes a turn says when it is, and waits.
+Nothing here sleeps or looks at a clock: the caller says what time it is, and waits.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ _SECOND = 1.0
 _ROUNDING = 1e-6
 
 
-class Turn(NamedTuple):
+class Ticket(NamedTuple):
     """A place in the queue, and how long to wait for it."""
 
     number: int
     wait: float
 
 
-class Crowd(Exception):  # noqa: N818  (the listener makes an error of it)
-    """There is no turn in time.
+class QueueTimeout(Exception):  # noqa: N818  (the listener makes an error of it)
+    """There is no turn in the queue in time.
 
     Attributes:
         waiting: how many connects are before this one.
@@ -74,7 +74,7 @@ class Crowd(Exception):  # noqa: N818  (the listener makes an error of it)
         self.seconds = seconds
 
 
-class Pace:
+class RateLimiter:
     """The turns at one signed endpoint in this process. Thread-safe; never waits.
 
     No second ever holds more than `rate` connects that were told to go, however late they come back
@@ -117,7 +117,7 @@ class Pace:
         """How many connects wait for their turn."""
         return max(self._issued - self._gone, 0)
 
-    def go(self, now: float) -> bool:
+    def try_acquire(self, now: float) -> bool:
         """Take a turn if there is one at the full rate and nobody waits. Returns whether to go."""
         # What each connect pays: a `with` would be a third of it, and a call of `_fill` another.
         lock, full = self._lock, self._full
@@ -135,7 +135,7 @@ class Pace:
         finally:
             lock.release()
 
-    def take(self, now: float, latest: float) -> Turn | None:
+    def enqueue(self, now: float, latest: float) -> Ticket | None:
         """Take a turn; None is the signal to go at once.
 
         Args:
@@ -143,7 +143,7 @@ class Pace:
             latest: when the connect has to begin at the latest.
 
         Raises:
-            Crowd: there is no turn by then. None is taken.
+            QueueTimeout: there is no turn by then. None is taken.
         """
         with self._lock:
             ahead = self._ahead(self._issued + 1, now)
@@ -158,46 +158,46 @@ class Pace:
                 wait = self._wait(ahead + 1, now)
             if now + wait > latest:
                 self._permits += lull
-                raise Crowd(ahead, wait)
+                raise QueueTimeout(ahead, wait)
             self._rested = self._rested and not lull
             self._issued += 1
-            return Turn(self._issued, wait)
+            return Ticket(self._issued, wait)
 
-    def call(self, turn: Turn, now: float, latest: float) -> Turn | None:
+    def poll(self, ticket: Ticket, now: float, latest: float) -> Ticket | None:
         """Ask again when the wait is over; None is the signal to go.
 
         There may be more to wait for: the rate may have been cut, and when a process was frozen,
         everybody comes at once.
 
         Args:
-            turn: the one taken.
+            ticket: what `enqueue`, or this, has returned.
             now: the time.
             latest: when the connect has to begin at the latest.
 
         Raises:
-            Crowd: it is not the turn's by then. It is to be given back.
+            QueueTimeout: it is not the connect's turn by then. It has to `cancel`.
         """
         with self._lock:
-            if self._deserted(now):
-                self._gone = max(self._gone, turn.number - 1)
+            if self._abandoned(now):
+                self._gone = max(self._gone, ticket.number - 1)
             if self._permits > 1 + CATCH_UP * self._full:
                 self._permits = 1.0
-            ahead = self._ahead(turn.number, now)
+            ahead = self._ahead(ticket.number, now)
             wait = self._wait(ahead + 1, now)
             if wait > _ROUNDING:
                 if now + wait > latest:
-                    raise Crowd(ahead, wait)
-                return Turn(turn.number, wait)
+                    raise QueueTimeout(ahead, wait)
+                return Ticket(ticket.number, wait)
             self._spend()
             self._gone += 1
             return None
 
-    def give_back(self) -> None:
+    def cancel(self) -> None:
         """Leave the queue without having gone."""
         with self._lock:
             self._gone += 1
 
-    def lead(self, now: float) -> Callable[[], None] | None:  # noqa: ARG002
+    def background_work(self, now: float) -> Callable[[], None] | None:  # noqa: ARG002
         """What the caller has to do now for all who take turns here; nothing, in one process."""
         return None
 
@@ -227,7 +227,7 @@ class Pace:
         """How many come before the turn of this number."""
         return max(number - 1 - self._gone, 0)
 
-    def _deserted(self, now: float) -> bool:
+    def _abandoned(self, now: float) -> bool:
         """Whether nobody has come for a while, so that whoever is before is not going to."""
         return self._fill(now) >= self._burst
 

@@ -15,7 +15,7 @@ import weakref
 from concurrent.futures import Future, wait
 from typing import Any
 
-from sqlalchemy_rds_iam._concurrency import in_thread
+from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
 
 
 class Deadline(threading.local):
@@ -50,7 +50,7 @@ def keeping_to(deadline: Deadline, connection_class: Any) -> Any:
             # Nothing else ends looking up a name. What comes too late is for the next call, or
             # else a machine with slow name servers would never have a connection.
             if self._late is None:
-                self._late = in_thread(connect)
+                self._late = run_in_daemon_thread(connect)
                 weakref.finalize(self, self._late.add_done_callback, _close)
             if self._late not in wait([self._late], left).done:
                 raise TimeoutError(f"no connection to {host!r} in time")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple, Protocol
 
-from sqlalchemy_rds_iam._ratelimit.limiter import Pace
+from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 
 RECENT, CURRENT = 1.0, 10.0
 """Seconds for which a login that was accepted proves the credentials good, and that the server
@@ -57,7 +57,7 @@ class Retry(NamedTuple):
     slowed: bool
 
 
-class Attempts:
+class RetryState:
     """What one connect has tried so far. All times are seconds on one monotonic clock.
 
     Args:
@@ -77,7 +77,7 @@ class Attempts:
         self.deadline = deadline
         self.retried = self.throttled = 0
 
-    def head_start(self, login: Login, now: float) -> float:
+    def wait_for_first(self, login: Login, now: float) -> float:
         """Seconds to wait, and then to ask again, while the first login of all is under way.
 
         Until one has been let in, a throttled login is lost. Many that a process begins at once
@@ -104,12 +104,14 @@ class Attempts:
         self._replaced = True
         return True
 
-    def again(self, login: Login, pace: Pace, now: float, *, certain: bool) -> Retry | None:
+    def again(
+        self, login: Login, limiter: RateLimiter, now: float, *, certain: bool
+    ) -> Retry | None:
         """Take a refusal for throttling, if that is likely. None if it is the answer.
 
         Args:
             login: what was refused.
-            pace: the turns there; cut if there is too much going on.
+            limiter: of the endpoint; its rate is cut if there is too much going on.
             now: the time.
             certain: whether the server said so.
         """
@@ -117,7 +119,7 @@ class Attempts:
             return None
         # The rate is shared with other users, who are not to pay for one that is shut out.
         current = certain or now - login.accepted_at < CURRENT
-        slowed = current and pace.throttled(now)
+        slowed = current and limiter.throttled(now)
         self.throttled += 1
         left = self.deadline - now
         if left < NO_TIME:

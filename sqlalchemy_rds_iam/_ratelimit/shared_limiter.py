@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, Pace, Turn
+from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, RateLimiter, Ticket
 from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, TIMEOUT, Reserved, Storage
 
 SLICE = 0.05
@@ -35,7 +35,7 @@ and leave behind a connection for the next."""
 _POLL = 0.001
 
 
-class _Slot(NamedTuple):
+class _Reservation(NamedTuple):
     due: float
     until: float
 
@@ -46,7 +46,7 @@ class _Request(NamedTuple):
     spacing: float
 
 
-class SharedPace(Pace):
+class SharedRateLimiter(RateLimiter):
     """The turns at one signed endpoint, out of those that a fleet shares. Thread-safe.
 
     Only what `lead` hands out ever waits for the network. By the server's clock no second holds
@@ -74,7 +74,7 @@ class SharedPace(Pace):
         self._storage = storage
         self._name = name
         self._clock = clock
-        self._slots: deque[_Slot] = deque()
+        self._reservations: deque[_Reservation] = deque()
         self._request: _Request | None = None
         self._size = 1
         self._busy = False
@@ -82,17 +82,17 @@ class SharedPace(Pace):
         self._trip = 0.0
         self._asked_at = self._ask_at = self._next = float("-inf")
 
-    def go(self, now: float) -> bool:  # noqa: ARG002
+    def try_acquire(self, now: float) -> bool:  # noqa: ARG002
         """Whether to go without a look at `lead`: never."""
         return False
 
-    def take(self, now: float, latest: float) -> Turn | None:
+    def enqueue(self, now: float, latest: float) -> Ticket | None:
         """Take a turn, as with a pace of its own; then see `lead`."""
         with self._lock:
             self._gone = min(self._gone, self._issued)
-        return super().take(now, latest)
+        return super().enqueue(now, latest)
 
-    def lead(self, now: float) -> Callable[[], None] | None:
+    def background_work(self, now: float) -> Callable[[], None] | None:
         """What the caller has to run now, for all, if anything.
 
         Ask after each `take` and `call`, of those who may go, too.
@@ -146,7 +146,7 @@ class SharedPace(Pace):
         self._short = 0
         self._trip = now - request.since
         begin = max(turns.latest, now)
-        slots = self._slots
+        reservations = self._reservations
         gap = begin - max(self._next, now)
         self._busy = gap > 2 * request.spacing
         if not turns.granted:
@@ -158,18 +158,18 @@ class SharedPace(Pace):
             after = number * request.spacing
             due = turns.latest + after
             until = max(turns.earliest + after + LATE, max(due, now) + LATE / 3)
-            slots.append(_Slot(due, until))
+            reservations.append(_Reservation(due, until))
 
     def _drop(self) -> None:
         self._request = None
-        self._slots.clear()
+        self._reservations.clear()
         self._next = float("-inf")
 
     def _wanted(self, now: float) -> int:
         """How many turns to ask for."""
         if self._storage.down:
             return 1
-        left = len(self._slots)
+        left = len(self._reservations)
         if now < self._ask_at or left > self._size // 2:
             return 0
         short = max(self._issued - self._gone - left, self._short)
@@ -185,9 +185,9 @@ class SharedPace(Pace):
         return self._speed
 
     def _ahead(self, number: int, now: float) -> int:
-        slots = self._slots
-        while slots and slots[0].until < now:
-            slots.popleft()
+        reservations = self._reservations
+        while reservations and reservations[0].until < now:
+            reservations.popleft()
             if self._gone < self._issued:
                 # Whoever it was for is late, or never coming: nobody else has to wait for that.
                 self._gone += 1
@@ -197,9 +197,9 @@ class SharedPace(Pace):
             self._missed -= 1
         return super()._ahead(number, now)
 
-    def _deserted(self, now: float) -> bool:
+    def _abandoned(self, now: float) -> bool:
         # In a busy fleet it is quite usual that nobody goes for a while.
-        return self._storage.down and super()._deserted(now)
+        return self._storage.down and super()._abandoned(now)
 
     def _wait(self, place: int, now: float) -> float:
         # Its own tokens are spent all the same, for the time when there are no others.
@@ -208,10 +208,10 @@ class SharedPace(Pace):
 
     def _due(self, place: int, now: float) -> float:
         """When this place has its turn, or else when to ask again, which is never too late."""
-        slots = self._slots
-        further = place - len(slots)
+        reservations = self._reservations
+        further = place - len(reservations)
         if further <= 0:
-            return slots[place - 1].due
+            return reservations[place - 1].due
         self._short = max(self._short, further)
         due = max(self._next, now) + (further - 1) / self._speed
         # Often enough to be there when the turns arrive, and less often the longer that takes.
@@ -220,8 +220,8 @@ class SharedPace(Pace):
 
     def _spend(self) -> None:
         super()._spend()
-        if self._slots:
-            self._slots.popleft()
+        if self._reservations:
+            self._reservations.popleft()
 
     def after_fork(self) -> None:
         super().after_fork()

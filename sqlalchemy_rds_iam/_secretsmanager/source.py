@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy_rds_iam._aws.log_filter import discreet
+from sqlalchemy_rds_iam._aws.log_filter import suppress_sdk_debug
 from sqlalchemy_rds_iam._config.secret_options import SecretConfig
 from sqlalchemy_rds_iam._passwords.fetch import OffLoopOnlyError
 from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
@@ -51,7 +51,7 @@ class SecretSource:
         else:
             self._request["VersionId"] = str(config.version_id)
 
-    @discreet()
+    @suppress_sdk_debug()
     def fetch(self, *, reload: bool) -> Secret:  # noqa: ARG002  (a secret is always asked for anew)
         """Fetch the secret through botocore. Blocks.
 
@@ -65,7 +65,7 @@ class SecretSource:
             told = self._explained(error, outer)
         raise told
 
-    @discreet()
+    @suppress_sdk_debug()
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:  # noqa: ARG002
         """Do what would hold `loop` up in `fetch_async`.
 
@@ -89,7 +89,7 @@ class SecretSource:
             SecretError: it could not be had, or there is no password in it.
         """
         outer = sys.exception()
-        with discreet():
+        with suppress_sdk_debug():
             try:
                 return self._read(await self._client.call_async(self._request))
             except Exception as error:  # noqa: BLE001  (each is explained)

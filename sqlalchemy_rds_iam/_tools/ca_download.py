@@ -17,7 +17,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from sqlalchemy_rds_iam import __version__
-from sqlalchemy_rds_iam._concurrency import within
+from sqlalchemy_rds_iam._concurrency import call_with_timeout
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam._tls import ca_bundle, trust
 from sqlalchemy_rds_iam._tools.ca_inventory import Inventory, inventory
@@ -58,7 +58,7 @@ def download(partition: str, *, url: str | None = None, timeout: float = 30.0) -
         )
     _checked_url(url)
     try:
-        content = within(timeout, lambda: _fetched(url, timeout))
+        content = call_with_timeout(timeout, lambda: _fetched(url, timeout))
     except RdsIamError:
         raise
     except TimeoutError:

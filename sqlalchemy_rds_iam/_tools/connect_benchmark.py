@@ -16,9 +16,9 @@ from typing import Any
 from sqlalchemy import URL, create_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_rds_iam._concurrency import in_thread
+from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
 from sqlalchemy_rds_iam._connecting.login_errors import is_refusal, is_throttled
-from sqlalchemy_rds_iam._connecting.runtime import outcome
+from sqlalchemy_rds_iam._connecting.runtime import await_future
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.errors import ConfigError, WaitTimeout
 
@@ -134,8 +134,8 @@ def _threads(url: URL, options: dict[str, Any]) -> Callable[[], Awaitable[float]
 
     async def in_a_thread() -> float:
         # Not in the loop's executor, which would wait at the end for a connect that hangs.
-        done = in_thread(connect)
-        if error := await outcome(done, None):
+        done = run_in_daemon_thread(connect)
+        if error := await await_future(done, None):
             raise error
         return done.result()
 

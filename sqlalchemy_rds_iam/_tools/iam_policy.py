@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy_rds_iam._aws.ambient import nearest_region
 from sqlalchemy_rds_iam._aws.sessions import NETWORK, botocore_session
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
-from sqlalchemy_rds_iam._concurrency import within
+from sqlalchemy_rds_iam._concurrency import call_with_timeout
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam._tools.rds_api import KINDS, MismatchError, Rds
 from sqlalchemy_rds_iam.access import Access
@@ -152,7 +152,7 @@ class _Asked:
         )
 
     def within(self, work: Callable[[], T]) -> T:
-        return within(self._config.timeout, work)
+        return call_with_timeout(self._config.timeout, work)
 
     def caller(self, notes: list[str]) -> str | None:
         """The ARN that STS knows these credentials by."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy_rds_iam._concurrency import within
-from sqlalchemy_rds_iam._connecting.runtime import ThreadWaits
+from sqlalchemy_rds_iam._concurrency import call_with_timeout
+from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._databases.libpq_variables import IN_THE_WAY, is_in_the_way
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.access import Access
@@ -114,7 +114,7 @@ def environment(
 
 def _addresses(name: str, timeout: float) -> list[str]:
     try:
-        return within(timeout, lambda: ThreadWaits(inline=True).resolve(name, timeout))
+        return call_with_timeout(timeout, lambda: ThreadRuntime(inline=True).resolve(name, timeout))
     except RdsIamError:
         raise
     except TimeoutError:

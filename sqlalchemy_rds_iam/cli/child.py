@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NamedTuple, NoReturn
 from urllib.parse import unquote
 
-from sqlalchemy_rds_iam._concurrency import in_thread
+from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
 
 _SIGNALED = 128
 _KEPT = 65_536
@@ -115,7 +115,7 @@ def supervise(command: Sequence[str], environ: dict[str, str]) -> Ended:
                     kept.extend(chunk)
                     del kept[:-_KEPT]
 
-        reading = in_thread(read)
+        reading = run_in_daemon_thread(read)
         code = child.wait()
         # What it has started itself may keep the pipe open, and is not waited for.
         with suppress(TimeoutError):

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sqlalchemy_rds_iam._concurrency import within
+from sqlalchemy_rds_iam._concurrency import call_with_timeout
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.doctor import (
     database,
@@ -190,7 +190,7 @@ def _outcome(check: Check, chart: Chart) -> Outcome:
 
     began = time.monotonic()
     try:
-        within(chart.timeout * _LONGER.get(check.name, 1.0), look)
+        call_with_timeout(chart.timeout * _LONGER.get(check.name, 1.0), look)
     except TimeoutError:
         found.append(check.late(chart))
     except Exception as error:  # noqa: BLE001  (an examination that breaks off tells nobody anything)
