@@ -21,15 +21,15 @@ from sqlalchemy.exc import ArgumentError
 
 from sqlalchemy_rds_iam._aws import credentials as aws
 from sqlalchemy_rds_iam._aws.ambient import ambient_region, nearest_region
-from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._concurrency import call_with_timeout
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._config.preconditions import refuse_what_cannot_work
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import plugin_names, without_blanks, without_plugins
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
-from sqlalchemy_rds_iam._connecting.reporting import Publisher, Reporter
+from sqlalchemy_rds_iam._connecting.reporting import Dispatcher, EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._databases.driver_tls import level_of
 from sqlalchemy_rds_iam._databases.drivers import Target, driver, refuse_zero_bytes
@@ -37,7 +37,7 @@ from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam.events import Origin
+from sqlalchemy_rds_iam.events import EventFactory
 
 _LIBPQ = driver("psycopg")
 _TLS = ("sslmode", "sslrootcert", "gssencmode")
@@ -67,21 +67,21 @@ class Access:
         said = {key: value for key, value in (options or {}).items() if value.strip()}
         given = _parsed(url).update_query_dict(said)
         plugins = plugin_names(given.query)
-        if SecretConfig.PLUGIN in plugins and Config.PLUGIN not in plugins:
+        if SecretOptions.PLUGIN in plugins and IamOptions.PLUGIN not in plugins:
             raise ConfigError(
                 "the URL names the plugin rds_secret: its connections log in with a password from "
                 "Secrets Manager, and this is about tokens"
             )
-        config = Config.take(given.query, {})
+        config = IamOptions.take(given.query, {})
         refuse_what_cannot_work(given, {}, config)
         if not config.enabled:
             raise ConfigError(
                 "rds_iam_enabled=off: an engine of this URL logs in without a token; leave the "
                 "option out to have one"
             )
-        self.url = without_blanks(without_plugins(given, [Config.PLUGIN]))
-        if Config.PLUGIN not in plugins:
-            given = given.update_query_pairs([("plugin", Config.PLUGIN)], append=True)
+        self.url = without_blanks(without_plugins(given, [IamOptions.PLUGIN]))
+        if IamOptions.PLUGIN not in plugins:
+            given = given.update_query_pairs([("plugin", IamOptions.PLUGIN)], append=True)
         self.engine_url = given
         # The dialect alone: it needs no driver to be installed.
         dialect: Any = self.url.set(drivername="postgresql+psycopg").get_dialect()()
@@ -92,13 +92,13 @@ class Access:
         where = {key: value for key, value in self.cparams.items() if key not in _TLS}
         target = _target(where, replace(config, tls="require", ca=None))
         self.endpoint, self.host = target.endpoint, target.host
-        role = Role.of(config, lambda: nearest_region(config, target.host))
+        role = AssumedRole.of(config, lambda: nearest_region(config, target.host))
         source = aws.AwsSource(config.profile, None, role)
-        observer = Publisher(Origin(config.PLUGIN, config.role_arn))
+        observer = Dispatcher(EventFactory(config.PLUGIN, config.role_arn))
         self._cache = PasswordCache(source, observer=observer)
         self._entry = self._cache.entry(self.endpoint)
         self._acquirer = PasswordAcquirer(
-            config, self._cache, ThreadRuntime(inline=False), Reporter(config)
+            config, self._cache, ThreadRuntime(inline=False), EngineCounters(config)
         )
 
     def token(self) -> IssuedPassword:
@@ -169,7 +169,7 @@ def _parsed(url: str | URL) -> URL:
     return found
 
 
-def _followed(config: Config, host: Any) -> Config:
+def _followed(config: IamOptions, host: Any) -> IamOptions:
     """The options with the endpoint that a CNAME leads to, if it is to be followed."""
     if not (config.resolve_cname and is_alias(host)):
         return config
@@ -186,5 +186,5 @@ def _followed(config: Config, host: Any) -> Config:
     return replace(config, host=found)
 
 
-def _target(cparams: Mapping[str, Any], config: Config) -> Target:
+def _target(cparams: Mapping[str, Any], config: IamOptions) -> Target:
     return _LIBPQ.target(cparams, config, lambda: ambient_region(config, needed=True))

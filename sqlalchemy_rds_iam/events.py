@@ -87,7 +87,7 @@ class Event:
         }
 
 
-class Origin(NamedTuple):
+class EventFactory(NamedTuple):
     """What the options say about whose events these are.
 
     Attributes:

@@ -17,9 +17,9 @@ from sqlalchemy.engine import URL, CreateEnginePlugin, Dialect, Engine
 
 from sqlalchemy_rds_iam._aws import credentials as aws
 from sqlalchemy_rds_iam._aws.ambient import nearest_region
-from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.identity_key import identity_key
-from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
 from sqlalchemy_rds_iam._config.preconditions import foreign_in, refuse_what_cannot_work
 from sqlalchemy_rds_iam._config.urls import (
     blanks,
@@ -30,7 +30,7 @@ from sqlalchemy_rds_iam._config.urls import (
 )
 from sqlalchemy_rds_iam._connecting.iam import IamConnector
 from sqlalchemy_rds_iam._connecting.login_errors import doctor_command, lift_note
-from sqlalchemy_rds_iam._connecting.reporting import Publisher
+from sqlalchemy_rds_iam._connecting.reporting import Dispatcher
 from sqlalchemy_rds_iam._connecting.runtime import (
     GreenletRuntime,
     Runtime,
@@ -43,7 +43,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.events import Origin
+from sqlalchemy_rds_iam.events import EventFactory
 
 _identities: Registry[PasswordCache] = Registry()
 
@@ -67,7 +67,7 @@ class _Named(list[str]):
 class PasswordPlugin(CreateEnginePlugin):
     """What both plugins do: take their options, and attach the listener."""
 
-    options: ClassVar[type[Options]]
+    options: ClassVar[type[PluginOptions]]
 
     def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
         super().__init__(url, kwargs)
@@ -140,19 +140,19 @@ class RdsIamPlugin(PasswordPlugin):
         ConfigError: by ``create_engine()``, for anything that could not work or is not safe.
     """
 
-    options = Config
-    _config: Config
+    options = IamOptions
+    _config: IamOptions
 
     def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> IamConnector:
         config = self._config
         host = parse_host(config.host or str(cparams.get("host")))
-        role = Role.of(config, lambda: nearest_region(config, host))
+        role = AssumedRole.of(config, lambda: nearest_region(config, host))
         runtime = runtime_for(config, is_async=dialect.is_async)
         tokens = shared_tokens(
             identity_key(config, role),
             lambda: PasswordCache(
                 aws.AwsSource(config.profile, config.session, role),
-                observer=Publisher(Origin(config.PLUGIN, config.role_arn)),
+                observer=Dispatcher(EventFactory(config.PLUGIN, config.role_arn)),
             ),
         )
         remedy = partial(doctor_command, config, dialect.driver, cparams)
@@ -164,7 +164,7 @@ def shared_tokens(identity: Hashable, make: Callable[[], PasswordCache]) -> Pass
     return _identities.shared(identity, make)
 
 
-def runtime_for(config: Options, *, is_async: bool) -> Runtime:
+def runtime_for(config: PluginOptions, *, is_async: bool) -> Runtime:
     """How an engine waits, and who fetches for it."""
     through_aiobotocore = _fetches_through_aiobotocore(config, is_async=is_async)
     if not is_async:
@@ -179,7 +179,7 @@ def runtime_for(config: Options, *, is_async: bool) -> Runtime:
     return GreenletRuntime(on_loop=through_aiobotocore, falls_back=falls_back)
 
 
-def _fetches_through_aiobotocore(config: Options, *, is_async: bool) -> bool:
+def _fetches_through_aiobotocore(config: PluginOptions, *, is_async: bool) -> bool:
     wanted = config.credentials
     if config.session is not None:
         found = "aiobotocore" if aws.is_async_session(config.session) else "botocore"

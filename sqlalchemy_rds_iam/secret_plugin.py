@@ -10,15 +10,15 @@ from sqlalchemy.engine import Dialect
 
 from sqlalchemy_rds_iam._aws import credentials as aws
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
-from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.identity_key import identity_key
 from sqlalchemy_rds_iam._config.secret_options import (
     AWSCURRENT,
     AWSPENDING,
     AWSPREVIOUS,
-    SecretConfig,
+    SecretOptions,
 )
-from sqlalchemy_rds_iam._connecting.reporting import Publisher
+from sqlalchemy_rds_iam._connecting.reporting import Dispatcher
 from sqlalchemy_rds_iam._connecting.secret import SecretConnector
 from sqlalchemy_rds_iam._databases.drivers import driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
@@ -29,7 +29,7 @@ from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
 from sqlalchemy_rds_iam._secretsmanager.rotation import ROUNDS
 from sqlalchemy_rds_iam._secretsmanager.source import SecretSource
 from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.events import Origin
+from sqlalchemy_rds_iam.events import EventFactory
 from sqlalchemy_rds_iam.plugin import PasswordPlugin, runtime_for, shared_tokens
 
 _clients: Registry[SecretsClient] = Registry()
@@ -42,14 +42,14 @@ class RdsSecretPlugin(PasswordPlugin):
         ConfigError: by ``create_engine()``, for anything that could not work or is not safe.
     """
 
-    options = SecretConfig
-    _config: SecretConfig
+    options = SecretOptions
+    _config: SecretOptions
 
     def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> SecretConnector:
         config = self._config
         runtime = runtime_for(config, is_async=dialect.is_async)
         region = self._region(cparams)
-        role = Role.of(config, lambda: ambient_region(config) or region)
+        role = AssumedRole.of(config, lambda: ambient_region(config) or region)
         place = identity_key(config, role), region, config.endpoint_url
         client = _clients.shared(place, lambda: _client(config, role, region))
         sets_user = not (config.conflict == "url" and cparams.get("user"))
@@ -64,7 +64,7 @@ class RdsSecretPlugin(PasswordPlugin):
                 what = f"secret {config.name!r} ({name})"
                 # That there is no other version is how it should be.
                 level = logging.WARNING if stage == config.stage else logging.DEBUG
-                observer = Publisher(Origin(config.PLUGIN, config.role_arn), what, level)
+                observer = Dispatcher(EventFactory(config.PLUGIN, config.role_arn), what, level)
                 return PasswordCache(
                     source,
                     what=what,
@@ -93,7 +93,7 @@ class RdsSecretPlugin(PasswordPlugin):
         return found
 
 
-def _client(config: SecretConfig, role: Role | None, region: str) -> SecretsClient:
-    source = aws.AwsSource(config.profile, config.session, role, SecretConfig)
+def _client(config: SecretOptions, role: AssumedRole | None, region: str) -> SecretsClient:
+    source = aws.AwsSource(config.profile, config.session, role, SecretOptions)
     profile = config.profile or aws.profile_of(config.session)
     return SecretsClient(source, profile, region, config.endpoint_url)

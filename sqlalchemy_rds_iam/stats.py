@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Engine
 
-from sqlalchemy_rds_iam._connecting.listener import Connector, Settled
+from sqlalchemy_rds_iam._connecting.listener import Connector, ConnectPlan
 from sqlalchemy_rds_iam._connecting.secret import SecretConnector
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.identity import Identity
@@ -126,8 +126,8 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
         outage = OutageStats(failing.failures, age, retry_in, str(failing.error))
     endpoints: dict[Endpoint, EndpointStats] = {}
     for part in connector.parts:
-        for settled in part.settled:
-            endpoints.setdefault(settled[0].endpoint, _endpoint(settled, now))
+        for plan in part.plans:
+            endpoints.setdefault(plan[0].endpoint, _endpoint(plan, now))
     origin, counts = connector.reporter.origin, connector.reporter.counts
     return Stats(
         plugin=origin.plugin,
@@ -163,8 +163,8 @@ def _connector(engine: Engine | AsyncEngine) -> Connector | SecretConnector:
     )
 
 
-def _endpoint(settled: Settled, now: float) -> EndpointStats:
-    target, entry, limiter = settled
+def _endpoint(plan: ConnectPlan, now: float) -> EndpointStats:
+    target, entry, limiter = plan
     token = entry.token
     return EndpointStats(
         target.endpoint,

@@ -253,7 +253,7 @@ def test_percent_signs(user: str) -> None:
     parser.read_string(f"[alembic]\nsqlalchemy.url = {line.replace('%', '%%')}\n")
     engine = engine_from_config(dict(parser["alembic"]), "sqlalchemy.")
     [listener] = engine.dialect.dispatch.do_connect
-    [(target, *_)] = listener.__self__._targets.values()
+    [(target, *_)] = listener.__self__._plans.values()
     assert target.endpoint.user == user
 
 

@@ -17,8 +17,8 @@ from sqlalchemy import create_engine
 from sqlalchemy_rds_iam import ConfigError, CredentialsError
 from sqlalchemy_rds_iam._aws.ambient import ambient_region, nearest_region, profile_region
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
-from sqlalchemy_rds_iam._config.options import Config
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._endpoints.regions import as_region
 from sqlalchemy_rds_iam.access import Access
@@ -315,7 +315,7 @@ def test_a_file_that_cannot_be_parsed(
     host = "db.abc123.eu-west-1.rds.amazonaws.com"
     create_engine(URL.replace(GLOBAL, host)).dispose()
     create_engine(f"postgresql+psycopg://{host}/?plugin=rds_secret&rds_secret_id=x").dispose()
-    assert ambient_region(Config()) is None
+    assert ambient_region(IamOptions()) is None
     monkeypatch.setenv("AWS_REGION", "eu-west-2")
     assert Access(URL).endpoint.region == "eu-west-2"
 
@@ -323,12 +323,12 @@ def test_a_file_that_cannot_be_parsed(
 @pytest.mark.parametrize("text", [" eu-west-1", "eu-west-1\n", "\teu-west-1 \r\n", "eu-west-1\xa0"])
 def test_white_space(text: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """White space around a region is dropped, wherever the region comes from."""
-    assert Config.take({}, {"rds_iam_region": text}).region == "eu-west-1"
+    assert IamOptions.take({}, {"rds_iam_region": text}).region == "eu-west-1"
     keywords = {"rds_secret_region": text, "rds_secret_id": "x"}
-    assert SecretConfig.take({}, keywords).region == "eu-west-1"
+    assert SecretOptions.take({}, keywords).region == "eu-west-1"
     session = Session()
     session.set_config_variable("region", text)
-    assert ambient_region(Config(session=session)) == "eu-west-1"
+    assert ambient_region(IamOptions(session=session)) == "eu-west-1"
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.setenv(name, text)
         assert Access(URL).endpoint.region == "eu-west-1"
@@ -360,11 +360,11 @@ def test_sessions_bring_their_own(monkeypatch: pytest.MonkeyPatch, home: Path) -
     """A session handed in brings its own region, and one that cannot find any brings none."""
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     session = Session()
-    assert ambient_region(Config(session=session)) is None
+    assert ambient_region(IamOptions(session=session)) is None
     session.set_config_variable("region", "eu-north-1")
-    assert ambient_region(Config(session=session)) == "eu-north-1"
-    assert ambient_region(Config(session=Session(profile="nosuch"))) is None
-    assert ambient_region(Config(session=object())) is None
+    assert ambient_region(IamOptions(session=session)) == "eu-north-1"
+    assert ambient_region(IamOptions(session=Session(profile="nosuch"))) is None
+    assert ambient_region(IamOptions(session=object())) is None
 
 
 def test_what_is_not_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch, ca: str) -> None:
@@ -382,10 +382,10 @@ def test_what_is_not_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch, ca: 
 def test_nearest(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """STS is asked where we run, else in the region asked for, else in the database's."""
     host = parse_host("db.abc123.eu-west-1.rds.amazonaws.com")
-    assert nearest_region(Config(), host) == "eu-west-1"
-    assert nearest_region(Config(region="eu-west-2"), host) == "eu-west-2"
+    assert nearest_region(IamOptions(), host) == "eu-west-1"
+    assert nearest_region(IamOptions(region="eu-west-2"), host) == "eu-west-2"
     (home / ".aws" / "credentials").write_text("[default]\nregion = eu-west-3\n")
-    assert nearest_region(Config(region="eu-west-2"), host) == "eu-west-3"
+    assert nearest_region(IamOptions(region="eu-west-2"), host) == "eu-west-3"
 
 
 def test_no_region_for_a_web_identity(

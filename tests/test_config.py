@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, engine_from_config, exc, make_url
 from sqlalchemy.ext.asyncio import async_engine_from_config, create_async_engine
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"
 URL = f"postgresql+psycopg://app@{HOST}/app?plugin=rds_iam"
@@ -51,7 +51,7 @@ ROLE_VALUES: dict[str, tuple[str, Any]] = {
 def test_every_option_is_covered() -> None:
     """The table of this module knows every option there is."""
     assert {*VALUES, *ROLE_VALUES, "session", "on_event"} == {
-        field.name for field in fields(Config)
+        field.name for field in fields(IamOptions)
     }
 
 
@@ -60,11 +60,11 @@ def test_url_keyword_and_native_value_mean_the_same(name: str) -> None:
     """A string in the URL, the same string as a keyword, and the Python value give one Config."""
     string, value = VALUES[name]
     keywords: list[dict[str, Any]] = [{f"rds_iam_{name}": string}, {f"rds_iam_{name}": value}]
-    from_url = Config.take({f"rds_iam_{name}": string}, {})
+    from_url = IamOptions.take({f"rds_iam_{name}": string}, {})
     assert getattr(from_url, name) == value
-    assert from_url != Config()
+    assert from_url != IamOptions()
     for given_keywords in keywords:
-        assert Config.take({}, given_keywords) == from_url
+        assert IamOptions.take({}, given_keywords) == from_url
         assert given_keywords == {}
 
 
@@ -72,16 +72,16 @@ def test_url_keyword_and_native_value_mean_the_same(name: str) -> None:
 def test_options_of_a_role(name: str) -> None:
     """They are taken together with a role, and refused without one."""
     string, value = ROLE_VALUES[name]
-    config = Config.take({"rds_iam_role_arn": ROLE, f"rds_iam_{name}": string}, {})
+    config = IamOptions.take({"rds_iam_role_arn": ROLE, f"rds_iam_{name}": string}, {})
     assert (config.role_arn, getattr(config, name)) == (ROLE, value)
     with pytest.raises(ConfigError, match=f"rds_iam_{name} goes with a role.*rds_iam_role_arn"):
-        Config.take({f"rds_iam_{name}": string}, {})
+        IamOptions.take({f"rds_iam_{name}": string}, {})
 
 
 def test_keyword_wins_over_url() -> None:
     """A keyword beats the URL, if it says something."""
     query = {"rds_iam_timeout": "5"}
-    assert Config.take(query, {"rds_iam_timeout": 7}).timeout == 7
+    assert IamOptions.take(query, {"rds_iam_timeout": 7}).timeout == 7
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_keyword_wins_over_url() -> None:
 def test_bad_values(name: str, value: Any, says: str) -> None:
     """Each names the option, says what was expected, and never repeats a secret."""
     with pytest.raises(ConfigError, match=says) as caught:
-        Config.take({}, {f"rds_iam_{name}": value})
+        IamOptions.take({}, {f"rds_iam_{name}": value})
     assert f"rds_iam_{name}" in str(caught.value)
     assert "canary" not in str(caught.value)
 
@@ -129,7 +129,7 @@ def test_bad_values(name: str, value: Any, says: str) -> None:
 def test_given_twice() -> None:
     """A URL that says an option twice is refused instead of one of them winning."""
     with pytest.raises(ConfigError, match="2 times"):
-        Config.take(make_url(URL + "&rds_iam_tls=require&rds_iam_tls=verify-ca").query, {})
+        IamOptions.take(make_url(URL + "&rds_iam_tls=require&rds_iam_tls=verify-ca").query, {})
 
 
 @given(
@@ -140,7 +140,7 @@ def test_given_twice() -> None:
 def test_garbage(options: dict[str, str]) -> None:
     """Any text is either understood or refused as a ConfigError."""
     with contextlib.suppress(ConfigError):
-        Config.take(options, {})
+        IamOptions.take(options, {})
 
 
 @pytest.mark.parametrize(

@@ -296,7 +296,7 @@ def test_rds_proxy_throttles(
     first, second = competing
     assert second - first >= SHORTEST_PAUSE / 2
     assert "reloading AWS credentials" not in caplog.text
-    [(_, _, limiter)] = database.connector._targets.values()
+    [(_, _, limiter)] = database.connector._plans.values()
     assert limiter.cuts >= 1
     assert limiter.throttles >= 2
 
@@ -324,5 +324,5 @@ def test_a_cold_start_sends_one_ahead(rds: RdsEmulator, databases: Connect) -> N
         rds.gateway.ceiling = None
     first, second, *_ = sorted(decision.time for decision in rds.decisions)
     assert second - first >= 0.2
-    [(_, _, limiter)] = database.connector._targets.values()
+    [(_, _, limiter)] = database.connector._plans.values()
     assert len(limiter._let_in) >= 8

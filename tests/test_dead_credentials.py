@@ -13,10 +13,10 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign
-from sqlalchemy_rds_iam._config.options import Options
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.options import PluginOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
-from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
@@ -39,7 +39,7 @@ def test_looking_up_the_host_takes_long(
     url = rds.url(drivername).set(host="localhost")
     database = databases(url, is_async=is_async, poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    [(target, *_)] = database.connector.settled
+    [(target, *_)] = database.connector.plans
     if target.resolve is None:
         pytest.skip("this driver looks the host up itself")
     look_up = socket.getaddrinfo
@@ -101,8 +101,8 @@ def test_renewing_takes_long_and_fails(takes: float, *, ends: bool) -> None:
     """What was STALE before the wait is used after it only if it still is good."""
     account = _Account()
     tokens = PasswordCache(account, clock=lambda: account.now)
-    config: Options = SecretConfig(refresh="lazy")
-    supply = PasswordAcquirer(config, tokens, ThreadRuntime(inline=True), Reporter(config))
+    config: PluginOptions = SecretOptions(refresh="lazy")
+    supply = PasswordAcquirer(config, tokens, ThreadRuntime(inline=True), EngineCounters(config))
     entry = tokens.entry(Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1"))
     deadline = time.monotonic() + 60
     assert supply.acquire(entry, deadline).expires_at == account.now + 10

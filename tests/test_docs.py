@@ -15,8 +15,8 @@ from docs_support import Document, command_faults, documents, faults
 from docs_world import World
 
 import sqlalchemy_rds_iam
-from sqlalchemy_rds_iam._config.options import Config
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam.testing import fixtures
 
 pytest_plugins = ["docs_fixtures"]
@@ -103,7 +103,8 @@ def test_options(document: Document) -> None:
     So is every `rds_secret_…`.
     """
     text = "\n".join([*document.prose, *(block.text for block in document.blocks)])
-    known = {kind.named(field.name) for kind in (Config, SecretConfig) for field in fields(kind)}
+    kinds = IamOptions, SecretOptions
+    known = {kind.named(field.name) for kind in kinds for field in fields(kind)}
     known |= {*vars(fixtures), *sqlalchemy_rds_iam.__all__}
     for name in re.findall(r"(?<![/_])\b(?:rds_iam_|rds_secret_)[a-z_]+", text):
         # Some are named together: rds_iam_role_…

@@ -1,4 +1,4 @@
-"""docs/options.md says what `Config` is, and docs/secrets.md what `SecretConfig` is."""
+"""docs/options.md says what `IamOptions` is, and docs/secrets.md what `SecretOptions` is."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import fields
 import pytest
 from docs_support import ROOT
 
-from sqlalchemy_rds_iam._config.options import Config, Options
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 
 _VALUE = re.compile(r"`([^`]+)`|[\d.]+")
 
 PAGES = pytest.mark.parametrize(
-    ("page", "config"), [("options.md", Config), ("secrets.md", SecretConfig)]
+    ("page", "config"), [("options.md", IamOptions), ("secrets.md", SecretOptions)]
 )
 
 
@@ -23,20 +23,20 @@ def _page(name: str) -> str:
     return (ROOT / "docs" / name).read_text()
 
 
-def _rows(page: str, config: type[Options]) -> list[tuple[str, str]]:
+def _rows(page: str, config: type[PluginOptions]) -> list[tuple[str, str]]:
     row = rf"^\| `({config.named('')}\w+)` \| (.+?) \| .+ \|$"
     return re.findall(row, _page(page), re.MULTILINE)
 
 
 @PAGES
-def test_every_option_once(page: str, config: type[Options]) -> None:
+def test_every_option_once(page: str, config: type[PluginOptions]) -> None:
     """Each option has exactly one row."""
     rows = Counter(option for option, _ in _rows(page, config))
     assert rows == Counter(config.named(field.name) for field in fields(config))
 
 
 @PAGES
-def test_defaults(page: str, config: type[Options]) -> None:
+def test_defaults(page: str, config: type[PluginOptions]) -> None:
     """The default that a row shows is the field's; where it shows words, the field has none."""
     known = {config.named(field.name): field for field in fields(config)}
     for option, shown in _rows(page, config):
@@ -50,6 +50,6 @@ def test_defaults(page: str, config: type[Options]) -> None:
 
 def test_one_page_names_all() -> None:
     """Whoever looks for an option on the page of all options finds its name there."""
-    for config in (Config, SecretConfig):
+    for config in (IamOptions, SecretOptions):
         for field in fields(config):
             assert f"`{config.named(field.name)}`" in _page("options.md")

@@ -14,8 +14,8 @@ from sqlalchemy import URL, create_engine, engine_from_config, make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
-from sqlalchemy_rds_iam._config.options import Config, Options
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
@@ -93,11 +93,11 @@ def test_switched_off_leaves_it_to_the_driver() -> None:
     assert arguments == {"password": None}
 
 
-@pytest.mark.parametrize("kind", [Config, SecretConfig], ids=["rds_iam", "rds_secret"])
+@pytest.mark.parametrize("kind", [IamOptions, SecretOptions], ids=["rds_iam", "rds_secret"])
 @pytest.mark.parametrize("blank", [*BLANK, None, ("", " ")])
-def test_every_option(kind: type[Options], blank: Any) -> None:
+def test_every_option(kind: type[PluginOptions], blank: Any) -> None:
     """Each of them, in the URL or as a keyword, means its default."""
-    given = {"rds_secret_id": "app"} if kind is SecretConfig else {}
+    given = {"rds_secret_id": "app"} if kind is SecretOptions else {}
     default = kind.take(given, {})
     for option in fields(kind):
         name = kind.named(option.name)
@@ -109,7 +109,7 @@ def test_every_option(kind: type[Options], blank: Any) -> None:
             assert kind.take(given, keywords) == default
             assert keywords == {}
     with pytest.raises(ConfigError, match="rds_secret_id is missing"):
-        SecretConfig.take({"rds_secret_id": blank}, {})
+        SecretOptions.take({"rds_secret_id": blank}, {})
     with pytest.raises(ConfigError, match="did you mean"):
         kind.take({kind.named("profil"): blank}, {})
 
@@ -117,7 +117,7 @@ def test_every_option(kind: type[Options], blank: Any) -> None:
 @pytest.mark.parametrize("blank", [*BLANK, None])
 def test_an_empty_keyword_wins_nothing(blank: str | None) -> None:
     """What the URL says stays in force."""
-    assert Config.take({"rds_iam_role_arn": ROLE}, {"rds_iam_role_arn": blank}).role_arn == ROLE
+    assert IamOptions.take({"rds_iam_role_arn": ROLE}, {"rds_iam_role_arn": blank}).role_arn == ROLE
 
 
 def test_options_of_the_other_plugin(ca: str) -> None:
@@ -133,7 +133,7 @@ def test_options_of_the_other_plugin(ca: str) -> None:
 
 def test_one_of_several_is_not_empty() -> None:
     """A name that is there twice, and once with nothing, is given once."""
-    assert Config.take({"rds_iam_profile": ("", "x")}, {}).profile == "x"
+    assert IamOptions.take({"rds_iam_profile": ("", "x")}, {}).profile == "x"
 
 
 def test_what_is_named(rds: RdsEmulator, databases: Any, caplog: Any) -> None:

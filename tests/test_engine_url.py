@@ -20,8 +20,8 @@ from test_config import ROLE, ROLE_VALUES, VALUES
 from test_rds_secret_config import VALUES as SECRET_VALUES
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
-from sqlalchemy_rds_iam._config.options import Config, Options
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import OUTSIDE
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
@@ -100,17 +100,19 @@ SECRETS = _options(SECRET_VALUES, "version_stage")
 def test_options_travel(in_url: dict[str, Any], keywords: dict[str, Any]) -> None:
     """Whatever is given in the URL, as keywords, or both: the URL of the engine says the same."""
     keywords["role_arn"] = ROLE
-    _assert_travels(Config, in_url, keywords)
+    _assert_travels(IamOptions, in_url, keywords)
 
 
 @given(SECRETS, SECRETS)
 def test_options_of_secrets_travel(in_url: dict[str, Any], keywords: dict[str, Any]) -> None:
     """The same for the plugin of secrets."""
     keywords["id"] = "prod/app"
-    _assert_travels(SecretConfig, in_url, keywords)
+    _assert_travels(SecretOptions, in_url, keywords)
 
 
-def _assert_travels(kind: type[Options], in_url: dict[str, Any], keywords: dict[str, Any]) -> None:
+def _assert_travels(
+    kind: type[PluginOptions], in_url: dict[str, Any], keywords: dict[str, Any]
+) -> None:
     query = {kind.named(name): str(value) for name, value in in_url.items()}
     by_keyword = {kind.named(name): value for name, value in keywords.items()}
     handed_on = kind.as_query(kind.given_in(query, by_keyword))
@@ -166,7 +168,7 @@ def test_a_rate_storage(storage: str, *, travels: bool) -> None:
     """It travels where no secret can be in it."""
     for given_in in ({}, {"rds_iam_rate_storage": storage}):
         keywords = {} if given_in else {"rds_iam_rate_storage": storage}
-        query = Config.as_query(Config.given_in(given_in, keywords))
+        query = IamOptions.as_query(IamOptions.given_in(given_in, keywords))
         assert query == {"rds_iam_rate_storage": storage if travels else OUTSIDE}
 
 

@@ -19,11 +19,11 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError, Event
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
-from sqlalchemy_rds_iam._config.options import Config
-from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.expiry import Cached
-from sqlalchemy_rds_iam.events import KINDS, Identity, Origin
+from sqlalchemy_rds_iam.events import KINDS, EventFactory, Identity
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["events_fixtures", "faults_fixtures"]
@@ -70,7 +70,7 @@ def test_a_refused_token(rds: RdsEmulator, connect: Connect, seen: Seen, logged:
     database.scalar("select 1")
     assert seen.kinds[2:] == ["refused", "renewed", "minted", "retried"]
     refused, retried = seen.of("refused"), seen.of("retried")
-    assert refused.endpoint == retried.endpoint == database.connector.settled[0][0].endpoint
+    assert refused.endpoint == retried.endpoint == database.connector.plans[0][0].endpoint
     assert refused.identity == retried.identity == seen[0].identity
     assert refused.token_age is not None
     assert refused.error
@@ -174,7 +174,7 @@ def test_an_engine_that_is_gone(connect: Connect, databases: Any) -> None:
     kept = connect()
     kept.scalar("select 1")
     publisher = kept.connector._cache.observer
-    reporter = Reporter(Config())
+    reporter = EngineCounters(IamOptions())
     publisher.subscribe(reporter)
     assert len(publisher._reporters) == 2
     del reporter
@@ -218,7 +218,7 @@ def test_fields_are_plain(event: Event) -> None:
 def test_access_keys_are_masked(key: str, shown: str) -> None:
     """Of an access key id both ends are shown, of a short one the last four characters."""
     cached = Cached(Credentials(key, "canary"), 0.0)
-    assert Origin("rds_iam").event("renewed", 1.0, cached=cached).identity.access_key == shown
+    assert EventFactory("rds_iam").event("renewed", 1.0, cached=cached).identity.access_key == shown
 
 
 def test_a_role(rds: RdsEmulator, connect: Connect, seen: Seen) -> None:
@@ -234,7 +234,7 @@ def test_a_role(rds: RdsEmulator, connect: Connect, seen: Seen) -> None:
 
 def test_counts_are_exact() -> None:
     """No count is lost where threads count at the same time."""
-    reporter = Reporter(Config())
+    reporter = EngineCounters(IamOptions())
     event = Event(kind="refused", plugin="rds_iam", at=0.0)
 
     def count(_: int) -> None:

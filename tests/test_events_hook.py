@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError, Event
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._routing.pair import engine_pair
 from sqlalchemy_rds_iam.events import KINDS
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -61,7 +61,7 @@ def test_no_lock_is_held(
     def look(event: Event) -> None:
         kinds.add(event.kind)
         connector = database.connector
-        locks = [connector._cache._lock, *(limiter._lock for _, _, limiter in connector.settled)]
+        locks = [connector._cache._lock, *(limiter._lock for _, _, limiter in connector.plans)]
 
         def take() -> None:
             for lock in locks:
@@ -81,7 +81,7 @@ def test_no_lock_is_held(
     database.scalar("select 1")
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
-    [(_, entry, _)] = database.connector.settled
+    [(_, entry, _)] = database.connector.plans
     entry.token = tokens._cached = None
     with monkeypatch.context() as patch:
         patch.setattr(tokens.source, "_plain", _fail)
@@ -122,7 +122,7 @@ class Awaited:
 def test_what_is_no_hook(hook: Any) -> None:
     """A text, as in a URL, and a coroutine function, which nobody would await, are refused."""
     with pytest.raises(ConfigError, match="rds_iam_on_event=…: expected a function"):
-        Config.take({}, {"rds_iam_on_event": hook})
+        IamOptions.take({}, {"rds_iam_on_event": hook})
 
 
 @pytest.mark.parametrize("source", ["urls", "mapping"])

@@ -55,9 +55,7 @@ def test_a_rotation(log_in: LogIn, secret: Secret, seen: Seen, logged: Logged) -
     refused, *_, retried = seen
     assert refused.identity.version == old
     assert retried.identity.version == secret.stages["AWSCURRENT"]
-    assert (
-        refused.endpoint == retried.endpoint == database.connector.parts[0].settled[0][0].endpoint
-    )
+    assert refused.endpoint == retried.endpoint == database.connector.parts[0].plans[0][0].endpoint
     assert refused.endpoint.user == USER
     assert retried.attempt == 2
     [warning] = [record for record in logged() if record.levelno >= logging.WARNING]

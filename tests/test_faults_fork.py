@@ -163,7 +163,7 @@ def _in_worker(url: str) -> tuple[int, str, str]:
             assert connection.exec_driver_sql("select current_user").scalar() == "app"
         keys.append(connector._cache.credentials.access_key)
         connector._cache._cached = None
-        [(_, entry, *_)] = connector._targets.values()
+        [(_, entry, *_)] = connector._plans.values()
         connector._cache.forget(entry, entry.token)
     return os.getpid(), keys[0], keys[1]
 

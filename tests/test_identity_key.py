@@ -23,7 +23,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import plugin, rds_iam_stats, secret_plugin
 from sqlalchemy_rds_iam._aws.identity_key import PATHS, SELECTORS, identity_key
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -73,14 +73,14 @@ def test_whatever_botocore_reads() -> None:
 def test_each_selector(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another value is another identity; the same one the same; an empty one is none."""
     monkeypatch.delenv(name, raising=False)
-    keys = [identity_key(Config(), None)]
+    keys = [identity_key(IamOptions(), None)]
     for value in ("one", "two"):
         monkeypatch.setenv(name, value)
-        keys.append(identity_key(Config(), None))
-        assert identity_key(Config(), None) == keys[-1]
+        keys.append(identity_key(IamOptions(), None))
+        assert identity_key(IamOptions(), None) == keys[-1]
     assert len(set(keys)) == 3
     monkeypatch.setenv(name, "")
-    assert identity_key(Config(), None) == keys[0]
+    assert identity_key(IamOptions(), None) == keys[0]
 
 
 def test_values_do_not_run_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_values_do_not_run_together(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*SELECTORS, *PATHS):
         with monkeypatch.context() as patch:
             patch.setenv(name, "/same")
-            keys.add(identity_key(Config(), None))
+            keys.add(identity_key(IamOptions(), None))
     assert len(keys) == len(SELECTORS) + len(PATHS)
 
 
@@ -98,11 +98,11 @@ def test_no_secret_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SECRETS:
         monkeypatch.setenv(name, f"canary-{name}")
     monkeypatch.setenv("HTTPS_PROXY", "http://user:canary@proxy")
-    key = identity_key(Config(), None)
+    key = identity_key(IamOptions(), None)
     assert "canary" not in repr(key)
     session = botocore.session.Session()
     session.set_credentials("AKIA", "canary")
-    assert "canary" not in repr(identity_key(Config(session=session), None))
+    assert "canary" not in repr(identity_key(IamOptions(session=session), None))
 
 
 def test_files_and_homes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -111,18 +111,18 @@ def test_files_and_homes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     for home in ("a", "b"):
         (tmp_path / home).mkdir()
         monkeypatch.setenv("HOME", str(tmp_path / home))
-        keys.add(identity_key(Config(), None))
+        keys.add(identity_key(IamOptions(), None))
     for directory in ("a", "b"):
         monkeypatch.chdir(tmp_path / directory)
         monkeypatch.setenv("AWS_CONFIG_FILE", "config")
-        keys.add(identity_key(Config(), None))
+        keys.add(identity_key(IamOptions(), None))
     monkeypatch.setenv("AWS_CONFIG_FILE", "$TENANT/config")
     for tenant in ("one", "two"):
         monkeypatch.setenv("TENANT", tenant)
-        keys.add(identity_key(Config(), None))
+        keys.add(identity_key(IamOptions(), None))
     assert len(keys) == 6
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "b" / "two" / "config"))
-    assert identity_key(Config(), None) in keys
+    assert identity_key(IamOptions(), None) in keys
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a directory in use cannot be removed")
@@ -132,7 +132,7 @@ def test_a_directory_that_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.chdir(tmp_path / "gone")
     monkeypatch.setenv("AWS_CONFIG_FILE", "config")
     (tmp_path / "gone").rmdir()
-    assert identity_key(Config(), None) == identity_key(Config(), None)
+    assert identity_key(IamOptions(), None) == identity_key(IamOptions(), None)
 
 
 class _Session:
@@ -164,10 +164,10 @@ class _Wrapper:
 def test_sessions() -> None:
     """A session is itself alone, whatever it says of itself; who wraps it does not matter."""
     one, two = _Session(), _Session()
-    keys = {identity_key(Config(session=each), None) for each in (one, one, _Wrapper(one))}
+    keys = {identity_key(IamOptions(session=each), None) for each in (one, one, _Wrapper(one))}
     assert len(keys) == 1
-    assert identity_key(Config(session=two), None) not in keys
-    assert identity_key(Config(), None) not in keys
+    assert identity_key(IamOptions(session=two), None) not in keys
+    assert identity_key(IamOptions(), None) not in keys
     assert "canary" not in repr(keys)
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.pool import NullPool
 from worlds import WORLDS
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import Config
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._databases import libpq_variables
 from sqlalchemy_rds_iam._databases.drivers import DRIVERS
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -75,9 +75,9 @@ def test_what_is_overruled_is_said(
     __import__(driver)
     caplog.set_level(logging.INFO, "sqlalchemy_rds_iam")
     where = {"host": HOST, "user": "app"}
-    plain = DRIVERS[driver].target(where, Config(), lambda: None).arguments
+    plain = DRIVERS[driver].target(where, IamOptions(), lambda: None).arguments
     monkeypatch.setenv(name, value)
-    told = DRIVERS[driver].target(where, Config(), lambda: None).arguments
+    told = DRIVERS[driver].target(where, IamOptions(), lambda: None).arguments
     variable = libpq_variables.IN_THE_WAY[name]
     assert told == plain | {variable.keyword: variable.harmless}
     assert f"{name} of the environment is in the way" in caplog.text
@@ -88,7 +88,7 @@ def test_an_older_libpq(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not told what it does not know, and does not know the variable either."""
     for name, value in IN_THE_WAY:
         monkeypatch.setenv(name, value)
-    told = libpq_variables.overruled({}, Config(), version)
+    told = libpq_variables.overruled({}, IamOptions(), version)
     assert "require_auth" not in told
     assert ("channel_binding" in told) == (version > 13_00_00)
     assert told["hostaddr"] == ""
@@ -96,7 +96,7 @@ def test_an_older_libpq(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_passwords_may_be_sent_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """What forbids clear passwords is no hindrance to rds_secret, and stays."""
-    config = SecretConfig.take({"rds_secret_id": "x"}, {})
+    config = SecretOptions.take({"rds_secret_id": "x"}, {})
     monkeypatch.setenv("PGREQUIREAUTH", "scram-sha-256")
     monkeypatch.setenv("PGCHANNELBINDING", "require")
     monkeypatch.setenv("PGHOSTADDR", NOBODY)

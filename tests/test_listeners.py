@@ -196,7 +196,7 @@ def test_a_replaced_token(rds: RdsEmulator, connect: Any, replaced: str) -> None
         cparams["password"] = "made-by-an-old-listener" if replaced == "by-another" else ""
 
     _with(database, change)
-    limiter = database.connector.settled[0][2]
+    limiter = database.connector.plans[0][2]
     error = database.raises(Exception)
     assert len(rds.decisions) <= 1
     assert limiter.current_rate == limiter.rate
@@ -242,7 +242,7 @@ def test_a_listener_that_connects(rds: RdsEmulator, connect: Any) -> None:
     error = database.raises(Exception)
     assert len(rds.decisions) == 1
     assert "take_over" in "\n".join(error.__notes__)
-    limiter = database.connector.settled[0][2]
+    limiter = database.connector.plans[0][2]
     assert limiter.current_rate == limiter.rate
 
 

@@ -17,7 +17,7 @@ from patience import DEADLINE
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._databases.drivers import DRIVERS, Target
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -29,9 +29,9 @@ libpq_worlds = pytest.mark.parametrize(
 )
 
 
-def _target(driver: str, config: Config | None = None, **cparams: Any) -> Target:
+def _target(driver: str, config: IamOptions | None = None, **cparams: Any) -> Target:
     where = {"host": HOST, "user": "app"} | cparams
-    return DRIVERS[driver].target(where, config or Config(), lambda: None)
+    return DRIVERS[driver].target(where, config or IamOptions(), lambda: None)
 
 
 @pytest.fixture
@@ -64,9 +64,12 @@ def test_what_is_not_narrowed(driver: str, bundled: str, ca: str) -> None:
     whole = [
         (_target(driver), ca),
         (_target(driver, sslrootcert=bundled), bundled),
-        (_target(driver, Config(region="us-east-1", ca=bundled), host="db.example.com"), bundled),
+        (
+            _target(driver, IamOptions(region="us-east-1", ca=bundled), host="db.example.com"),
+            bundled,
+        ),
         # libpq would not verify at all if this one were missing.
-        (_target(driver, Config(tls="require", ca=bundled)), bundled),
+        (_target(driver, IamOptions(tls="require", ca=bundled)), bundled),
     ]
     for target, file in whole:
         assert (target.arguments["sslrootcert"], target.watched) == (file, None)
@@ -121,7 +124,7 @@ def narrowing(
 
 
 def _own_ca(database: Any) -> Path:
-    ((target, *_),) = database.connector._targets.values()
+    ((target, *_),) = database.connector._plans.values()
     return Path(target.watched.file)
 
 

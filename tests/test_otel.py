@@ -187,7 +187,7 @@ def test_canaries(
     database.connector._cache._reload_pause = 0.0
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
-    token = str(database.connector.settled[0][1].token.password)
+    token = str(database.connector.plans[0][1].token.password)
     shown = "\n".join(map(repr, collector.metrics().values()))
     assert "sqlalchemy_rds_iam.refused" in shown
     for each in (session_key.secret_key, session_key.session_token, token, token[-64:]):

@@ -10,7 +10,7 @@ from sqlalchemy import exc, make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError, async_engine_pair, engine_pair
-from sqlalchemy_rds_iam._config.options import PLUGINS, Config
+from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
 from sqlalchemy_rds_iam._config.urls import without_plugins
 
 
@@ -67,7 +67,7 @@ def test_shared_options_of_a_mapping(ca: str) -> None:
     assert (writer.profile, reader.profile) == ("writer", None)
 
 
-def _config(engine: Any) -> Config:
+def _config(engine: Any) -> IamOptions:
     connector = next(iter(engine.dialect.dispatch.do_connect)).__self__
     return connector._config  # type: ignore[no-any-return]
 

@@ -13,10 +13,10 @@ from pair_support import RO_HOST, WRITER, WRITER_HOST
 from sqlalchemy import URL, make_url
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._routing.settings import complete, elsewhere, from_environ, from_mapping
 
-OPTIONS = [field.name for field in fields(Config) if field.name not in {"session", "on_event"}]
+OPTIONS = [field.name for field in fields(IamOptions) if field.name not in {"session", "on_event"}]
 
 
 names = st.sampled_from(["app", "ro", "Ünï c@d/e", "a:b"])

@@ -71,7 +71,7 @@ def test_expiring(
         assert -0.001 <= key.expires_at - known < 1  # most say it in whole seconds
         clock.offset += key.expires_at - clock() - 600
         assert login(database, rds, provider) is key
-        [[_, entry, _]] = database.connector._targets.values()
+        [[_, entry, _]] = database.connector._plans.values()
         assert entry.token.expires_at == known
         clock.offset += 601
         provider.put()

@@ -15,8 +15,8 @@ from sqlalchemy import create_engine
 from worlds import WORLDS
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
-from sqlalchemy_rds_iam._config.options import Config
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._databases.drivers import DRIVERS
 from sqlalchemy_rds_iam._tls import public_roots, trust
 from sqlalchemy_rds_iam.doctor import examine
@@ -80,13 +80,13 @@ def roots(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return PLACES[request.param](tmp_path)
 
 
-@pytest.mark.parametrize("options", [Config, SecretConfig])
+@pytest.mark.parametrize("options", [IamOptions, SecretOptions])
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_verify_ca(
     driver: str, options: Any, roots: str, monkeypatch: pytest.MonkeyPatch, ca: str
 ) -> None:
     """Refused however they are named; with names checked they are fine."""
-    needed = {"id": "x"} if options is SecretConfig else {}
+    needed = {"id": "x"} if options is SecretOptions else {}
 
     def config(**more: Any) -> Any:
         return options.take({options.named(key): v for key, v in (needed | more).items()}, {})
@@ -110,10 +110,10 @@ def test_verify_ca(
 def test_require(driver: str, roots: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a file named, `require` verifies what `verify-ca` does; without, it verifies nothing."""
     with pytest.raises(ConfigError, match="and require checks"):
-        _target(driver, Config(tls="require", ca=roots))
+        _target(driver, IamOptions(tls="require", ca=roots))
     for host in (INSTANCE, PROXY):
         monkeypatch.setenv("PGSSLROOTCERT", roots)
-        arguments = _target(driver, Config(tls="require"), host)
+        arguments = _target(driver, IamOptions(tls="require"), host)
         if driver in CONTEXT:
             assert arguments[CONTEXT[driver]].verify_mode == ssl.CERT_NONE
         else:
@@ -125,9 +125,9 @@ def test_require(driver: str, roots: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_proxy(driver: str, ca: str) -> None:
     """A proxy is checked against public roots unless a file is named: then names are a must."""
     with pytest.raises(ConfigError, match=REFUSED):
-        _target(driver, Config(tls="verify-ca"), PROXY)
-    _target(driver, Config(), PROXY)
-    _target(driver, Config(tls="verify-ca", ca=ca), PROXY)
+        _target(driver, IamOptions(tls="verify-ca"), PROXY)
+    _target(driver, IamOptions(), PROXY)
+    _target(driver, IamOptions(tls="verify-ca", ca=ca), PROXY)
 
 
 def test_a_found_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,9 +135,9 @@ def test_a_found_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = Path(_beside(tmp_path))
     monkeypatch.setattr(trust, "_RDS_BUNDLES", (str(file),))
     with pytest.raises(ConfigError, match="well-known place"):
-        _target("psycopg", Config(tls="verify-ca"))
+        _target("psycopg", IamOptions(tls="verify-ca"))
     file.write_bytes(BUNDLE)
-    _target("psycopg", Config(tls="verify-ca"))
+    _target("psycopg", IamOptions(tls="verify-ca"))
 
 
 @pytest.mark.parametrize("driver", CONTEXT)
@@ -153,11 +153,11 @@ def test_contexts_of_the_users_own(driver: str, ca: str, tmp_path: Path) -> None
             ctx.load_default_certs()
         return ctx
 
-    config = Config(tls="verify-ca")
+    config = IamOptions(tls="verify-ca")
     for ctx in (unnamed(), unnamed(cafile=_beside(tmp_path)), unnamed(capath=str(tmp_path))):
         with pytest.raises(ConfigError, match="does not check names"):
             _target(driver, config, **{CONTEXT[driver]: ctx})
-        _target(driver, Config(tls="require"), **{CONTEXT[driver]: ctx})
+        _target(driver, IamOptions(tls="require"), **{CONTEXT[driver]: ctx})
         ctx.check_hostname = True
         _target(driver, config, **{CONTEXT[driver]: ctx})
     _target(driver, config, **{CONTEXT[driver]: unnamed(cafile=ca)})
@@ -218,6 +218,6 @@ def test_a_private_authority_in_the_systems_store(
     trustme.CA().cert_pem.write_to_path(str(own))
     store.write_bytes(Path(_shipped()).read_bytes() + own.read_bytes() + BUNDLE)
     monkeypatch.setenv("SSL_CERT_FILE", str(store))
-    _target("psycopg", Config(tls="verify-ca", ca=str(own)))
+    _target("psycopg", IamOptions(tls="verify-ca", ca=str(own)))
     with pytest.raises(ConfigError, match=REFUSED):
-        _target("psycopg", Config(tls="verify-ca", ca="system"))
+        _target("psycopg", IamOptions(tls="verify-ca", ca="system"))

@@ -13,7 +13,7 @@ from patience import DEADLINE, SOON, eventually
 from redis_support import Server, encrypted, pass_through
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._ratelimit.redis_store import storage
 from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
 
@@ -33,7 +33,7 @@ def test_without_permission(server: Server, said: Any, caplog: Any, rules: str) 
     for _ in range(3):
         pass_through(limiter, inline=True)
     assert said() == ["WARNING"]
-    shown = caplog.text + repr(limiter._storage) + repr(Config(rate_storage=url))
+    shown = caplog.text + repr(limiter._storage) + repr(IamOptions(rate_storage=url))
     assert f"rate storage redis://127.0.0.1:{server.port}/0 cannot be used" in shown
     assert "s3cr3t" not in shown
 
@@ -106,7 +106,7 @@ async def test_encrypted(server: Server, caplog: pytest.LogCaptureFixture) -> No
 def test_bad_url(url: str) -> None:
     """A URL that cannot work is refused, without repeating any of it."""
     with pytest.raises(ConfigError, match="rds_iam_rate_storage=…: expected memory://, or") as no:
-        Config.take({"rds_iam_rate_storage": url}, {})
+        IamOptions.take({"rds_iam_rate_storage": url}, {})
     assert no.value.__cause__ is None
     assert "s3cr3t" not in f"{no.value}{no.value.__context__!r}"
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import URL, create_engine, make_url
 
 from sqlalchemy_rds_iam import ConfigError, SecretError
-from sqlalchemy_rds_iam._config.options import Config
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig, SecretId, as_secret_id
+from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretId, SecretOptions, as_secret_id
 from sqlalchemy_rds_iam._secretsmanager.secret import login_in
 
 NAMES = st.text(
@@ -48,14 +48,14 @@ VALUES: dict[str, tuple[str, Any]] = {
 WITH_A_ROLE = {"role_session_name", "external_id", "role_duration", "sts_endpoint_url"}
 
 
-def _taken(**options: Any) -> SecretConfig:
+def _taken(**options: Any) -> SecretOptions:
     given_options = {f"rds_secret_{name}": value for name, value in options.items()}
-    return SecretConfig.take({}, {"rds_secret_id": "app"} | given_options)
+    return SecretOptions.take({}, {"rds_secret_id": "app"} | given_options)
 
 
 def test_every_option_is_covered() -> None:
     """The table of this module knows every option there is."""
-    known = {field.name for field in fields(SecretConfig)}
+    known = {field.name for field in fields(SecretOptions)}
     assert {*VALUES, *WITH_A_ROLE, "session", "on_event", "id"} == known
 
 
@@ -64,7 +64,7 @@ def test_a_text_means_its_value(name: str) -> None:
     """A string in the URL, the same as a keyword and the Python value are one and the same."""
     text, value = VALUES[name]
     query = {"rds_secret_id": "app", f"rds_secret_{name}": text}
-    from_url = SecretConfig.take(query, {})
+    from_url = SecretOptions.take(query, {})
     assert getattr(from_url, name) == value
     assert from_url == _taken(**{name: text}) == _taken(**{name: value}) != _taken()
 
@@ -75,7 +75,7 @@ def test_any_name(name: str) -> None:
     assert as_secret_id(name) == SecretId(name)
     url = URL.create("postgresql+psycopg", query={"rds_secret_id": name})
     query = make_url(url.render_as_string()).query
-    assert SecretConfig.take(query, {}).id == SecretId(name)
+    assert SecretOptions.take(query, {}).id == SecretId(name)
 
 
 @given(NAMES, REGIONS, st.sampled_from(["aws", "aws-cn", "aws-us-gov"]), st.booleans())
@@ -150,14 +150,14 @@ def test_contradictions(options: dict[str, Any], says: str) -> None:
 
 def test_switched_off() -> None:
     """Switched off, the plugin does not even ask for a secret's name."""
-    assert not SecretConfig.take({"rds_secret_enabled": "off"}, {}).enabled
+    assert not SecretOptions.take({"rds_secret_enabled": "off"}, {}).enabled
     create_engine("postgresql+psycopg:///app?plugin=rds_secret&rds_secret_enabled=off")
 
 
 def test_the_shared_options_are_the_same() -> None:
     """Options that both plugins have mean and default to the same."""
-    iam = {field.name: field for field in fields(Config)}
-    for field in fields(SecretConfig):
+    iam = {field.name: field for field in fields(IamOptions)}
+    for field in fields(SecretOptions):
         if field.name in iam and field.name != "region":
             assert field.default == iam[field.name].default
             assert field.metadata["parse"] is iam[field.name].metadata["parse"]

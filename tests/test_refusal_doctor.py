@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import URL, create_engine, make_url
 from worlds import Database
 
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._connecting.login_errors import doctor_command
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -65,7 +65,7 @@ def test_any_options(user: str, given_options: dict[str, Any]) -> None:
     # SQLAlchemy 2.0.0 writes a percent sign as it is, and reads "%00" as another user.
     plain = URL.create("postgresql", user, host="db.example.com")
     assume(make_url(plain.render_as_string()).username == user)
-    config = Config.take({}, dict(given_options))
+    config = IamOptions.take({}, dict(given_options))
     cparams = {"host": "db.example.com", "port": 5433, "user": user, "dbname": "a b"}
     url = make_url(_named(doctor_command(config, "asyncpg", cparams)))
     assert (url.username, url.host, url.port, url.database) == (
@@ -74,7 +74,7 @@ def test_any_options(user: str, given_options: dict[str, Any]) -> None:
         "a b",
     )
     assert url.drivername == "postgresql+asyncpg"
-    assert Config.take(url.query, {}) == config
+    assert IamOptions.take(url.query, {}) == config
 
 
 def test_no_secret(ca: str) -> None:
@@ -82,7 +82,7 @@ def test_no_secret(ca: str) -> None:
     from botocore.session import Session
 
     options = {"rds_iam_rate_storage": f"redis://:{CANARY}@cache", "rds_iam_session": Session()}
-    config = Config.take({}, options)
+    config = IamOptions.take({}, options)
     cparams = {"host": "db", "user": "app", "sslpassword": CANARY, "sslrootcert": ca}
     command = doctor_command(config, "psycopg", cparams)
     assert CANARY not in command

@@ -15,10 +15,10 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError
-from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._passwords.expiry import SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import Principal, RdsEmulator
 
@@ -308,7 +308,7 @@ def test_the_nearest_sts(
 )
 def test_region_of_an_sts_endpoint(url: str, region: str) -> None:
     """A regional endpoint takes only requests that are signed for its region."""
-    role = Role.of(Config(role_arn=ARN, sts_endpoint_url=url), lambda: "eu-west-1")
+    role = AssumedRole.of(IamOptions(role_arn=ARN, sts_endpoint_url=url), lambda: "eu-west-1")
     assert role is not None
     assert role.region == region
 

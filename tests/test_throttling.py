@@ -55,7 +55,7 @@ def test_a_ceiling_below_the_rate(connect: Connect, rds: RdsEmulator, ceiling: A
     assert database.scalar("select 1") == 1  # now this user is known to be let in
     assert database.storm(25) == [1] * 25
     assert _reasons(rds) == {"ThrottlingException"}
-    [(_, _, limiter)] = database.connector._targets.values()
+    [(_, _, limiter)] = database.connector._plans.values()
     assert limiter.cuts >= 1
 
 
@@ -148,13 +148,13 @@ def test_no_limit(connect: Connect, rds: RdsEmulator) -> None:
     """rds_iam_connect_rate=0 holds nobody up."""
     database = connect(options={"rds_iam_connect_rate": "0"}, poolclass=NullPool)
     assert database.storm(10) == [1] * 10
-    assert [limiter for _, _, limiter in database.connector._targets.values()] == [None]
+    assert [limiter for _, _, limiter in database.connector._plans.values()] == [None]
 
 
 def test_engines_of_one_endpoint_share_the_rate(rds: RdsEmulator, databases: Connect) -> None:
     """Engines with the same rate take turns with one another, other rates and users apart."""
     urls = [rds.url(rds_iam_connect_rate=rate) for rate in ("50", "50", "60")]
-    paces = [databases(url).connector._targets.copy().popitem()[1][2] for url in urls]
+    paces = [databases(url).connector._plans.copy().popitem()[1][2] for url in urls]
     assert paces[0] is paces[1]
     assert paces[0] is not paces[2]
 
@@ -165,7 +165,7 @@ async def test_cancelled_in_the_queue(rds: RdsEmulator) -> None:
     engine = create_async_engine(url, pool_size=3, max_overflow=0)
     async with engine.connect():
         listener: Any = next(iter(engine.sync_engine.dialect.dispatch.do_connect))
-        [(_, _, limiter)] = listener.__self__._targets.values()
+        [(_, _, limiter)] = listener.__self__._plans.values()
         limiter._cache = -100.0  # a queue of minutes
         tasks = [asyncio.create_task(engine.connect().start()) for _ in range(2)]
         await eventually_async(lambda: limiter._issued >= 2)
@@ -204,7 +204,7 @@ def test_a_token_that_went_stale_in_the_queue(
     """Who has waited for a turn uses the token of then, not the one it came with."""
     database = databases(rds.url(rds_iam_connect_rate="2"), poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    [(_, entry, limiter)] = database.connector._targets.values()
+    [(_, entry, limiter)] = database.connector._plans.values()
     limiter._cache, limiter._filled_at = -2.0, time.monotonic()
     old = entry.token
     sleep, woken = database.connector._runtime.sleep, threading.Event()

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._databases.drivers import DRIVERS
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import contexts, trust
@@ -26,7 +26,7 @@ ARGUMENT = {"psycopg": "sslmode", "psycopg2": "sslmode", "asyncpg": "ssl", "pg80
 
 def _settle(driver: str, tls_level: str = "verify-full", **cparams: Any) -> dict[str, Any]:
     where = {"host": INSTANCE.host, "port": 5432, "user": "app"}
-    config = Config(tls=tls_level)
+    config = IamOptions(tls=tls_level)
     return DRIVERS[driver].target(where | cparams, config, lambda: None).arguments
 
 
@@ -67,7 +67,7 @@ def test_proxy_is_certified_by_public_roots(ca: str) -> None:
 def test_a_file_named_for_a_proxy_is_all_that_counts(driver: str, ca: str) -> None:
     """Nothing is added to it, with any driver."""
     where = {"host": PROXY.host, "user": "app"}
-    arguments = DRIVERS[driver].target(where, Config(ca=ca), lambda: None).arguments
+    arguments = DRIVERS[driver].target(where, IamOptions(ca=ca), lambda: None).arguments
     value = arguments[ARGUMENT[driver]]
     if isinstance(value, ssl.SSLContext):
         assert len(value.get_ca_certs()) == 1
@@ -189,7 +189,7 @@ def test_contexts_are_built_once(ca: str) -> None:
 def test_root_dot(ca: str) -> None:
     """A trailing dot, which no certificate carries, is not passed on."""
     target = DRIVERS["psycopg"].target(
-        {"host": INSTANCE.host.upper() + ".", "user": "app"}, Config(), lambda: None
+        {"host": INSTANCE.host.upper() + ".", "user": "app"}, IamOptions(), lambda: None
     )
     assert (target.endpoint.host, target.arguments["host"]) == (INSTANCE.host, INSTANCE.host)
     assert target.arguments["port"] == target.endpoint.port == 5432

@@ -12,7 +12,7 @@ from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
-from sqlalchemy_rds_iam._passwords.entries import CacheEntry, CacheLookup
+from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry, CacheLookup
 from sqlalchemy_rds_iam._passwords.fetch import FETCH_LIMIT, Fetch
 
 ENDPOINTS = [

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam._aws.shared_files import parse_fault
-from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._endpoints.regions import as_region
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -36,7 +36,7 @@ Sections = dict[str, dict[str, str]]
 
 
 def ambient_region(
-    config: Options, environ: Mapping[str, str] = os.environ, *, needed: bool = False
+    config: PluginOptions, environ: Mapping[str, str] = os.environ, *, needed: bool = False
 ) -> str | None:
     """The region of the AWS session, None if it has none.
 
@@ -54,7 +54,7 @@ def ambient_region(
 
 
 def nearest_region(
-    config: Config, host: HostName, environ: Mapping[str, str] = os.environ
+    config: IamOptions, host: HostName, environ: Mapping[str, str] = os.environ
 ) -> str | None:
     """The region whose STS is nearest: where we run, else where the database `host` does.
 

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam._aws.sessions import NETWORK
-from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._endpoints.regions import REGION
 
 _REGION_IN_URL = rf"//(?:.+\.)?sts(?:-fips)?\.({REGION})\."
 
 
-class Role(NamedTuple):
+class AssumedRole(NamedTuple):
     """A role to assume, and all that tells one way of assuming it from another.
 
     Source: "AssumeRole" in the AWS STS API reference.
@@ -36,7 +36,7 @@ class Role(NamedTuple):
     options: str
 
     @classmethod
-    def of(cls, config: Options, nearest: Callable[[], str | None]) -> Role | None:
+    def of(cls, config: PluginOptions, nearest: Callable[[], str | None]) -> AssumedRole | None:
         """The role that an engine's options ask for, if any.
 
         Args:

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy_rds_iam._aws.ambient import unwrapped
-from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.key_check import refuse_malformed
 from sqlalchemy_rds_iam._aws.log_filter import suppress_sdk_debug
 from sqlalchemy_rds_iam._aws.sdk_errors import explained, found, outdated
 from sqlalchemy_rds_iam._aws.sessions import aiobotocore_session, botocore_session, hang_up
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
-from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
 from sqlalchemy_rds_iam._config.urls import is_blank
 from sqlalchemy_rds_iam.errors import CredentialsError
 
@@ -72,8 +72,8 @@ class AwsSource:
         self,
         profile: str | None,
         session: Any = None,
-        role: Role | None = None,
-        options: type[Options] = Config,
+        role: AssumedRole | None = None,
+        options: type[PluginOptions] = IamOptions,
     ) -> None:
         self._profile = profile
         self._role = role

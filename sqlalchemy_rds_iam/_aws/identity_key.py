@@ -14,8 +14,8 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from sqlalchemy_rds_iam._aws.ambient import unwrapped
-from sqlalchemy_rds_iam._aws.assume_role import Role
-from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
+from sqlalchemy_rds_iam._config.options import PluginOptions
 
 SELECTORS = (
     # env: the keys themselves. They may be exchanged in place, the access key being the same.
@@ -61,7 +61,7 @@ _SALT = os.urandom(32)
 
 
 def identity_key(
-    config: Options, role: Role | None, environ: Mapping[str, str] = os.environ
+    config: PluginOptions, role: AssumedRole | None, environ: Mapping[str, str] = os.environ
 ) -> Hashable:
     """What tells this engine's AWS identity from any other, without a secret in it.
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy_rds_iam._aws import shared_files
-from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.provider_faults import in_traceback, metadata_hint, reason
-from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._masking import first_line, harmless
 from sqlalchemy_rds_iam.errors import CredentialsError
 
@@ -29,8 +29,8 @@ def explained(
     error: Exception,
     provider: Any,
     profile: str | None,
-    role: Role | None,
-    options: type[Options],
+    role: AssumedRole | None,
+    options: type[PluginOptions],
     *,
     outer: BaseException | None = None,
 ) -> CredentialsError:
@@ -103,7 +103,7 @@ def outdated(error: Exception) -> bool:
     return isinstance(error, answers) and _named(error) != "iam-role"
 
 
-def found(credentials: Any, session: Any, options: type[Options]) -> Any:
+def found(credentials: Any, session: Any, options: type[PluginOptions]) -> Any:
     """The credentials that a session has found.
 
     Args:

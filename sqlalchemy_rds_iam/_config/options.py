@@ -1,7 +1,7 @@
-"""What the user asked for: URL query + ``create_engine`` keywords → one frozen `Config`.
+"""What the user asked for: URL query + ``create_engine`` keywords → one frozen `IamOptions`.
 
 Every option has one name everywhere. Values may be strings everywhere, because URL queries and
-ini files know nothing else; a keyword wins over the URL. What both plugins have is in `Options`.
+ini files know nothing else; a keyword wins over the URL. `PluginOptions` are those of both plugins.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CHOOSING = ("profile", "session", "role_arn", "external_id", "sts_endpoint_url"
 
 
 @dataclass(frozen=True)
-class Options:
+class PluginOptions:
     """The options that both plugins have; each field is the option ``<plugin>_<field>``.
 
     Attributes:
@@ -231,8 +231,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Config(Options):
-    """The options of one engine with the plugin ``rds_iam``, besides those of `Options`.
+class IamOptions(PluginOptions):
+    """The options of one engine with the plugin ``rds_iam``, besides those of `PluginOptions`.
 
     Attributes:
         host: host to sign for, too.
@@ -249,7 +249,7 @@ class Config(Options):
 
     PLUGIN: ClassVar[str] = "rds_iam"
     BRINGS: ClassVar[str] = "token"
-    SECRET_WORDS: ClassVar[tuple[str, ...]] = (*Options.SECRET_WORDS, "secret")
+    SECRET_WORDS: ClassVar[tuple[str, ...]] = (*PluginOptions.SECRET_WORDS, "secret")
 
     region: str | None = option(as_region)
     port: int | None = option(as_port)
@@ -267,7 +267,7 @@ class Config(Options):
     def endpoint(
         self, host: HostName, port: int, user: Any, ambient_region: Callable[[], str | None]
     ) -> Endpoint:
-        """What a token for `user` at `host` is signed for; see `Options.endpoint`."""
+        """What a token for `user` at `host` is signed for; see `PluginOptions.endpoint`."""
         if not user or not isinstance(user, str):
             raise ConfigError(
                 "the URL names no database user, and a token is signed for one: "

@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from sqlalchemy_rds_iam._config.options import PLUGINS, Options
+from sqlalchemy_rds_iam._config.options import PLUGINS, PluginOptions
 from sqlalchemy_rds_iam._config.urls import is_blank, password_in, plugin_names, sole
 from sqlalchemy_rds_iam.errors import ConfigError
 
 
-def refuse_what_cannot_work(url: URL, keywords: Mapping[str, Any], config: Options) -> None:
+def refuse_what_cannot_work(url: URL, keywords: Mapping[str, Any], config: PluginOptions) -> None:
     """Refuse what would keep passwords from the connections, whatever the options say.
 
     Args:
@@ -57,7 +57,7 @@ def refuse_what_cannot_work(url: URL, keywords: Mapping[str, Any], config: Optio
         )
 
 
-def foreign_in(options: Mapping[str, Any], config: Options) -> dict[str, Any]:
+def foreign_in(options: Mapping[str, Any], config: PluginOptions) -> dict[str, Any]:
     """Those `options` that are of another plugin of ours."""
     others = tuple(f"{plugin}_" for plugin in PLUGINS if plugin != config.PLUGIN)
     return {key: value for key, value in options.items() if key.startswith(others)}

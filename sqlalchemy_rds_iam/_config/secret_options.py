@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
-from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
 from sqlalchemy_rds_iam._config.parsers import (
     as_seconds,
     as_text,
@@ -71,8 +71,8 @@ def as_secret_id(value: Any) -> SecretId:
 
 
 @dataclass(frozen=True)
-class SecretConfig(Options):
-    """The options of one engine with the plugin ``rds_secret``, besides those of `Options`.
+class SecretOptions(PluginOptions):
+    """The options of one engine with the plugin ``rds_secret``, besides those of `PluginOptions`.
 
     Attributes:
         id: name, ARN or partial ARN of the secret.
@@ -131,7 +131,7 @@ class SecretConfig(Options):
         user: Any,
         ambient_region: Callable[[], str | None],  # noqa: ARG002  (no signature, so no region)
     ) -> Endpoint:
-        """Where the password is for; see `Options.endpoint`."""
+        """Where the password is for; see `PluginOptions.endpoint`."""
         if not user or not isinstance(user, str):
             raise ConfigError(
                 f"neither the URL nor the secret {self.name!r} names a database user: add it to "
@@ -164,7 +164,7 @@ class SecretConfig(Options):
 
     @classmethod
     def _unknown(cls, name: str) -> str:
-        if name in {field.name for field in fields(Config)}:
+        if name in {field.name for field in fields(IamOptions)}:
             return (
                 f"rds_secret_{name} is not an option: {name} is about IAM tokens, see "
                 f"rds_iam_{name}; with a secret there is nothing to sign and nothing that throttles"

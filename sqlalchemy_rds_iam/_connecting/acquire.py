@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import time
 
-from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.lateness import Lateness
-from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
-from sqlalchemy_rds_iam._passwords.entries import CacheEntry, CacheLookup
+from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry, CacheLookup
 from sqlalchemy_rds_iam._passwords.fetch import Fetch
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
@@ -27,7 +27,11 @@ class PasswordAcquirer:
     """Tokens for the connects of one engine. All deadlines are on the monotonic clock."""
 
     def __init__(
-        self, config: Options, tokens: PasswordCache, runtime: Runtime, reporter: Reporter
+        self,
+        config: PluginOptions,
+        tokens: PasswordCache,
+        runtime: Runtime,
+        reporter: EngineCounters,
     ) -> None:
         self._config = config
         self._reporter = reporter

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
 from sqlalchemy_rds_iam._connecting.login_errors import chain
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
@@ -46,7 +46,11 @@ _REVOKED = ("PGSSLCRL", "PGSSLCRLDIR")
 
 
 def explain_failure(
-    error: BaseException, cparams: Mapping[str, Any], dialled: Any, target: Target, config: Options
+    error: BaseException,
+    cparams: Mapping[str, Any],
+    dialled: Any,
+    target: Target,
+    config: PluginOptions,
 ) -> None:
     """Add a note (PEP 678) to an error of connecting that says too little, if it is known why.
 
@@ -66,9 +70,9 @@ def explain_failure(
         error.add_note(f"{config.PLUGIN}: " + "\n  ".join(lines))
 
 
-def _certificate(said: str, dialled: Any, target: Target, config: Options) -> Iterator[str]:
+def _certificate(said: str, dialled: Any, target: Target, config: PluginOptions) -> Iterator[str]:
     host, option = target.host, config.named("host")
-    signs = isinstance(config, Config)
+    signs = isinstance(config, IamOptions)
     if host.partition is None:
         yield f"the certificate was not accepted for {host.host!r}, which is no RDS endpoint name"
         yield (
@@ -96,7 +100,7 @@ def _certificate(said: str, dialled: Any, target: Target, config: Options) -> It
         yield "(an SSL context of your own checks for the name connected to, and cannot be used)"
 
 
-def _advice(said: str, target: Target, config: Options) -> Iterator[str]:
+def _advice(said: str, target: Target, config: PluginOptions) -> Iterator[str]:
     """What may be behind it if it is not the name."""
     host, found = target.host, target.ca
     current = trust.BUNDLE_URLS.get(host.partition or "", trust.BUNDLE_URL)
@@ -130,7 +134,7 @@ def _is_about(file: str, region: str) -> bool:
         return False
 
 
-def _trust(error: BaseException, target: Target, config: Options) -> Iterator[str]:
+def _trust(error: BaseException, target: Target, config: PluginOptions) -> Iterator[str]:
     """Whom was trusted, and who issued what was shown, as far as the driver tells."""
     if target.ca is not None:
         yield f"checked with  {target.ca.path} ({target.ca.rule})"
@@ -140,7 +144,7 @@ def _trust(error: BaseException, target: Target, config: Options) -> Iterator[st
                 yield f"and with      {os.environ[variable]} ({variable}), to be about its issuer"
     if (name := next(filter(None, map(contexts.issuer, chain(error))), None)) is not None:
         yield f"issued by     {name!r}, by the server's own word"
-    elif isinstance(config, Config):
+    elif isinstance(config, IamOptions):
         yield "rds-iam doctor shows who issued the server's certificate"
 
 

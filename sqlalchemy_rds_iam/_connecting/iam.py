@@ -9,16 +9,16 @@ from time import monotonic
 from typing import Any
 
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._connecting.lateness import Lateness
-from sqlalchemy_rds_iam._connecting.listener import Connector, Settled
+from sqlalchemy_rds_iam._connecting.listener import Connector, ConnectPlan
 from sqlalchemy_rds_iam._connecting.login_errors import explain, is_refusal, is_throttled
-from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target
 from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
-from sqlalchemy_rds_iam._passwords.entries import CacheEntry
+from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.limiter import QueueTimeout, RateLimiter
 from sqlalchemy_rds_iam._ratelimit.registry import limiter_for
@@ -40,17 +40,17 @@ class IamConnector(Connector):
         remedy: the command that whoever is refused is told of.
     """
 
-    _config: Config
+    _config: IamOptions
 
     def __init__(
         self,
-        config: Config,
+        config: IamOptions,
         driver: Driver,
         tokens: PasswordCache,
         runtime: Runtime,
         remedy: Callable[[], str],
     ) -> None:
-        super().__init__(config, driver, tokens, runtime, Reporter(config))
+        super().__init__(config, driver, tokens, runtime, EngineCounters(config))
         self._remedy = remedy
         self._names = Names(self._clock) if config.resolve_cname else None
 
@@ -67,7 +67,7 @@ class IamConnector(Connector):
         else:
             self._settle(cparams)
 
-    def _settle(self, cparams: dict[str, Any], *found: str) -> Settled:
+    def _settle(self, cparams: dict[str, Any], *found: str) -> ConnectPlan:
         """Work out, once for each host, port, user and RDS name `found`, what connecting takes."""
         config = replace(self._config, host=found[0]) if found else self._config
         target = self._driver.target(cparams, config, lambda: ambient_region(config, needed=True))
@@ -79,27 +79,29 @@ class IamConnector(Connector):
             )
         host, port, *_ = target.endpoint
         limiter = limiter_for(host, port, config.connect_rate, config.rate_storage)
-        settled = target, self._cache.entry(target.endpoint), limiter
-        self._targets[cparams["host"], cparams.get("port"), cparams["user"], *found] = settled
-        return settled
+        plan = ConnectPlan(target, self._cache.entry(target.endpoint), limiter)
+        self._plans[cparams["host"], cparams.get("port"), cparams["user"], *found] = plan
+        return plan
 
-    def _look_up(self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float) -> Settled:
+    def _look_up(
+        self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float
+    ) -> ConnectPlan:
         # New connect arguments, or a CNAME that leads elsewhere now.
         names, alias, *_ = self._names, *key
         found = names.known(alias) if names is not None else None
-        if found is not None and (settled := self._targets.get((*key, found))):
-            return settled
+        if found is not None and (plan := self._plans.get((*key, found))):
+            return plan
         if names is None or not is_alias(alias):
             return self._settle(cparams)
         remaining = deadline - monotonic()
 
-        def look_up() -> Settled:
+        def look_up() -> ConnectPlan:
             name = names.look_up(alias, remaining, self._config.failure_ttl)
-            return self._targets.get((*key, name)) or self._settle(cparams, name)
+            return self._plans.get((*key, name)) or self._settle(cparams, name)
 
         return self._runtime.run(look_up, remaining)
 
-    def _settle_again(self, cparams: dict[str, Any], target: Target) -> Settled:
+    def _settle_again(self, cparams: dict[str, Any], target: Target) -> ConnectPlan:
         found = (target.host.host,) if self._names and is_alias(cparams.get("host")) else ()
         return self._settle(cparams, *found)
 
@@ -160,19 +162,19 @@ class IamConnector(Connector):
         error: Exception,
         dialled: Any,
         attempts: RetryState,
-        settled: Settled,
+        plan: ConnectPlan,
         *,
         token: IssuedPassword,
         used_at: float,
     ) -> IssuedPassword | None:
         if self._names is not None:
             self._names.doubt(dialled)
-        target, entry, _ = settled
+        target, entry, _ = plan
         throttled = is_throttled(error)
         if not throttled and not is_refusal(error):
             return None
         again = self._once_more(
-            error, attempts, settled, token=token, used_at=used_at, throttled=throttled
+            error, attempts, plan, token=token, used_at=used_at, throttled=throttled
         )
         if again is not None:
             attempts.retried += 1
@@ -198,14 +200,14 @@ class IamConnector(Connector):
         self,
         error: Exception,
         attempts: RetryState,
-        settled: Settled,
+        plan: ConnectPlan,
         *,
         token: IssuedPassword,
         used_at: float,
         throttled: bool,
     ) -> IssuedPassword | None:
         """A token for another attempt after a refusal; None if the refusal is the answer."""
-        _, entry, limiter = settled
+        _, entry, limiter = plan
         patient = limiter is not None and self._config.throttle_retry
         answer = None
         if not throttled and attempts.doubt(entry, monotonic(), patient=patient):

@@ -9,29 +9,41 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sqlalchemy_rds_iam import _frames
-from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
 from sqlalchemy_rds_iam._connecting.connect_errors import explain_failure
 from sqlalchemy_rds_iam._connecting.other_listeners import Beside
-from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.dialing import Connect
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
-from sqlalchemy_rds_iam._passwords.entries import CacheEntry
+from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RetryState
 from sqlalchemy_rds_iam.errors import RdsIamError
 
-Settled = tuple[Target, CacheEntry, RateLimiter | None]
+
+class ConnectPlan(NamedTuple):
+    """What connecting takes, for one host, port and user.
+
+    Attributes:
+        target: where to, and the connect arguments beside the password.
+        entry: where the cache keeps the token.
+        limiter: when a connect may begin; None for at any time.
+    """
+
+    target: Target
+    entry: CacheEntry
+    limiter: RateLimiter | None
 
 
 class Connector:
@@ -46,11 +58,11 @@ class Connector:
 
     def __init__(
         self,
-        config: Options,
+        config: PluginOptions,
         driver: Driver,
         tokens: PasswordCache,
         runtime: Runtime,
-        reporter: Reporter,
+        reporter: EngineCounters,
     ) -> None:
         self.connects = 0
         self.reporter = reporter
@@ -61,7 +73,7 @@ class Connector:
         self._cache, self._runtime = tokens, runtime
         self._acquirer = PasswordAcquirer(config, tokens, runtime, reporter)
         self._clock = tokens.clock
-        self._targets: dict[tuple[Any, ...], Settled] = {}
+        self._plans: dict[tuple[Any, ...], ConnectPlan] = {}
         self.listener = self._do_connect
 
     @property
@@ -75,9 +87,9 @@ class Connector:
         return self._cache
 
     @property
-    def settled(self) -> list[Settled]:
+    def plans(self) -> list[ConnectPlan]:
         """What connecting takes, for all connect arguments that were seen so far."""
-        return list(self._targets.copy().values())
+        return list(self._plans.copy().values())
 
     def _do_connect(
         self,
@@ -90,10 +102,10 @@ class Connector:
         handled = sys.exception()
         began = monotonic()
         deadline = began + self._timeout
-        settled = self._targets.get(key) or self._look_up(key, cparams, deadline)
-        target, entry, limiter = settled
+        plan = self._plans.get(key) or self._look_up(key, cparams, deadline)
+        target, entry, limiter = plan
         if target.moving:
-            settled = target, entry, limiter = self._brought_up(key, cparams, settled, deadline)
+            plan = target, entry, limiter = self._brought_up(key, cparams, plan, deadline)
         # After all that takes its time, so that it is still good when it is used.
         now = self._clock()
         token = entry.fresh(now) or self._acquirer.acquire(entry, deadline)
@@ -119,7 +131,7 @@ class Connector:
                 _frames.clear(error, sys._getframe(), before)  # noqa: SLF001
                 attempts = attempts or RetryState(began, deadline)
                 again = self._another(
-                    error, cparams, attempts, settled, beside=beside, token=token, used_at=now
+                    error, cparams, attempts, plan, beside=beside, token=token, used_at=now
                 )
                 if again is None:
                     del token  # this frame is kept by the error, too
@@ -136,14 +148,14 @@ class Connector:
         return connection
 
     def _brought_up(
-        self, key: tuple[Any, ...], cparams: dict[str, Any], settled: Settled, deadline: float
-    ) -> Settled:
+        self, key: tuple[Any, ...], cparams: dict[str, Any], plan: ConnectPlan, deadline: float
+    ) -> ConnectPlan:
         """What connecting takes as of now: a file, a context or an address may have changed."""
-        if settled[0].watched is not None and not settled[0].watched.is_current():
-            settled = self._settle_again(cparams, settled[0])
-        target, entry, limiter = settled
+        if plan.target.watched is not None and not plan.target.watched.is_current():
+            plan = self._settle_again(cparams, plan.target)
+        target = plan.target
         if target.resolve is None:
-            return settled
+            return plan
         found = [target.resolve]
         try:
             found = self._runtime.resolve(target.resolve, deadline - monotonic())
@@ -156,11 +168,12 @@ class Connector:
             # libpq tries one address after the other, each for the whole of its time limit.
             arguments |= self._driver.limit({}, target.limit, len(found))
         if target.tunnelled:
-            return replace(target, arguments=arguments | target.at(found)), entry, limiter
+            addressed = replace(target, arguments=arguments | target.at(found))
+            return plan._replace(target=addressed)
         # How many there are is worth a look-up once, not on every connect.
         target = replace(target, arguments=arguments, resolve=None)
-        self._targets[key] = settled = target, entry, limiter
-        return settled
+        plan = self._plans[key] = plan._replace(target=target)
+        return plan
 
     def _beside(
         self, dialect: Dialect, record: ConnectionPoolEntry | None, target: Target, connect: Connect
@@ -174,7 +187,7 @@ class Connector:
         error: BaseException,
         cparams: dict[str, Any],
         attempts: RetryState,
-        settled: Settled,
+        plan: ConnectPlan,
         *,
         beside: Beside | None,
         token: IssuedPassword,
@@ -183,22 +196,24 @@ class Connector:
         """A token for another attempt; None if `error`, with a note, is what the caller gets."""
         if not isinstance(error, Exception):
             return None
-        target, entry, _ = settled
+        target, entry, _ = plan
         dialled = cparams.get("host")
         if beside is not None and beside.in_charge is not None:
             self._cache.forget(entry, token)
             beside.note(error)
             return None
-        again = self._failed(error, dialled, attempts, settled, token=token, used_at=used_at)
+        again = self._failed(error, dialled, attempts, plan, token=token, used_at=used_at)
         if again is None:
             explain_failure(error, cparams, dialled, target, self._config)
         return again
 
-    def _look_up(self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float) -> Settled:
+    def _look_up(
+        self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float
+    ) -> ConnectPlan:
         """Settle what connecting takes, for connect arguments that were not known yet."""
         raise NotImplementedError
 
-    def _settle_again(self, cparams: dict[str, Any], target: Target) -> Settled:
+    def _settle_again(self, cparams: dict[str, Any], target: Target) -> ConnectPlan:
         """Settle it once more, as a CA file has changed."""
         raise NotImplementedError
 
@@ -213,7 +228,7 @@ class Connector:
         error: Exception,
         dialled: Any,
         attempts: RetryState,
-        settled: Settled,
+        plan: ConnectPlan,
         *,
         token: IssuedPassword,
         used_at: float,

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.engine import URL, ExceptionContext
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
-from sqlalchemy_rds_iam._config.options import PLUGINS, Config
+from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
 from sqlalchemy_rds_iam._databases.grants import membership
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
@@ -101,7 +101,7 @@ def explain(
     )
 
 
-def doctor_command(config: Config, driver: str, cparams: Mapping[str, Any]) -> str:
+def doctor_command(config: IamOptions, driver: str, cparams: Mapping[str, Any]) -> str:
     """The command that looks into a refused login, ready for a shell.
 
     Args:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.login_errors import is_refusal, is_throttled
 from sqlalchemy_rds_iam._databases import guarded
 from sqlalchemy_rds_iam._databases.drivers import Target
@@ -51,7 +51,7 @@ class Beside:
         *,
         target: Target,
         connect: Callable[..., DBAPIConnection],
-        config: Options,
+        config: PluginOptions,
     ) -> None:
         self.in_charge: str | None = None
         self._dialect, self._record = dialect, record

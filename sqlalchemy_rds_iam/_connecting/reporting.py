@@ -11,10 +11,10 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._passwords.cache import CREDENTIALS
 from sqlalchemy_rds_iam._passwords.expiry import Cached, Outage
-from sqlalchemy_rds_iam.events import KINDS, Event, Kind, Origin
+from sqlalchemy_rds_iam.events import KINDS, Event, EventFactory, Kind
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
@@ -22,7 +22,7 @@ ATTRIBUTE = "rds_iam"
 """The attribute of log records that holds an event's fields."""
 
 
-class Reporter:
+class EngineCounters:
     """Where one engine's events go: into its counts, and to the hook of its options.
 
     Args:
@@ -33,8 +33,8 @@ class Reporter:
         counts: how many there were of each kind.
     """
 
-    def __init__(self, config: Options) -> None:
-        self.origin = Origin(config.PLUGIN, config.role_arn)
+    def __init__(self, config: PluginOptions) -> None:
+        self.origin = EventFactory(config.PLUGIN, config.role_arn)
         self.counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self.hook: Callable[[Event], object] | None = config.on_event
         self._option = config.named("on_event")
@@ -43,7 +43,7 @@ class Reporter:
     def report(
         self, kind: Kind, now: float, level: int, text: str, *args: object, **about: Any
     ) -> None:
-        """Report what has happened to this engine alone; see `Origin.event` and `publish`."""
+        """Report what has happened to this engine alone; see `EventFactory.event` and `publish`."""
         publish(self.origin.event(kind, now, **about), [self], level, text, *args)
 
     def count(self, event: Event) -> None:
@@ -70,7 +70,7 @@ class Reporter:
 
 
 def publish(
-    event: Event, reporters: Iterable[Reporter], level: int, text: str, *args: object
+    event: Event, reporters: Iterable[EngineCounters], level: int, text: str, *args: object
 ) -> None:
     """Log an event, and hand it to those whom it concerns. Not to be called with a lock held.
 
@@ -91,7 +91,7 @@ def publish(
             reporter.tell(event)
 
 
-class Publisher:
+class Dispatcher:
     """Reports what happens to one identity, to all engines that share it.
 
     Args:
@@ -102,14 +102,14 @@ class Publisher:
     """
 
     def __init__(
-        self, origin: Origin, what: str = CREDENTIALS, level: int = logging.WARNING
+        self, origin: EventFactory, what: str = CREDENTIALS, level: int = logging.WARNING
     ) -> None:
         self._origin = origin
         self._what = what
         self._level = level
-        self._reporters = weakref.WeakValueDictionary[int, Reporter]()
+        self._reporters = weakref.WeakValueDictionary[int, EngineCounters]()
 
-    def subscribe(self, reporter: Reporter) -> None:
+    def subscribe(self, reporter: EngineCounters) -> None:
         """Report to this one, too, as long as it lives."""
         self._reporters[id(reporter)] = reporter
 

@@ -11,10 +11,10 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
-from sqlalchemy_rds_iam._connecting.listener import Connector, Settled
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
+from sqlalchemy_rds_iam._connecting.listener import Connector, ConnectPlan
 from sqlalchemy_rds_iam._connecting.login_errors import is_refusal
-from sqlalchemy_rds_iam._connecting.reporting import Reporter
+from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
@@ -50,7 +50,7 @@ class SecretConnector:
 
     def __init__(
         self,
-        config: SecretConfig,
+        config: SecretOptions,
         driver: Driver,
         versions: Sequence[tuple[str, PasswordCache]],
         runtime: Runtime,
@@ -59,7 +59,7 @@ class SecretConnector:
         self._driver = driver
         self._runtime = runtime
         self.listener = self._do_connect
-        self.reporter = Reporter(config)
+        self.reporter = EngineCounters(config)
         self._lengths = Lengths()
         self.parts = tuple(
             _Version(
@@ -223,11 +223,11 @@ class _Version(Connector):
 
     def __init__(
         self,
-        config: SecretConfig,
+        config: SecretOptions,
         driver: Driver,
         tokens: PasswordCache,
         runtime: Runtime,
-        reporter: Reporter,
+        reporter: EngineCounters,
         *,
         stage: str,
         listener: Any,
@@ -272,12 +272,12 @@ class _Version(Connector):
         key: tuple[Any, ...],
         cparams: dict[str, Any],
         _deadline: float,
-    ) -> Settled:
+    ) -> ConnectPlan:
         target = self._driver.target(cparams, self._config, lambda: None)
-        settled = self._targets[key] = target, self._entry, None
-        return settled
+        plan = self._plans[key] = ConnectPlan(target, self._entry, None)
+        return plan
 
-    def _settle_again(self, cparams: dict[str, Any], target: Target) -> Settled:  # noqa: ARG002
+    def _settle_again(self, cparams: dict[str, Any], target: Target) -> ConnectPlan:  # noqa: ARG002
         key = cparams.get("host"), cparams.get("port"), cparams.get("user")
         return self._look_up(key, cparams, 0)
 
@@ -286,13 +286,13 @@ class _Version(Connector):
         error: Exception,
         dialled: Any,  # noqa: ARG002
         attempts: RetryState,  # noqa: ARG002
-        settled: Settled,
+        plan: ConnectPlan,
         *,
         token: IssuedPassword,
         used_at: float,  # noqa: ARG002
     ) -> IssuedPassword | None:
         if is_refusal(error):
-            raise _Refused(error, token, settled[0].endpoint)
+            raise _Refused(error, token, plan[0].endpoint)
         explain_unsent(error, _secret_of(token))
         return None
 

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy_rds_iam._config.options import Options
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._tls import contexts, public_roots, trust
 from sqlalchemy_rds_iam._tls.ca_bundle import narrowed
@@ -43,7 +43,9 @@ class TlsArguments(NamedTuple):
     ca: FoundCa | None = None
 
 
-def libpq(cparams: Arguments, config: Options, host: HostName, _tunnelled: bool) -> TlsArguments:
+def libpq(
+    cparams: Arguments, config: PluginOptions, host: HostName, _tunnelled: bool
+) -> TlsArguments:
     """What libpq is told: how much to verify, and with which CA file."""
     if cparams.get("gssencmode") == "require":
         raise ConfigError("gssencmode='require' rules out TLS, which RDS asks for: remove it")
@@ -65,11 +67,11 @@ def libpq(cparams: Arguments, config: Options, host: HostName, _tunnelled: bool)
     return TlsArguments(arguments, own, found)
 
 
-def context(argument: str) -> Callable[[Arguments, Options, HostName, bool], TlsArguments]:
+def context(argument: str) -> Callable[[Arguments, PluginOptions, HostName, bool], TlsArguments]:
     """What a driver is told that takes an SSL context as `argument`."""
 
     def settle(
-        cparams: Arguments, config: Options, host: HostName, tunnelled: bool
+        cparams: Arguments, config: PluginOptions, host: HostName, tunnelled: bool
     ) -> TlsArguments:
         for name in ("sslmode", "sslrootcert"):
             if name in cparams:
@@ -100,7 +102,7 @@ def level_of(given: Any) -> Any:
     return _SWITCH.get(text, given) if text is not None else given
 
 
-def strongest(config: Options, argument: str, given: Any) -> str:
+def strongest(config: PluginOptions, argument: str, given: Any) -> str:
     """The level to use, given what the user said in the driver's own words.
 
     Raises:
@@ -125,7 +127,7 @@ def strongest(config: Options, argument: str, given: Any) -> str:
     )
 
 
-def _refuse_weak_context(config: Options, argument: str, given: ssl.SSLContext) -> None:
+def _refuse_weak_context(config: PluginOptions, argument: str, given: ssl.SSLContext) -> None:
     level = contexts.strength(given)
     strongest(config, argument, level)
     if contexts.speaks_old_versions(given):

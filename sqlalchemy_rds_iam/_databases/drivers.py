@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Dialect
 
-from sqlalchemy_rds_iam._config.options import PLUGINS, Options
+from sqlalchemy_rds_iam._config.options import PLUGINS, PluginOptions
 from sqlalchemy_rds_iam._databases import dialing, driver_tls
 from sqlalchemy_rds_iam._databases.driver_tls import Arguments, TlsArguments, Watched
 from sqlalchemy_rds_iam._databases.guarded import is_guarded
@@ -80,7 +80,7 @@ class Target:
 class Driver(NamedTuple):
     """What is particular about one DBAPI."""
 
-    tls: Callable[[Arguments, Options, HostName, bool], TlsArguments]
+    tls: Callable[[Arguments, PluginOptions, HostName, bool], TlsArguments]
     database: str
     """What it calls the database's name."""
     limit: dialing.Limit
@@ -90,7 +90,7 @@ class Driver(NamedTuple):
     """The module with libpq in it, if it is made of that."""
 
     def target(
-        self, cparams: Arguments, config: Options, ambient_region: Callable[[], str | None]
+        self, cparams: Arguments, config: PluginOptions, ambient_region: Callable[[], str | None]
     ) -> Target:
         """Settle where `cparams` lead: what gets signed, and how the connection is protected.
 
@@ -154,7 +154,7 @@ def refuse_zero_bytes(arguments: Arguments) -> None:
             raise ConfigError(f"there is a zero byte (%00 in a URL) in {name!r}: remove it")
 
 
-def _one_host(cparams: Arguments, config: Options) -> HostName:
+def _one_host(cparams: Arguments, config: PluginOptions) -> HostName:
     host = cparams.get("host")
     if not host:
         raise ConfigError(

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy_rds_iam._config.options import Config, Options
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
 from sqlalchemy_rds_iam.errors import ConfigError
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
@@ -63,7 +63,7 @@ def is_in_the_way(name: str, value: str | None) -> bool:
     return value is not None and value.lower() not in IN_THE_WAY[name].fine
 
 
-def overruled(cparams: Mapping[str, Any], config: Options, version: int) -> dict[str, str]:
+def overruled(cparams: Mapping[str, Any], config: PluginOptions, version: int) -> dict[str, str]:
     """Connect arguments that overrule the variables of the environment which are in the way.
 
     A service, of PGSERVICE or named in the arguments, counts as if it had set all of them.
@@ -81,7 +81,7 @@ def overruled(cparams: Mapping[str, Any], config: Options, version: int) -> dict
     found = {}
     for name, (keyword, harmless, _, since, token) in IN_THE_WAY.items():
         value = os.environ.get(name)
-        wanted = token and value != "" and not isinstance(config, Config)
+        wanted = token and value != "" and not isinstance(config, IamOptions)
         if cparams.get(keyword) or version < since or wanted:
             continue
         if is_in_the_way(name, value):
@@ -105,10 +105,10 @@ def libpq_version(module: str) -> int:
     return int(found)
 
 
-def _refuse(cparams: Mapping[str, Any], config: Options) -> None:
+def _refuse(cparams: Mapping[str, Any], config: PluginOptions) -> None:
     methods = str(cparams.get("require_auth") or "password").replace(" ", "").split(",")
     allowed = "!password" not in methods if methods[0].startswith("!") else "password" in methods
-    if isinstance(config, Config):
+    if isinstance(config, IamOptions):
         if not allowed:
             raise ConfigError(
                 f"require_auth={cparams['require_auth']!r} forbids the clear password that a token "

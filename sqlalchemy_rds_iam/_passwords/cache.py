@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._fork import renew_in_child
 from sqlalchemy_rds_iam._masking import first_line, harmless
-from sqlalchemy_rds_iam._passwords.entries import CacheEntry, CacheLookup
+from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry, CacheLookup
 from sqlalchemy_rds_iam._passwords.expiry import (
     LONGEST_PAUSE,
     SHORTEST_PAUSE,

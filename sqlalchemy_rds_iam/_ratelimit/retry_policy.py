@@ -33,7 +33,7 @@ _POLL = 0.02
 NEVER = float("-inf")
 
 
-class Login(Protocol):
+class LoginHistory(Protocol):
     """Where somebody logs in.
 
     Attributes:
@@ -77,7 +77,7 @@ class RetryState:
         self.deadline = deadline
         self.retried = self.throttled = 0
 
-    def wait_for_first(self, login: Login, now: float) -> float:
+    def wait_for_first(self, login: LoginHistory, now: float) -> float:
         """Seconds to wait, and then to ask again, while the first login of all is under way.
 
         Until one has been let in, a throttled login is lost. Many that a process begins at once
@@ -91,7 +91,7 @@ class RetryState:
             return 0.0
         return max(min(_POLL, login.first_until - now), 0.0)
 
-    def doubt(self, login: Login, now: float, *, patient: bool) -> bool:
+    def doubt(self, login: LoginHistory, now: float, *, patient: bool) -> bool:
         """Whether to try new credentials first: once, and not if others have just been let in.
 
         Args:
@@ -105,7 +105,7 @@ class RetryState:
         return True
 
     def again(
-        self, login: Login, limiter: RateLimiter, now: float, *, certain: bool
+        self, login: LoginHistory, limiter: RateLimiter, now: float, *, certain: bool
     ) -> Retry | None:
         """Take a refusal for throttling, if that is likely. None if it is the answer.
 
@@ -127,7 +127,7 @@ class RetryState:
             return None
         return Retry(min(_spread(self.throttled), random.uniform(0.5, 1.0) * left), slowed)  # noqa: S311
 
-    def give_up(self, login: Login) -> None:
+    def give_up(self, login: LoginHistory) -> None:
         """There is no time left. If nobody was let in all the while, it was no throttling."""
         if self.throttled and login.accepted_at < self._began:
             login.accepted_at = NEVER

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sqlalchemy_rds_iam._config.options import PLUGINS, Config
+from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
 from sqlalchemy_rds_iam._config.parsers import as_boolean
 from sqlalchemy_rds_iam._config.urls import is_blank, plugin_names, sole
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam.errors import ConfigError
 
-NAME = Config.PLUGIN
+NAME = IamOptions.PLUGIN
 PREFIX = f"{NAME}_"
 _OURS = tuple(f"{plugin}_" for plugin in PLUGINS)
 
@@ -41,7 +41,7 @@ _READER = _VARIABLES + "READER_"
 _FOREIGN = _VARIABLES + "EMULATOR_"
 # No variable or URL holds an object.
 _OBJECTS = ("session", "on_event")
-_OPTIONS = [field.name for field in fields(Config) if field.name not in _OBJECTS]
+_OPTIONS = [field.name for field in fields(IamOptions) if field.name not in _OBJECTS]
 _PARTS = ("SERVER", "USER", "DATABASE")
 
 

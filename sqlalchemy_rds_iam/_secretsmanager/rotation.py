@@ -18,7 +18,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._secretsmanager.secret import Secret
 from sqlalchemy_rds_iam._secretsmanager.secret_errors import VersionNotFoundError
 from sqlalchemy_rds_iam.errors import RdsIamError
@@ -105,7 +105,7 @@ def explain_unsent(error: BaseException, secret: Secret) -> None:
         )
 
 
-def explain(error: BaseException, search: Search, config: SecretConfig, now: float) -> None:
+def explain(error: BaseException, search: Search, config: SecretOptions, now: float) -> None:
     """Add a note (PEP 678) to the driver's error: which versions were refused, and what to do.
 
     Args:

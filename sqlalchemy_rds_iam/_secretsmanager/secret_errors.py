@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._masking import first_line, harmless
 from sqlalchemy_rds_iam.errors import CredentialsError, SecretError
 
@@ -74,7 +74,7 @@ class VersionNotFoundError(SecretError):
 
 def explained(
     error: Exception,
-    config: SecretConfig,
+    config: SecretOptions,
     region: str,
     stage: str | None,
     *,
@@ -99,7 +99,7 @@ def explained(
     return told
 
 
-def _told(error: Exception, config: SecretConfig, region: str, stage: str | None) -> SecretError:
+def _told(error: Exception, config: SecretOptions, region: str, stage: str | None) -> SecretError:
     from botocore import exceptions
 
     if isinstance(error, CredentialsError):
@@ -124,7 +124,7 @@ def _told(error: Exception, config: SecretConfig, region: str, stage: str | None
 
 
 def _refused(
-    code: str, said: str, what: str, config: SecretConfig, stage: str | None
+    code: str, said: str, what: str, config: SecretOptions, stage: str | None
 ) -> SecretError:
     if code == "ResourceNotFoundException" and "secret value" in said:
         version = f"labelled {stage}" if stage else f"with the id {config.version_id}"
@@ -143,7 +143,7 @@ def _refused(
     )
 
 
-def contradiction(config: SecretConfig, name: str, mine: Any, theirs: Any) -> str:
+def contradiction(config: SecretOptions, name: str, mine: Any, theirs: Any) -> str:
     """What to say when URL and secret differ about a connect argument of this name."""
     what = {"dbname": "database"}.get(name, name)
     hint = ""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy_rds_iam._aws.log_filter import suppress_sdk_debug
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._passwords.fetch import OffLoopOnlyError
 from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
 from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretPassword, login_in
@@ -31,7 +31,7 @@ class SecretSource:
 
     def __init__(
         self,
-        config: SecretConfig,
+        config: SecretOptions,
         region: str,
         client: SecretsClient,
         *,

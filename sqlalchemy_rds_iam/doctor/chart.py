@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy import Engine
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
-from sqlalchemy_rds_iam._config.options import Config
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._masking import masked
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
@@ -52,7 +52,7 @@ class Chart:
     timeout: float
     read_log: bool = False
     engine: Engine | None = None
-    config: Config = field(default_factory=Config)
+    config: IamOptions = field(default_factory=IamOptions)
     cparams: dict[str, Any] = field(default_factory=dict)
     target: Target | None = None
     dialled: str = ""

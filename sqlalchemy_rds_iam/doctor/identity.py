@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy_rds_iam._aws import credentials as aws
 from sqlalchemy_rds_iam._aws.ambient import nearest_region
-from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
@@ -39,7 +39,7 @@ _CLOCK_EXPLAINS = (
 
 def examine(chart: Chart) -> Iterator[Finding]:
     """Get the credentials, and ask STS about them."""
-    role = Role.of(chart.config, lambda: _region(chart))
+    role = AssumedRole.of(chart.config, lambda: _region(chart))
     try:
         chart.credentials = _fetch(chart, role)
     except RdsIamError as error:
@@ -86,7 +86,7 @@ def _region(chart: Chart) -> str | None:
     return nearest_region(chart.config, parse_host(host))
 
 
-def _fetch(chart: Chart, role: Role | None) -> Credentials:
+def _fetch(chart: Chart, role: AssumedRole | None) -> Credentials:
     session = chart.config.session
     source = aws.AwsSource(chart.config.profile, session, role)
     if session is None or not aws.is_async_session(session):

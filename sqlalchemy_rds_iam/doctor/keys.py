@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from sqlalchemy_rds_iam._aws.assume_role import Role
+from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._tools.iam_policy import account
 from sqlalchemy_rds_iam.doctor import metadata
@@ -130,7 +130,9 @@ _HAVING = (
 _CONNECTION = re.compile("Could not connect|timeout|Connection was closed|Failed to connect")
 
 
-def complaint(chart: Chart, error: RdsIamError, role: Role | None, caller: str | None) -> Finding:
+def complaint(
+    chart: Chart, error: RdsIamError, role: AssumedRole | None, caller: str | None
+) -> Finding:
     """Why there are no credentials.
 
     Args:
@@ -165,7 +167,7 @@ def complaint(chart: Chart, error: RdsIamError, role: Role | None, caller: str |
     )
 
 
-def _denied(role: Role, caller: str | None, words: str) -> Finding:
+def _denied(role: AssumedRole, caller: str | None, words: str) -> Finding:
     """STS says the same for a caller that is not trusted and for a missing external id."""
     who, evidence = principal(caller), [words]
     elsewhere = account(caller) is not None and account(caller) != account(role.arn)

@@ -16,8 +16,8 @@ from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
-from sqlalchemy_rds_iam._config.options import PLUGINS, Config
-from sqlalchemy_rds_iam._config.secret_options import SecretConfig
+from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import without_blanks, without_plugins
 from sqlalchemy_rds_iam._databases.drivers import driver
 from sqlalchemy_rds_iam._endpoints import cname
@@ -66,9 +66,9 @@ def examine(chart: Chart) -> Iterator[Finding]:
     keywords = dict(chart.keywords)
     chart.hide(*_secrets(url, keywords))
     named = {*_named(url, keywords)}
-    options: type[Config | SecretConfig] = Config
-    if named & {*_OURS} == {SecretConfig.PLUGIN}:
-        options = SecretConfig
+    options: type[IamOptions | SecretOptions] = IamOptions
+    if named & {*_OURS} == {SecretOptions.PLUGIN}:
+        options = SecretOptions
     yield from _owners(options.PLUGIN)
     if options.PLUGIN not in named:
         yield warning(
@@ -76,9 +76,9 @@ def examine(chart: Chart) -> Iterator[Finding]:
             "the URL does not name the plugin, so an engine made of it logs in without a token",
             fix="Add the plugin, here or by create_engine(plugins=['rds_iam']); it is assumed "
             "from here on",
-            commands=(shown(url.update_query_dict({"plugin": Config.PLUGIN}, append=True)),),
+            commands=(shown(url.update_query_dict({"plugin": IamOptions.PLUGIN}, append=True)),),
         )
-        keywords["plugins"] = [*keywords.get("plugins", ()), Config.PLUGIN]
+        keywords["plugins"] = [*keywords.get("plugins", ()), IamOptions.PLUGIN]
     yield from _engine(chart, url, keywords, options)
 
 
@@ -88,12 +88,12 @@ def shown(url: URL) -> str:
 
 
 def _engine(
-    chart: Chart, url: URL, keywords: dict[str, Any], options: type[Config | SecretConfig]
+    chart: Chart, url: URL, keywords: dict[str, Any], options: type[IamOptions | SecretOptions]
 ) -> Iterator[Finding]:
     try:
         config = options.take(url.query, dict(keywords))
         made = keywords | {config.named("timeout"): chart.timeout}
-        if isinstance(config, Config):
+        if isinstance(config, IamOptions):
             chart.config = config
             # Whether a login is throttled is for the checks to find out, who wait for nobody else.
             made["rds_iam_throttle_retry"] = False
@@ -109,7 +109,7 @@ def _engine(
                 fix="Remove the option to have the plugin; nothing else was looked at",
             )
             return
-        if not isinstance(config, Config):
+        if not isinstance(config, IamOptions):
             chart.secret = config.name
             yield note(
                 f"connections log in with a password, of the secret {config.name!r}: it is tried, "
@@ -138,7 +138,7 @@ def _engine(
     yield from _settled(chart)
 
 
-def settle(chart: Chart, config: Config) -> None:
+def settle(chart: Chart, config: IamOptions) -> None:
     """Work out what is signed, and for whom, as the plugin does.
 
     Raises:
