@@ -112,7 +112,7 @@ def _measured(
                 _connect(engine)
                 cases[f"{way}, {name}"] = lambda engine=engine: _connect(engine)
         _check_narrowed()
-        # There and back: sessions that are still ending burden whoever connects next.
+        # There and back: sessions that are still ending burden the client that connects next.
         turns = cases | {f"{case} {AGAIN}": cases[case] for case in reversed(cases)}
         samples = measure.interleave(turns, rounds, label=driver)
     return [_row(driver, way, name, samples) for name in files for way in WAYS]

@@ -208,7 +208,7 @@ def run_script(
         environ: its environment.
         arguments: of its command line.
         task: what it reads from standard input, as JSON.
-        name: of what is measured, for complaints.
+        name: of what is measured, for error messages.
         limit: seconds that it may take.
 
     Raises:

@@ -96,7 +96,7 @@ def seconds_per_call(call: Callable[[], object], calls: int) -> float:
 
 
 def progress(message: str) -> None:
-    """Say something on standard error, where it is in nobody's way."""
+    """Print `message` on standard error, where it does not get in the way."""
     print(message, file=sys.stderr, flush=True)
 
 

@@ -7,7 +7,7 @@ deploy    all processes start within 0.1 s, and each wants a pool of 10; none ha
 failover  all pools of 10 are lost, and reconnect within 0.1 s; all were let in long ago
 lambda    each process starts and connects once, within 0.1 s; none has been let in before
 
-nothing             AWS's recipe: everybody at once, and lost when refused
+nothing             AWS's recipe: all connects at once, and lost when refused
 fixed split         the ceiling divided by the number of processes, which has to be known, as
                     rds_iam_connect_rate: at least 1; refused logins are lost
 congestion control  the whole ceiling as rds_iam_connect_rate for each process, and no store

@@ -79,7 +79,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
 _SERVERS = {"rds_emulator", "documents_emulator", "running"}
 """The fixtures that start servers: emulators with their PostgreSQL, and Redis.
 
-Whoever asks for one of them, directly or not, needs a server, as do tests marked `server`.
+A test that asks for one of them, directly or not, needs a server, as do tests marked `server`.
 """
 
 

@@ -167,7 +167,7 @@ def network_closed(ward: Ward) -> None:
 @fault("network-timeout")
 def security_group_that_drops_packets(ward: Ward) -> None:
     port = ward.listener(backlog=0)
-    # Whoever comes when the queue of a listener is full gets no answer.
+    # A client that comes when the queue of a listener is full gets no answer.
     for _ in range(4):
         queued = socket.socket()
         ward.cleanup.enter_context(contextlib.closing(queued))

@@ -1,4 +1,4 @@
-"""Draw docs/doctor.svg: a real examination on the emulator, of a user whom nobody granted rds_iam.
+"""Draw docs/doctor.svg: a real examination on the emulator, of a user without rds_iam.
 
 Run it again when the doctor says something else: ``python tests/doctor_picture.py``.
 """
@@ -20,7 +20,7 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 PICTURE = Path(__file__).parents[1] / "docs" / "doctor.svg"
 WIDTH = 100
 _TITLE = "rds-iam doctor"
-# A font from somewhere else, which is not loaded in a page of somebody else anyway.
+# A font from somewhere else, which is not loaded in another site's page anyway.
 _FOREIGN = re.compile(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", re.DOTALL)
 
 

@@ -24,7 +24,7 @@ from sqlalchemy_rds_iam.doctor import Report, examine
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator, SignedEndpoint
 
 CANARY = "hunter2-Canary/+="
-"""A password that somebody left in the URL."""
+"""A password that was left in the URL."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Ward:
         return self.url.drivername if isinstance(self.url, URL) else "postgresql+psycopg"
 
     def listener(self, backlog: int = 8) -> int:
-        """A port at which connections are taken, by nobody."""
+        """A port that takes connections, which no program accepts."""
         deaf = socket.socket()
         self.cleanup.enter_context(contextlib.closing(deaf))
         deaf.bind(("127.0.0.1", 0))

@@ -87,7 +87,7 @@ class Fleet:
         self.epoch += by * 1_000_000
 
     def run(self) -> None:
-        """Run until everybody has started or given up."""
+        """Run until every connect has started or given up."""
         while self._events:
             self.now, _, event = heapq.heappop(self._events)
             self.time = self.now

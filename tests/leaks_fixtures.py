@@ -43,7 +43,7 @@ def session_key(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def log() -> Iterator[Collector]:
-    """Everything logged at DEBUG by anybody, formatted."""
+    """Everything logged at DEBUG by any logger, formatted."""
     collector = Collector()
     root = logging.getLogger()
     level = root.level

@@ -32,7 +32,7 @@ READER = "app_ro"
 FROM_WRITER, FROM_READER = "app", READER
 """What `who` finds at either."""
 
-# Endpoints that nobody connects to.
+# Endpoints that no test connects to.
 DOMAIN = "abc123.us-east-1.rds.amazonaws.com"
 WRITER_HOST, RO_HOST = f"app.cluster-{DOMAIN}", f"app.cluster-ro-{DOMAIN}"
 WRITER = f"postgresql+psycopg://app@{WRITER_HOST}:5433/app?plugin=rds_iam"

@@ -73,5 +73,5 @@ class Gate:
         await eventually_async(self._open.is_set, "nobody opens the gate")
 
     def open(self) -> None:
-        """Let everybody go on."""
+        """Let all waiting coroutines go on."""
         self._open.set()

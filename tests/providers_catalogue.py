@@ -62,7 +62,7 @@ def static_process(site: Site) -> Provider:
 
 
 def environment(site: Site) -> Provider:
-    """Keys in variables, and when they expire; whoever sets them renews them."""
+    """Keys in variables, and when they expire; the code that sets them renews them."""
 
     def put() -> None:
         key = site.issue()

@@ -37,7 +37,7 @@ class Provider:
         principal: Who connects through it.
         options: What the engine needs to be told.
         keywords: The same, as keywords.
-        put: Puts new credentials where whoever deploys would put them, if anybody does.
+        put: Puts new credentials where a deployment would put them, if it does at all.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""The Describe… actions of the Amazon RDS API on loopback, for whoever signs its requests."""
+"""The Describe… actions of the Amazon RDS API on loopback, for clients that sign requests."""
 
 from __future__ import annotations
 

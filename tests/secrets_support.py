@@ -82,7 +82,7 @@ async def refusal(work: Awaitable[Any]) -> tuple[int, str, str]:
 
 
 def logs_in(rds: RdsEmulator, fields: dict[str, Any], **changes: Any) -> bool:
-    """Whether the gateway lets in whoever has these fields of a secret, as the user they name.
+    """Whether the gateway lets in a client with these fields of a secret, as the user they name.
 
     Any other failure than that of a wrong password is raised.
     """

@@ -68,7 +68,7 @@ def test_leads_nowhere(server: DnsServer, url: URL) -> None:
 
 
 def test_silent(server: DnsServer, url: URL) -> None:
-    """A DNS server that keeps silent holds nobody up for longer than the timeout."""
+    """A DNS server that keeps silent delays the caller no longer than the timeout."""
     server.fault = "silence"
     began = time.monotonic()
     with pytest.raises(WaitTimeout):

@@ -368,7 +368,7 @@ def test_sessions_bring_their_own(monkeypatch: pytest.MonkeyPatch, home: Path) -
 
 
 def test_what_is_not_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch, ca: str) -> None:
-    """Where the host names the region and no role is assumed, nobody minds what else is said."""
+    """Where the host names the region and no role is assumed, no other setting of it is checked."""
     monkeypatch.setenv("AWS_REGION", "Ireland")
     url = "postgresql+psycopg://app@db.abc123.eu-west-1.rds.amazonaws.com/app?plugin=rds_iam"
     create_engine(url).dispose()

@@ -27,7 +27,7 @@ CLIENT = {"clientId": "cli", "clientSecret": "of the client", "grantType": "refr
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account]:
-    """A served account in which somebody has signed in."""
+    """A served account in which a user has signed in."""
     with served_account(monkeypatch, tmp_path) as account:
         account.aws.sso.access_tokens = {"signed-in"}
         account.aws.sso.refresh_tokens = {"renewal"}
@@ -54,7 +54,7 @@ def do(request: pytest.FixtureRequest, account: Account) -> Do:
 
 
 async def test_role_credentials(account: Account, do: Do) -> None:
-    """Whoever has signed in gets keys of the role, with their expiry in milliseconds."""
+    """A user that has signed in gets keys of the role, with their expiry in milliseconds."""
     account.aws.sso.lifetime = 1800.0
     answer = (await do("sso", "get_role_credentials", **WHO))["roleCredentials"]
     key = account.identities.find(answer["accessKeyId"])

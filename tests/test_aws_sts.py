@@ -175,7 +175,7 @@ async def test_a_caller_without_right_is_refused(
 
 @pytest.mark.parametrize("offset", [-280, 280])
 async def test_a_small_clock_difference_is_allowed(account: Account, do: Do, offset: int) -> None:
-    """Less than five minutes either way is nobody's fault; Date tells the difference."""
+    """A clock less than five minutes off either way is accepted; Date tells the difference."""
     account.clock.offset = offset
     answer = await do("get_caller_identity")
     date = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])

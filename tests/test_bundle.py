@@ -78,7 +78,7 @@ def test_narrowing_never_adds_trust(pem: bytes, region: str) -> None:
     "body", [b"MIIB", b"MIIBA", pytest.param(BLOCKS[0].split(b"\n")[1], id="first-line")]
 )
 def test_what_cannot_be_read_stays(body: bytes) -> None:
-    """A certificate that is broken is left for OpenSSL to complain of."""
+    """A certificate that is broken is left in place, for OpenSSL to report."""
     broken = b"-----BEGIN CERTIFICATE-----\n" + body + b"\n-----END CERTIFICATE-----\n"
     part = ca_bundle.narrow(BUNDLE, "us-east-1")
     assert ca_bundle.narrow(BUNDLE + broken, "us-east-1") == part + broken
@@ -131,6 +131,6 @@ def test_whole_names_only() -> None:
 
 
 def test_beside_other_things() -> None:
-    """A file with more than certificates in it is nobody's bundle, and is left alone."""
+    """A file with more than certificates in it is not taken for a bundle, and is left alone."""
     for other in (b"-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n", b"# " + BLOCKS[0]):
         assert ca_bundle.narrow(BUNDLE + other, "us-east-1") == BUNDLE + other

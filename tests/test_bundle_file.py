@@ -1,4 +1,4 @@
-"""Where the region's part of a CA bundle is kept: whole, and out of everybody else's reach."""
+"""Where the region's part of a CA bundle is kept: whole, and out of other users' reach."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _replaced_by_file(directory: Path) -> None:
 def test_a_place_that_others_rule_is_not_used(
     home: Path, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
-    """Where somebody else could change the file, the next place is taken, at last none at all."""
+    """Where another user could change the file, the next place is taken, at last none at all."""
     first = _file()
     spoil(first.parent)
     second = _file()
@@ -150,7 +150,7 @@ def test_a_place_that_others_rule_is_not_used(
 
 
 def test_a_sticky_directory_is_safe(home: Path, tmp_path: Path) -> None:
-    """In a directory like /tmp everybody may write, but nobody rename what is another's."""
+    """In a directory like /tmp every user may write, but no user may rename another's files."""
     (tmp_path / "tmp").chmod(0o1777)
     home.rmdir()
     assert _file().parent.parent == tmp_path / "tmp"
@@ -199,7 +199,7 @@ def test_a_system_without_owners(home: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_many_at_once(home: Path) -> None:
-    """Whoever reads while others write, and a cleaner removes, finds all of it or nothing."""
+    """A reader finds all of it or nothing, while others write and a cleaner removes."""
     file, wrong = _file(), []
     done = threading.Event()
 

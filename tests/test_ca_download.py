@@ -82,7 +82,7 @@ def test_unavailable(home: Path, server: Server) -> None:
 
 
 def test_deadline(home: Path, server: Server) -> None:
-    """A server that keeps silent holds nobody up for longer than said."""
+    """A server that keeps silent delays the caller no longer than the timeout."""
     server.gate.clear()
     began = time.monotonic()
     with pytest.raises((WaitTimeout, DownloadError)):
@@ -92,7 +92,7 @@ def test_deadline(home: Path, server: Server) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory somebody else's")
 def test_others_directory(home: Path, server: Server) -> None:
-    """A directory in others' hands is not used, whoever wrote what is in it."""
+    """A directory in others' hands is not used, whichever user wrote what is in it."""
     cached(home).parent.mkdir(parents=True)
     os.chown(cached(home).parent, 1234, 1234)
     found = shown("ca", "--download", "--url", server.url)

@@ -152,7 +152,7 @@ def test_complete(home: Path, raw: Raw, answer: bytes) -> None:
 
 
 def test_dripping(home: Path, raw: Raw) -> None:
-    """A server that sends a byte now and then holds nobody up, and no thread for long."""
+    """A server that sends a byte now and then holds up no caller, and no thread for long."""
     raw.answer, raw.drip = _answer(BUNDLE, WHOLE), 0.02
     threads = set(threading.enumerate())
     with pytest.raises((WaitTimeout, DownloadError)) as caught:

@@ -52,7 +52,7 @@ def test_help(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_default_ceiling() -> None:
-    """The command and the module throttle alike when nobody says otherwise."""
+    """The command and the module throttle alike by default."""
     assert f"[default: {DEFAULT_CEILING:g}]" in CliRunner().invoke(app, ["emulator", "-h"]).output
 
 

@@ -187,7 +187,7 @@ def test_account_of_a_role(api: RdsApi, rds: RdsEmulator) -> None:
     ],
 )
 def test_partitions(api: RdsApi, rds: RdsEmulator, host: str, partition: str) -> None:
-    """China and GovCloud have ARNs of their own, also where nobody has told the account."""
+    """China and GovCloud have ARNs of their own, also where the account is unknown."""
     rds.aws.sts.fail(AwsError(403, "AccessDenied", "no"))
     arn = _resource(_url(host), code=1)
     assert arn.startswith(f"arn:{partition}:rds-db:{parse_host(host).region}:ACCOUNT-ID:dbuser:")

@@ -157,7 +157,7 @@ def test_odd_name(rds: RdsEmulator) -> None:
 
 
 def test_terminal(rds: RdsEmulator) -> None:
-    """Whoever has the token on the screen is told what it is good for; a pipe gets it alone."""
+    """A terminal shows the token and what it is good for; a pipe gets the token alone."""
     master, slave = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, "token", URL], stdout=slave, stderr=subprocess.PIPE

@@ -14,7 +14,7 @@ from sqlalchemy_rds_iam._aws.collector import uncollected
 
 
 def test_the_collector_is_left_as_it_was() -> None:
-    """Holding off garbage collection ends with the block, and respects whoever had done it."""
+    """Holding off garbage collection ends with the block, and respects an earlier hold."""
     for enabled in (True, False):
         (gc.enable if enabled else gc.disable)()
         try:

@@ -44,7 +44,7 @@ FOREVER = float("inf")
 
 
 class Login:
-    """Where somebody logs in, who was accepted there at this time."""
+    """A place to log in, with the time at which a login was accepted there."""
 
     def __init__(self, accepted_at: float = NEVER) -> None:
         self.accepted_at = accepted_at
@@ -99,7 +99,7 @@ def test_a_cut_ends_a_burst() -> None:
 
 @given(later=st.floats(0, 30))
 def test_somebody_comes_after_a_cut(later: float) -> None:
-    """Whoever comes whenever after a cut has a turn, at once if enough time has passed."""
+    """A connect that comes any time after a cut has a turn, at once if enough time has passed."""
     limiter = RateLimiter(200)
     limiter.throttled(NOW)
     ticket = limiter.enqueue(NOW + later, FOREVER)
@@ -132,7 +132,7 @@ def test_the_rate_comes_back_evenly() -> None:
 
 @given(queue=st.integers(1, 3000), rate=st.integers(1, 400))
 def test_waits_count_on_the_rate_coming_back(queue: int, rate: int) -> None:
-    """Whoever waits after a cut is told when the turn comes if nothing else is throttled."""
+    """A connect that waits after a cut is told when its turn comes if nothing else is throttled."""
     limiter = RateLimiter(rate)
     _crowd(limiter, NOW)
     limiter.throttled(NOW)
@@ -150,7 +150,7 @@ def test_waits_count_on_the_rate_coming_back(queue: int, rate: int) -> None:
 
 
 def test_no_turn_even_at_best() -> None:
-    """A cut alone turns nobody away who has a turn in time once the rate is back."""
+    """A cut alone turns away no connect that has a turn in time once the rate is back."""
     limiter = RateLimiter(200)
     limiter.throttled(NOW)
     back = (200 - limiter.current_rate) / (REGAIN * 200)
@@ -177,7 +177,7 @@ def test_threads_note_what_they_saw() -> None:
 
 
 def test_never_let_in() -> None:
-    """A refusal is the answer for somebody who was never let in, unless the server says more."""
+    """A refusal is the answer for a login that was never let in, unless the server says more."""
     attempts, limiter = RetryState(NOW, NOW + 30), RateLimiter(200)
     assert attempts.again(Login(), limiter, NOW, certain=False) is None
     assert (limiter.throttles, attempts.throttled) == (0, 0)
@@ -186,7 +186,7 @@ def test_never_let_in() -> None:
 
 
 def test_let_in_long_ago() -> None:
-    """Somebody who was let in long ago is tried again, but nobody else is slowed down for it."""
+    """A login that was let in long ago is tried again, but slows down no other login."""
     attempts, limiter = RetryState(NOW, NOW + 30), RateLimiter(200)
     retry = attempts.again(Login(NOW - 2 * CURRENT), limiter, NOW, certain=False)
     assert retry is not None
@@ -227,7 +227,7 @@ def test_tried_until_the_deadline(timeout: float) -> None:
 
 
 def test_nobody_let_in_all_the_while() -> None:
-    """Only if nobody was let in from beginning to end is the past worth nothing any more."""
+    """The past is worth nothing any more only if no login was let in from beginning to end."""
     for accepted_at, forgotten in ((NOW - 5, True), (NOW + 5, False)):
         attempts, login = RetryState(NOW, NOW + 10), Login(accepted_at)
         attempts.throttled = 1

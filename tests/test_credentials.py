@@ -168,7 +168,7 @@ def test_revoked_and_replaced(
 
 
 def test_reset_passes_by_a_thread_that_hangs(rds: RdsEmulator) -> None:
-    """After a reset, nobody waits for a fetch that never comes back."""
+    """After a reset, no caller waits for a fetch that never comes back."""
     source = AwsSource(None)
     source._lock.acquire()  # as the thread would that hangs in its credential_process
     source.reset()

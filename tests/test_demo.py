@@ -19,7 +19,7 @@ pytestmark = pytest.mark.server
 
 
 def _silent(_words: str) -> None:
-    """Progress is nobody's business here."""
+    """Discard the progress, which no test here reads."""
 
 
 @pytest.fixture

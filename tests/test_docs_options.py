@@ -49,7 +49,7 @@ def test_defaults(page: str, config: type[PluginOptions]) -> None:
 
 
 def test_one_page_names_all() -> None:
-    """Whoever looks for an option on the page of all options finds its name there."""
+    """The page of all options has the name of each option."""
     for config in (IamOptions, SecretOptions):
         for field in fields(config):
             assert f"`{config.named(field.name)}`" in _page("options.md")

@@ -22,7 +22,7 @@ pytest_plugins = ["doctor_fixtures"]
 DOCUMENT = Path(__file__).parents[1] / "docs" / "doctor.md"
 
 UNSURE = {"policy", "throttled", "token-cut", "external-id-missing", "imds-hop-limit"}
-"""The causes that nobody can be certain of."""
+"""The causes that the doctor cannot be certain of."""
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -210,7 +210,7 @@ def _ending(ward: Ward) -> None:
     ],
 )
 def test_warnings(setup: Setup, code: str, ward: Ward) -> None:
-    """What does not keep anybody from connecting is a warning, and the set-up healthy."""
+    """What keeps no user from connecting is a warning, and the set-up is healthy."""
     setup(ward)
     report = ward.examine()
     _healthy(report, ward, code)

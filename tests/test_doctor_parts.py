@@ -121,7 +121,7 @@ def test_whose_certificate(organization: str, service: str | None) -> None:
 
 @contextlib.contextmanager
 def _server(said: bytes) -> Iterator[tuple[str, int]]:
-    """A server that says the same to everybody, and hangs up."""
+    """A server that says the same to every client, and hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

@@ -100,7 +100,7 @@ def test_two_owners(ward: Ward) -> None:
 
 
 def test_too_late(ward: Ward) -> None:
-    """A Secrets Manager that hangs is a finding, and not said to have let anybody in."""
+    """A Secrets Manager that hangs is a finding, and is not said to have let the user in."""
     ward.rds.aws.secrets.fail("hang")
     ward.cleanup.callback(ward.rds.aws.secrets.recover)
     ward.timeout = 0.5

@@ -152,7 +152,7 @@ def test_what_the_server_would_refuse(port: int) -> None:
 
 
 def test_users_with_passwords(port: int) -> None:
-    """They log in as themselves, as that server asks them to; nobody does whom it does not ask."""
+    """Users log in as themselves, as that server asks them to; a user it does not ask cannot."""
     with RdsEmulator(server=f"postgresql://lesser@127.0.0.1:{port}/postgres") as rds:
         secret = rds.secrets.create("prod/app", "secretive", strategy="alternating-users")
         for user in ("secretive", "secretive_clone", "secretive"):
@@ -166,7 +166,7 @@ def test_users_with_passwords(port: int) -> None:
 
 
 def test_a_wrong_password_is_told(port: int) -> None:
-    """The existing server's own words reach whoever starts the emulator."""
+    """The existing server's own words reach the caller that starts the emulator."""
     server = f"postgresql://by_scram-sha-256:wrong@127.0.0.1:{port}/postgres"
     with pytest.raises(ServerError, match="password authentication failed"):
         RdsEmulator(server=server).start()

@@ -79,7 +79,7 @@ def test_the_databases_clock_may_be_wrong(rds: RdsEmulator) -> None:
 
 
 def test_a_proxy_may_answer(rds: RdsEmulator) -> None:
-    """An answer of somebody's in front goes to whoever shows a token, and IAM is not asked."""
+    """A proxy's answer goes to each client that shows a token, and IAM is not asked."""
     rds.gateway.answer = "28000", "This RDS proxy has no credentials for the role app."
     with pytest.raises(psycopg.OperationalError, match="no credentials for the role"):
         psycopg.connect(**libpq(rds))
@@ -160,7 +160,7 @@ def test_no_second_holds_more_than_the_ceiling(rate: float, steps: list[float]) 
 
 
 def test_a_ceiling_of_nothing_is_an_error() -> None:
-    """Zero would refuse everybody and None is no limit: the message says which to use."""
+    """Zero would refuse every login and None is no limit: the message says which to use."""
     with pytest.raises(ValueError, match="above zero or None, not 0"):
         Ceiling(0)
 

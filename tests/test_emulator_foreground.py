@@ -81,7 +81,7 @@ def test_what_it_prints_is_enough_to_connect(process: subprocess.Popen[str]) -> 
 
 
 def test_importing_without_the_extra_says_what_to_install() -> None:
-    """One sentence, not a traceback into somebody else's package."""
+    """The error is one sentence, not a traceback into another package."""
     code = (
         "import sys; sys.modules['trustme'] = None\n"
         "try: import sqlalchemy_rds_iam.testing\n"

@@ -176,7 +176,7 @@ def test_membership_through_another_role_counts(rds: RdsEmulator) -> None:
 
 @pytest.mark.parametrize("decline", [False, True])
 def test_clear_text_is_refused_in_rds_words(rds: RdsEmulator, decline: bool) -> None:
-    """Without TLS nobody is asked for a token, declined TLS included."""
+    """Without TLS no client is asked for a token, declined TLS included."""
     rds.gateway.decline_tls = decline
     with pytest.raises(psycopg.OperationalError) as caught:
         psycopg.connect(**libpq(rds, sslmode="prefer" if decline else "disable"))

@@ -20,7 +20,7 @@ from secrets_support import logs_in
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 USER = "by_password"
-# Characters that have to be quoted in SQL, in URLs and by nobody; the last is IX in NFKC.
+# Characters that have to be quoted in SQL, in URLs and nowhere; the last is IX in NFKC.
 PASSWORDS = ["simple", "p@ss w/ord%41?#&=", "'\"\\`$$;--", "plän☃", "\u2168", "x" * 500]
 
 
@@ -117,7 +117,7 @@ def test_knobs(rds: RdsEmulator) -> None:
 
 
 def test_tls_is_required(rds: RdsEmulator) -> None:
-    """In clear nobody is asked for a password."""
+    """In clear text no client is asked for a password."""
     fields = rds.secrets.create("app", USER).fields()
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
         logs_in(rds, fields, sslmode="disable")

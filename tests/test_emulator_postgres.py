@@ -1,4 +1,4 @@
-"""PostgreSQL starts from the machine or from the wheel, and never outlives whoever started it."""
+"""PostgreSQL starts from the machine or the wheel, and ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ time.sleep(60)
 
 
 def alive(pid: int) -> bool:
-    """Whether process `pid` runs; a zombie that nobody waits for does not."""
+    """Whether process `pid` runs; a zombie that no process waits for does not."""
     try:
         os.kill(pid, 0)
         stat = Path(f"/proc/{pid}/stat")

@@ -59,7 +59,7 @@ def test_one_after_another(rds: RdsEmulator) -> None:
 
 
 def test_a_bad_token_opens_no_session(rds: RdsEmulator) -> None:
-    """A session that waits lets nobody in whose token is not good."""
+    """A session that waits lets in no client whose token is not good."""
     use(rds)
     eventually(lambda: waiting(rds) == 1)
     with pytest.raises(psycopg.OperationalError, match="PAM authentication failed"):
@@ -160,7 +160,7 @@ def test_a_connection_that_breaks(rds: RdsEmulator) -> None:
 
 
 def test_a_waiting_session_that_ends(rds: RdsEmulator) -> None:
-    """A session that the server ends while it waits is handed to nobody."""
+    """A session that the server ends while it waits is handed to no client."""
     pid = use(rds)
     eventually(lambda: waiting(rds) == 1)
     assert rds.kill_sessions() == 1
@@ -219,7 +219,7 @@ async def test_many_at_once(rds: RdsEmulator) -> None:
 
 @pytest.mark.server
 def test_stop_ends_the_waiting() -> None:
-    """An emulator that stops takes the sessions along that wait, without a complaint."""
+    """An emulator that stops ends the sessions that wait, too, without an error."""
     with RdsEmulator() as rds:
         rds.gateway.reuse_sessions = True
         use(rds)

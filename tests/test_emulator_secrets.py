@@ -66,7 +66,7 @@ WINDOWS: list[tuple[Any, Any, list[tuple[bool | None, bool, bool]]]] = [
 
 @pytest.fixture
 def user(rds: RdsEmulator) -> Iterator[str]:
-    """A database user that nobody has rotated yet."""
+    """A database user that has not been rotated yet."""
     yield USER
     rds.execute(f"DROP ROLE IF EXISTS {USER}_clone; DROP ROLE IF EXISTS {USER}")
 

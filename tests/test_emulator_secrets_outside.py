@@ -23,7 +23,7 @@ USER = "rotated"
 
 @pytest.fixture
 def user(rds: RdsEmulator) -> Iterator[str]:
-    """A database user that nobody has rotated yet."""
+    """A database user that has not been rotated yet."""
     yield USER
     rds.execute(f"DROP ROLE IF EXISTS {USER}_clone; DROP ROLE IF EXISTS {USER}")
 

@@ -113,14 +113,14 @@ def test_a_hook_may_connect(
 
 
 class Awaited:
-    """What would have to be awaited, as nobody does."""
+    """A hook that would have to be awaited, which no caller does."""
 
     async def __call__(self, event: Event) -> None: ...
 
 
 @pytest.mark.parametrize("hook", ["print", 1, Awaited(), Awaited().__call__])
 def test_what_is_no_hook(hook: Any) -> None:
-    """A text, as in a URL, and a coroutine function, which nobody would await, are refused."""
+    """A text, as in a URL, and a coroutine function, which no caller would await, are refused."""
     with pytest.raises(ConfigError, match="rds_iam_on_event=…: expected a function"):
         IamOptions.take({}, {"rds_iam_on_event": hook})
 

@@ -1,4 +1,4 @@
-"""Cancelled, interrupted, out of time: whoever waits gets an answer, and the pool its slot back."""
+"""Cancelled, interrupted, out of time: each waiter gets an answer, and the pool its slot back."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_a_leader_that_is_given_up(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_loop_that_ends_in_mid_fetch(rds: RdsEmulator, slow: Provider, way: str) -> None:
-    """When asyncio.run() ends, a fetch on its loop is cut short, and whoever waits leads anew."""
+    """When asyncio.run() ends, a fetch on its loop is cut short, and a waiter leads anew."""
     url = rds.url("postgresql+asyncpg", rds_iam_credentials=way)
     engine = create_async_engine(url, poolclass=NullPool)
 
@@ -146,7 +146,7 @@ class Waiter:
 def test_a_loop_that_stands_still(
     rds: RdsEmulator, slow: Provider, closed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits for a fetch on a loop that has stopped running leads it in its place."""
+    """A thread that waits for a fetch on a loop that has stopped running leads it in its place."""
     monkeypatch.setattr(acquire, "_TURN", 0.02)
     url = rds.url("postgresql+asyncpg", rds_iam_credentials="aiobotocore")
     engine = create_async_engine(url, poolclass=NullPool)
@@ -181,7 +181,7 @@ def test_an_end_during_a_renewal(
     caplog.clear()
     clock.offset += LIFE * 2 / 3 + 1
     with container.held():
-        # Nobody waits for the answer.
+        # No caller waits for the answer.
         assert asyncio.run(_connect(engine), debug=True) == 1
         gc.collect()
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -196,7 +196,7 @@ def test_an_interrupted_leader(
     kind: type[BaseException],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Control-C in the thread that leads goes through, and somebody who waits leads anew."""
+    """Control-C in the thread that leads goes through, and a waiting thread leads anew."""
     before = slow.calls
     joined = threading.Event()
     fetch, join = AwsSource.fetch, ThreadRuntime.join

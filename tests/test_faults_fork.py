@@ -138,7 +138,7 @@ def test_fork_while_a_token_is_signed() -> None:
             inside.append(signing)
 
     signing, usual = True, sys.getswitchinterval()
-    sys.setswitchinterval(DEADLINE)  # nobody is made to give the global lock away
+    sys.setswitchinterval(DEADLINE)  # no thread is made to give the global lock away
     try:
         with gate:
             thread = threading.Thread(target=intrude)

@@ -18,7 +18,7 @@ pytest_plugins = ["faults_fixtures"]
 
 
 def first_connect(rds: RdsEmulator, way: Way, *module: str) -> tuple[int, str, str]:
-    """Exit status, output and complaints of a process that connects for the first time."""
+    """Exit status, output and standard error of a process that connects for the first time."""
     asked = way.credentials if way.is_async else "sync", *module
     done = subprocess.run(
         [

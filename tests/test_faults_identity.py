@@ -114,7 +114,7 @@ def test_session_of_unknown_expiry(
     assert database.scalar("select 1") == 1
     assert database.connector._cache.credentials.expires_at is None
     clock.offset += LIFE + 1
-    # Nobody has put new ones there yet: the refusal is what the caller gets, after one more try.
+    # There are no new ones yet: the refusal is what the caller gets, after one more try.
     assert "without a known expiry" in database.raises(Exception).__notes__[0]
     keys.hold(rds.identities.issue(rds.key.principal, LIFE))
     clock.offset += 2 * SHORTEST_PAUSE

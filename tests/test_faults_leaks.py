@@ -125,7 +125,7 @@ def test_an_endpoint_takes_less_than_a_kilobyte() -> None:
 
 
 def test_endpoints_are_gone_with_their_engines() -> None:
-    """When nobody holds the slots of ten thousand endpoints, their memory is free."""
+    """When no caller holds the slots of ten thousand endpoints, their memory is free."""
     tokens = PasswordCache(Source())
     _many(tokens, 1)
     tracemalloc.start()

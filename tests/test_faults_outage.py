@@ -110,7 +110,7 @@ def test_the_error_names_the_provider(
     fault: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever reads the error learns which provider failed, or else at which address."""
+    """The error tells which provider failed, or else at which address."""
     database = open_database(poolclass=NullPool)
     if fault != "tls":
         database.scalar("select 1")
@@ -219,7 +219,7 @@ def test_a_storm_asks_once(
     way: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In an outage AWS is asked once in failure_ttl, whoever connects; so it is at its end."""
+    """In an outage all connects together ask AWS once in failure_ttl, and so they do at its end."""
     storm = Storm(rds, way)
     monkeypatch.setattr(container.service, "lifetime", 3600.0)
     container.service.latency = 0.04

@@ -74,7 +74,7 @@ def process(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def test_a_hanging_process(open_database: Callable[..., Database], process: Process) -> None:
-    """Nobody waits for it longer than rds_iam_timeout; once it goes on, so do connects."""
+    """No connect waits for it longer than rds_iam_timeout; once it goes on, so do connects."""
     process.hang()
     database = open_database(options={"rds_iam_timeout": "0.1"})
     for _ in range(2):

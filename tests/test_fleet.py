@@ -49,7 +49,7 @@ def test_two_endpoints_have_a_rate_each(patient: Server) -> None:
 
 
 def test_one_round_trip_for_many_turns(server: Server) -> None:
-    """The turns of a slice cost one command, and nobody else is told to ask meanwhile."""
+    """The turns of a slice cost one command, and no other caller is told to ask meanwhile."""
     limiter = SharedRateLimiter(200, storage(server.url), "db")
     now = time.monotonic()
     turns = [ticket for _ in range(30) if (ticket := limiter.enqueue(now, FOREVER))]
@@ -71,7 +71,7 @@ def test_one_round_trip_for_many_turns(server: Server) -> None:
 
 
 def test_unused_turns_are_lost(server: Server) -> None:
-    """Nobody saves up turns, and who does not connect asks nothing."""
+    """No process saves up turns, and one that does not connect asks nothing."""
     limiter = SharedRateLimiter(200, storage(server.url), "db")
     now = time.monotonic()
     turns = [limiter.enqueue(now, FOREVER) for _ in range(10)]
@@ -109,7 +109,7 @@ def test_half_used_up(server: Server) -> None:
 
 @pytest.mark.timing
 def test_killed_and_restarted_in_mid_use(patient: Server, said: Any) -> None:
-    """Everybody gets a turn while the server dies and comes back, with one word about each."""
+    """Every connect gets a turn while the server dies and comes back, with one word about each."""
     server = patient
     limiter = SharedRateLimiter(200, storage(server.url), "db")
 
@@ -123,7 +123,7 @@ def test_killed_and_restarted_in_mid_use(patient: Server, said: Any) -> None:
     # A process that goes over to its own tokens and back may have a burst of these on top.
     assert most(starts) <= 200 * HEADROOM + 1
     assert starts[-1] - starts[0] < SOON
-    # On a busy machine it may have come back when everybody was gone.
+    # On a busy machine it may have come back when all connects had had their turns.
     eventually(lambda: pass_through(limiter, inline=True) and len(said()) > 1)
     assert said() == ["WARNING", "INFO"]
     assert server.calls("eval") > 3
@@ -147,7 +147,7 @@ def test_frozen_server(server: Server, said: Any) -> None:
 
 
 def test_request_that_never_ends(server: Server, said: Any) -> None:
-    """Who was to ask and never came back holds up nobody for longer than a request may take."""
+    """A request that never ends holds up no connect for longer than a request may take."""
     limiter = SharedRateLimiter(200, storage(server.url), "db")
     now = time.monotonic()
     ticket = limiter.enqueue(now, FOREVER)

@@ -93,7 +93,7 @@ _RATES = {"postgresql+psycopg": 50, "postgresql+psycopg2": 51}
 
 
 def test_lazy_engines_start_no_thread(databases: Connect, rds: RdsEmulator, server: Server) -> None:
-    """With rds_iam_refresh=lazy whoever connects asks the storage."""
+    """With rds_iam_refresh=lazy the connecting caller asks the storage."""
     database = databases(rds.url(rds_iam_refresh="lazy", **_shared(server, 200)))
     names = set()
     usual = threading.Thread.start

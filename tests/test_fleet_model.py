@@ -76,7 +76,7 @@ def test_no_second_holds_too_many(
 def test_outages(
     size: int, rate: int, seed: int, outages: list[tuple[float, float]], trip: float, jump: int
 ) -> None:
-    """However the server fails, hangs and sets its clock: nobody is lost, or adds too much."""
+    """However the server fails, hangs and sets its clock, no connect is lost or comes too early."""
     fleet = Fleet(size, rate, seed)
     fleet.trip = lambda: fleet.chance.uniform(0, trip)
     fleet.fails = lambda now: any(begin <= now < begin + length for begin, length in outages)
@@ -95,7 +95,7 @@ def test_outages(
 
 @pytest.mark.parametrize("size", [1, 3, 8, 40])
 def test_a_storm_takes_no_longer_than_it_has_to(size: int) -> None:
-    """A fleet of any size uses the whole rate, asks little, and everybody gets a fair share."""
+    """A fleet of any size uses the whole rate, asks little, and each process gets a fair share."""
     fleet = Fleet(size, 200, 0)
     fleet.late = lambda: fleet.chance.expovariate(1000)
     count = 2000 // size
@@ -167,7 +167,7 @@ def test_more_processes_than_turns() -> None:
 
 @given(rate=st.sampled_from([20, 200]), lost=st.integers(1, 5))
 def test_whoever_never_comes_back(rate: int, lost: int) -> None:
-    """Turns that nobody comes for, and nobody gives back, hold up nobody for long."""
+    """Turns that are neither used nor given back hold up no connect for long."""
     fleet = Fleet(1, rate, 0)
     fleet.limiters[0].enqueue(0.0, FOREVER)
     for _ in range(lost):

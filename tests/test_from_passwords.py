@@ -20,7 +20,7 @@ BEFORE, AFTER = [block for block in GUIDE.blocks if block.language == "env"]
 CREATE, CLOSE, WATCH = [block.text for block in GUIDE.blocks if block.language == "sql"]
 SETTINGS, ASYNC, DRY_RUN = [block for block in GUIDE.blocks if block.language == "python"]
 
-# Passwords over TCP, as RDS decides it: whoever has rds_iam has none. The emulator's own way in is
+# Passwords over TCP, as RDS decides it: a user with rds_iam has none. The emulator's own way in is
 # the socket.
 RULES = """
 local all all trust

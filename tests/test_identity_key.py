@@ -51,7 +51,7 @@ NO_SELECTORS = {
     "AWS_RETRY_MODE": "how often is tried",
     "AWS_NEW_RETRIES_2026": "how often is tried",
 }
-"""What botocore reads besides, and why it selects nobody."""
+"""What botocore reads besides, and why it selects no identity."""
 
 _NO_SELECTORS = re.compile(r"AWS_(CSM|S3)_\w+|BOTO(CORE)?_(DISABLE|TCP|EXPERIMENTAL__(ADD|NO))\w+")
 """Monitoring, S3, and how botocore speaks HTTP."""
@@ -60,7 +60,7 @@ SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZ
 
 
 def test_whatever_botocore_reads() -> None:
-    """Each variable that botocore mentions is in the key, or is known to select nobody."""
+    """Each variable that botocore mentions is in the key, or is known to select no identity."""
     found: set[str] = set()
     for file in Path(botocore.__file__).parent.glob("*.py"):
         found |= set(re.findall(r"['\"]((?:AWS|BOTO|BOTOCORE)_[A-Z0-9_]+)['\"]", file.read_text()))

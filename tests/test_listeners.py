@@ -225,7 +225,7 @@ def test_a_right_password_of_its_own(rds: RdsEmulator, log_in: LogIn, secret: Se
 
 
 def test_a_replaced_password_lowers_no_tls(rds: RdsEmulator, databases: Any) -> None:
-    """TLS is a promise of the engine, whoever brings the password."""
+    """TLS is a promise of the engine, wherever the password comes from."""
     change = {"password": "mine", "sslmode": "disable"}
     database = _with(databases(rds.url()), lambda cparams: cparams.update(change))
     assert "sslmode" in str(database.raises(ConfigError))

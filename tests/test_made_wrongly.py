@@ -98,7 +98,7 @@ def test_what_was_meant(ca: str, driver: str, name: str, says: str) -> None:
 
 
 def test_a_listener_that_takes_it_out(ca: str) -> None:
-    """Where a listener may take an argument out, nobody knows yet whether the driver gets it."""
+    """Where a listener may take an argument out, it is not yet known whether the driver gets it."""
 
     def take_out(*args: Any) -> None:
         args[3].pop("tag")

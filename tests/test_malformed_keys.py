@@ -30,7 +30,7 @@ PARTS = {defect: number % 3 for number, defect in enumerate(DEFECTS)} | {
 def test_refused_by_name(
     open_database: Open, site: Site, rds: RdsEmulator, log: Any, place: str
 ) -> None:
-    """Each defect is told with the variable, setting or provider, before anybody is asked."""
+    """Each defect is told with the variable, setting or provider, before any request is sent."""
     put, named, loses = PLACES[place]
     events: list[Any] = []
     for defect, part in PARTS.items():

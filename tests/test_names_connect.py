@@ -83,7 +83,7 @@ def test_connects(through_alias: Connect, rds: RdsEmulator, server: DnsServer) -
 def test_alias_without_an_option(
     through_alias: Connect, rds: RdsEmulator, server: DnsServer
 ) -> None:
-    """An alias that nobody explained fails on its certificate, and the error says what to set."""
+    """An alias that no option explains fails on its certificate, and the error says what to set."""
     database = through_alias(rds_iam_resolve_cname="off")
     for certificate in (rds.gateway.certificate, rds.certificates.unrelated()):
         rds.gateway.certificate = certificate
@@ -261,7 +261,7 @@ def test_endpoint_names_are_left_alone(
 def test_rehearsal(
     url: Any, server: DnsServer, create: Any, options: dict[str, str], host: str, says: str
 ) -> None:
-    """create_engine() finds everything that is wrong but where the alias leads; it asks nobody."""
+    """create_engine() finds all that is wrong but where the alias leads; it asks no server."""
     create(url())
     with pytest.raises(ConfigError, match=says):
         create(url(**options).set(host=host))

@@ -1,4 +1,4 @@
-"""A CA file that is looked for counts only if nobody else can change it; a named one always."""
+"""A CA file that is looked for counts only if no other user can change it; a named one always."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _linked(file: Path, where: Path) -> Path:
 
 
 def _foreign_link(file: Path) -> None:
-    """A stranger's link to a file of ours, where anybody may make links."""
+    """A stranger's link to a file of ours, where any user may make links."""
     _linked(file, file.parent / "own")
     file.parent.chmod(0o1777)
     os.chown(file, STRANGER, -1, follow_symlinks=False)
@@ -95,7 +95,7 @@ def _through(file: Path) -> Path:
     ]
 )
 def exposed(request: pytest.FixtureRequest, file: Path) -> Path:
-    """The file, which somebody else could change."""
+    """The file, which another user could change."""
     request.param(file)
     return file
 
@@ -148,7 +148,7 @@ def test_a_file_that_only_its_owner_can_change(
 
 
 def test_read_only_mounts(exposed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of Kubernetes' volumes: nobody can write there, whatever the mode says, links included."""
+    """No user can write to a read-only mount, as of Kubernetes, whatever the mode or the links."""
     asked = []
 
     def statvfs(path: str | Path) -> os.statvfs_result:

@@ -54,10 +54,10 @@ class Crew:
         gives_up: Callable[[int], bool] = lambda _: False,
         seen: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Run until everybody has started or given up.
+        """Run until every connect has started or given up.
 
         Args:
-            late: how many seconds later than asked somebody wakes up.
+            late: how many seconds later than asked a connect wakes up.
             gives_up: whether one gives up when waking up.
             seen: told the time of every event.
         """
@@ -127,7 +127,7 @@ def test_no_second_holds_too_many(
 
 @pytest.mark.parametrize("rate", [1, 7, 40, 200, 1000])
 def test_a_storm_takes_no_longer_than_it_has_to(rate: int) -> None:
-    """Everybody at once: the first at once, in order of arrival, and nearly at the full rate."""
+    """Connects that come at once start in order, the first at once, nearly at the full rate."""
     crew = Crew(RateLimiter(rate))
     for who in range(10 * rate):
         crew.arrive(1000, who)
@@ -141,7 +141,7 @@ def test_a_storm_takes_no_longer_than_it_has_to(rate: int) -> None:
 
 @pytest.mark.parametrize("latency", [0.0, 0.001, 0.004])
 def test_one_after_the_other(latency: float) -> None:
-    """Whoever connects again and again gets nearly the full rate, without any company."""
+    """A single caller that connects again and again gets nearly the full rate."""
     limiter, now, gone = RateLimiter(200), 1000.0, 0
     while now < 1010.0:
         ticket = limiter.enqueue(now, FOREVER)
@@ -186,7 +186,7 @@ def test_a_turn_given_back_is_used() -> None:
 
 
 def test_whoever_never_comes_back() -> None:
-    """Turns that nobody comes for, and nobody gives back, do not hold up the queue for ever."""
+    """Turns that are neither used nor given back do not hold up the queue for ever."""
     limiter = RateLimiter(10)
     turns = [limiter.enqueue(1000.0, FOREVER) for _ in range(40)]
     last = turns[-1]
@@ -244,7 +244,7 @@ def test_throttling_cuts_the_rate_for_all_who_wait() -> None:
 
 @pytest.mark.parametrize("rate", [1, 2, 200])
 def test_cut_again_and_again(rate: int) -> None:
-    """The rate never falls below one a second, so that nobody waits for ever."""
+    """The rate never falls below one a second, so that no connect waits for ever."""
     limiter = RateLimiter(rate)
     now = 1000.0
     for _ in range(100):

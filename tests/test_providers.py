@@ -59,7 +59,7 @@ def _open(open_database: Open, provider: Provider, **options: str) -> Database:
 def test_expiring(
     open_database: Open, site: Site, clock: Clock, rds: RdsEmulator, way: Way, set_up: SetUp
 ) -> None:
-    """Whoever the provider names connects; its expiry is known, obeyed, and survived twice."""
+    """The provider's identity connects; its expiry is known, obeyed, and survived twice."""
     provider = set_up(site)
     provider.put()
     database = _open(open_database, provider)
@@ -105,7 +105,7 @@ def test_static(
 def test_put_too_late(
     open_database: Open, site: Site, clock: Clock, rds: RdsEmulator, set_up: SetUp
 ) -> None:
-    """Expired keys that nobody has replaced are an error that says so, until somebody does."""
+    """Expired keys that have not been replaced are an error that says so, until they are."""
     provider = set_up(site)
     provider.put()
     database = _open(open_database, provider)

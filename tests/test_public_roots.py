@@ -142,7 +142,7 @@ def test_a_found_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("driver", CONTEXT)
 def test_contexts_of_the_users_own(driver: str, ca: str, tmp_path: Path) -> None:
-    """They are looked into as far as they can be; one that shows nobody has a directory of them."""
+    """Contexts are inspected as far as possible; one that lists no CA counts as public roots."""
 
     def unnamed(**where: str) -> ssl.SSLContext:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

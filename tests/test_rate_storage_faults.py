@@ -218,7 +218,7 @@ def test_dripping(drips: bytes, inline: bool, said: Any, monkeypatch: pytest.Mon
 def test_a_name_that_takes_its_time(
     inline: bool, said: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looking up the server's name holds nobody up either; what comes for nobody is closed."""
+    """Looking up the server's name holds up no caller; a connection without a caller is closed."""
     storages._shared.clear()
     release = threading.Event()
     usual = socket.getaddrinfo

@@ -75,7 +75,7 @@ def test_a_conflict(
     log_in: LogIn, secret: Secret, name: str, says: dict[str, Any], message: str
 ) -> None:
     """The URL and the secret contradict each other: an error that names both and the way out."""
-    # A tunnel's host and port contradict nobody.
+    # A tunnel's host and port are no contradiction.
     error = log_in(secret, {"rds_secret_host": None}, place=says).raises(ConfigError)
     assert re.search(message, str(error)), str(error)
     assert "rds_secret_conflict" in str(error)
@@ -196,7 +196,7 @@ def test_a_later_listener(log_in: LogIn, secret: Secret) -> None:
 
 
 def test_neither_says_where(rds: RdsEmulator, log_in: LogIn) -> None:
-    """Nobody names a host or a user: an error for each."""
+    """A host that neither the URL nor the secret names is an error, and so is a user."""
     fields = {"password": "x"}
     rds.secrets.store("bare", json.dumps(fields))
     assert "where the database is" in str(log_in("bare").raises(ConfigError))
@@ -206,14 +206,14 @@ def test_neither_says_where(rds: RdsEmulator, log_in: LogIn) -> None:
 
 
 def test_the_engine_is_made_without_asking(calls: Any, rds: RdsEmulator, log_in: LogIn) -> None:
-    """create_engine() asks nobody, so a secret that does not exist is an error of the connect."""
+    """create_engine() asks no server, so a secret that does not exist is the connect's error."""
     database = log_in("nowhere")
     assert calls() == 0
     assert "does not exist" in str(database.raises(SecretError))
 
 
 def test_json_of_other_makes(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
-    """White space before the JSON, a port as text and keys that nobody knows do no harm."""
+    """White space before the JSON, a port as text and unknown keys do no harm."""
     fields = secret.fields()
     text = "\n  " + json.dumps(fields | {"port": str(fields["port"]), "x": [None, {}], "é": 1.5})
     rds.secrets.store("other", text)

@@ -48,7 +48,7 @@ def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def dead_end() -> Iterator[str]:
-    """The URL of an endpoint at which nobody listens."""
+    """The URL of an endpoint at which no server listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -112,7 +112,7 @@ def test_from_the_environment() -> None:
 
 
 def test_options_without_the_plugin() -> None:
-    """Options of a plugin that nobody has named are refused, for which of the two."""
+    """Options of a plugin that is not named are refused, and the error says for which engine."""
     with pytest.raises(
         ConfigError, match=r"writer: rds_secret_id without the plugin: add \?plugin"
     ):

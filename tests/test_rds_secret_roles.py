@@ -20,7 +20,7 @@ pytest_plugins = ["rds_secret_fixtures"]
 
 @pytest.fixture
 def _nobody_else(rds: RdsEmulator) -> Any:
-    """The identity that is found may not read secrets, so whoever does is somebody else."""
+    """The identity that is found may not read secrets, so the one that does is another."""
     rds.key.principal.secrets = frozenset()
     yield
     rds.key.principal.secrets = None

@@ -116,7 +116,7 @@ def test_outlives_its_session(
         clock.offset += step
     assert all(decision.granted for decision in rds.decisions)
     assert sessions <= rds.aws.sts.calls["AssumeRole"] - before <= 2 * sessions
-    clock.offset += 100 * int(duration)  # nobody has connected for long
+    clock.offset += 100 * int(duration)  # there has been no connect for long
     assert database.scalar("select 1") == 1
     assert _who(rds) == app.arn
 

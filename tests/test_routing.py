@@ -90,7 +90,7 @@ def test_reads(pair: Pair, executed: list[str]) -> None:
 
 
 def test_writes(pair: Pair, executed: list[str]) -> None:
-    """What changes or locks something, and what nobody can tell, goes to the writer."""
+    """What changes or locks something, and what cannot be told, goes to the writer."""
 
     def body(session: RoutingSession) -> None:
         for kind, statement in (WRITES | UNKNOWN).items():

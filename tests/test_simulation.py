@@ -1,4 +1,4 @@
-"""The simulation loses track of nobody, keeps to the ceiling, and shows what the strategies do."""
+"""The simulation tracks every connect, keeps to the ceiling, and shows what the strategies do."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_connect_ends(
 
 
 def test_the_same_seed_the_same_outcome() -> None:
-    """What is random comes from the seed alone, and nobody else's random numbers are touched."""
+    """What is random comes from the seed alone, and no other code's random numbers are touched."""
     random.seed(7)
     before = random.getstate()
     first = simulate(SCENARIOS["failover"], "congestion control", 50, seed=1)
@@ -120,7 +120,7 @@ def test_deploy(processes: int) -> None:
 
 
 def test_one_goes_ahead() -> None:
-    """In a larger deployment most get through: the first login of a process is in nobody's way."""
+    """In a larger deployment most get through: the first login of a process holds up no other."""
     outcome = simulate(SCENARIOS["deploy"], "congestion control", 50)
     assert outcome.lost.total() <= outcome.wanted / 20
 
@@ -153,7 +153,7 @@ def test_half_the_ceiling() -> None:
 
 
 def test_the_past_of_a_process_is_its_own() -> None:
-    """Functions that nobody has let in yet lose what the ceiling refuses, whatever others had."""
+    """Functions that were not let in yet lose what the ceiling refuses, whatever others had."""
     outcome = simulate(SCENARIOS["lambda"], "congestion control", 500)
     assert outcome.lost == {"refused": 300}
     assert outcome.seconds < 0.2

@@ -1,4 +1,4 @@
-"""`rds_iam_stats`: what an engine has done and has in hand, told without asking anybody."""
+"""`rds_iam_stats`: what an engine has done and has in hand, told without sending a request."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _counts(stats: Stats) -> dict[str, int]:
 
 
 def test_an_engine_that_has_done_nothing(rds: RdsEmulator, connect: Connect) -> None:
-    """Its endpoint is known, its identity not yet; nobody is asked."""
+    """Its endpoint is known, its identity not yet; no request is sent."""
     stats = _stats(connect())
     assert _counts(stats) == {}
     assert stats.outage is stats.credentials_age is stats.identity.access_key is None

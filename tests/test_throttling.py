@@ -114,7 +114,7 @@ def test_no_turn_in_time(connect: Connect, ceiling: Any) -> None:
 def test_no_turn_as_the_loop_stands_still(
     connect: Connect, ceiling: Any, world: tuple[str, bool]
 ) -> None:
-    """Who waits for a turn while something holds up the loop is told that, and not of a crowd."""
+    """A task that waits while something holds up the loop is told that, and not of a long queue."""
     if not world[1]:
         pytest.skip("threads do not hold each other up")
     ceiling(None)
@@ -145,7 +145,7 @@ def test_no_turn_as_the_loop_stands_still(
 
 
 def test_no_limit(connect: Connect, rds: RdsEmulator) -> None:
-    """rds_iam_connect_rate=0 holds nobody up."""
+    """rds_iam_connect_rate=0 holds up no connect."""
     database = connect(options={"rds_iam_connect_rate": "0"}, poolclass=NullPool)
     assert database.storm(10) == [1] * 10
     assert [limiter for _, _, limiter in database.connector._plans.values()] == [None]

@@ -90,7 +90,7 @@ def test_fresh_is_reused(account: Account) -> None:
 
 
 def test_stale_credentials_are_renewed_by_one(account: Account) -> None:
-    """With STALE credentials everybody is served at once, and one caller renews them."""
+    """With STALE credentials every caller is served at once, and one caller renews them."""
     account.connect()
     account.now += 3600 - 539
     first, second = (
@@ -325,7 +325,7 @@ def test_cut_short_is_handed_on(account: Account) -> None:
 
 
 def test_lost_flight_is_given_up(account: Account) -> None:
-    """A fetch that never comes back keeps nobody from starting another."""
+    """A fetch that never comes back keeps no caller from starting another."""
     lost = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
     account.now += FETCH_LIMIT
     answer = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
@@ -426,7 +426,7 @@ def _in_threads(work: Callable[[], None], count: int) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_fork_with_the_lock_held_and_a_flight_under_way(account: Account) -> None:
     """A forked child neither hangs on the parent's lock nor waits for the parent's fetch."""
-    account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)  # a fetch nobody will finish
+    account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)  # a fetch that never ends
     with account.tokens._lock:
         child = os.fork()
         if child == 0:

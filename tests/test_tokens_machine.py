@@ -101,7 +101,7 @@ class CacheMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.handed_out)
     @rule(data=st.data(), slow=st.floats(0, 30))
     def refuse(self, data: Any, slow: float) -> None:
-        """The server refuses a token; whoever used it goes on as told."""
+        """The server refuses a token; the caller that used it goes on as told."""
         entry, token = data.draw(st.sampled_from(self.handed_out))
         answer = self.tokens.on_refused(entry, token, age=slow)
         assert entry.token is not token or answer is not None
@@ -184,7 +184,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @invariant()
     def waiters_are_answered(self) -> None:
-        """Whoever waits, waits for a fetch that is still under way, or has been answered."""
+        """Each waiter waits for a fetch that is still under way, or has been answered."""
         for fetch in self.waiting:
             assert fetch.future.done() or fetch is self.tokens._fetch
             assert fetch.future.done() or fetch in self.flying

@@ -25,7 +25,7 @@ def test_wakes_a_sleeping_loop() -> None:
         loop.call_soon(lambda: threading.Thread(target=future.set_result, args=[None]).start())
         return await await_future(future, 10)
 
-    # In debug mode a loop complains about being touched from another thread.
+    # In debug mode a loop raises an error when another thread touches it.
     assert asyncio.run(wait(), debug=True) is None
 
 
@@ -71,10 +71,10 @@ def test_work_in_a_thread_keeps_its_context() -> None:
 
 
 def test_a_launch_does_not_wait_for_the_work() -> None:
-    """Whoever starts a fetch goes on at once, although Python's global lock is wanted by both."""
+    """The thread that starts a fetch goes on at once, although both want Python's global lock."""
     order: list[bool] = []
     usual = sys.getswitchinterval()
-    sys.setswitchinterval(5)  # nobody is made to give up the lock
+    sys.setswitchinterval(5)  # no thread is made to give up the lock
     try:
         for _ in range(10):  # on a busy machine either may be held up
             launched = threading.Event()

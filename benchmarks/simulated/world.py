@@ -14,13 +14,13 @@ LATENCY = (0.020, 0.060)
 """Least and most seconds that a login takes, from the first packet to the answer."""
 
 LATE = 0.002
-"""Most seconds that whoever has waited wakes up late."""
+"""Most seconds by which a waiting client wakes up late."""
 
 _JUDGED = (0.3, 0.7)
 """Least and most of a login's time that have passed when IAM is asked."""
 
 Steps = Generator[float, None, None]
-"""What somebody does: each value is how many seconds to let pass before it goes on."""
+"""What a client does: each value is how many seconds to let pass before it goes on."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Outcome:
         wanted: how many connects there were.
         connected: when each of the others was through, in order.
         lost: how many were not, by reason.
-        admitted: when IAM let somebody in, in order.
+        admitted: when IAM let each login in, in order.
         refused: how often it did not.
     """
 
@@ -74,12 +74,12 @@ class World:
         self._serial = 0
 
     def begin(self, at: float, steps: Steps) -> None:
-        """Let somebody begin at this time."""
+        """Begin `steps` at this time."""
         self._serial += 1
         heapq.heappush(self._events, (at, self._serial, steps))
 
     def run(self) -> Outcome:
-        """Run until nobody has anything left to do."""
+        """Run until no client has anything left to do."""
         # The pauses of the package come from the module's own generator.
         state = random.getstate()
         random.seed(self._seed)

@@ -166,7 +166,7 @@ def emulator(
 
 @contextmanager
 def _told_in_a_sentence() -> Iterator[None]:
-    """Errors that somebody can act on end the command with their sentence alone."""
+    """Errors that the user can act on end the command with their sentence alone."""
     try:
         yield
     except (ImportError, OSError, RuntimeError, ValueError) as error:

@@ -79,7 +79,7 @@ def become(command: Sequence[str], environ: dict[str, str]) -> NoReturn:
         OSError: it cannot be run.
     """
     if not hasattr(os, "fork"):
-        # On Windows whoever started us would take that for our end.
+        # On Windows the parent process would take an exec for the end of this process.
         sys.exit(subprocess.run(command, env=environ, check=False).returncode)  # noqa: S603
     sys.stdout.flush()
     sys.stderr.flush()
@@ -151,7 +151,7 @@ class _Relay:
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT and _in_foreground():
-            return  # the terminal has told everybody in the foreground
+            return  # the terminal has told all processes in the foreground
         if self._child is None:
             self._early.append(number)
         else:

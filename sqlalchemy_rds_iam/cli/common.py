@@ -111,7 +111,7 @@ def fail(sentence: str, code: int = FAILED) -> NoReturn:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Errors that somebody can act on end the command with what they say, and no traceback."""
+    """Errors that the user can act on end the command with what they say, and no traceback."""
     # The plugin's own warnings would say the same once more.
     logger, silence = logging.getLogger("sqlalchemy_rds_iam"), logging.NullHandler()
     logger.addHandler(silence)
@@ -128,7 +128,7 @@ def told() -> Iterator[None]:
 
 
 def is_terminal() -> bool:
-    """Whether somebody would see what is printed."""
+    """Whether a user would see what is printed."""
     return sys.stdout.isatty()
 
 

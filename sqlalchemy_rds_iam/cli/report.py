@@ -38,7 +38,7 @@ class Report:
     """Takes steps and shows how each ended.
 
     Args:
-        quiet: show nothing, for whoever reads `as_data` instead.
+        quiet: show nothing, for callers that read `as_data` instead.
         console: where to print, by default standard output.
     """
 

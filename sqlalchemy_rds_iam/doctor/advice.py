@@ -45,7 +45,7 @@ def policy(chart: Chart) -> tuple[str, ...]:
 
 
 def simulate(chart: Chart) -> tuple[str, ...]:
-    """The command that asks IAM whether the caller may connect, for whoever may ask that."""
+    """The command that asks IAM whether the caller may connect, for users who may ask that."""
     caller = principal(chart.caller)
     if caller is None:
         return ()

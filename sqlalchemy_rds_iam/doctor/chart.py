@@ -18,7 +18,7 @@ from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.findings import Finding
 
 MOST_LOGINS = 6
-"""Logins that one examination attempts at the most, as failed ones may count against somebody."""
+"""Logins that one examination attempts at the most, as failed ones may count against the user."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Chart:
         server: the server's certificate, verified or not.
         encrypted: whether TLS came up as the options ask for.
         caller: the ARN that STS knows the credentials by.
-        skew: seconds by which AWS's clock is ahead of this machine's; None if nobody said.
+        skew: seconds by which AWS's clock is ahead of this machine's; None if unknown.
         verified: whether STS has accepted the credentials.
         condemned: whether it is certain by now that no token can be accepted.
         method: the authentication that the server asks the user for; see `wire.METHODS`.
@@ -89,7 +89,7 @@ class Chart:
         return self.dialled.lower() != self.settled.endpoint.host
 
     def hide(self, *secrets: str | None) -> None:
-        """Keep these out of the report, whoever quotes them."""
+        """Keep these out of the report, whatever quotes them."""
         for secret in filter(None, secrets):
             # A token's parts also stand in it in the way that URLs are written.
             self.secrets |= {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}

@@ -203,7 +203,7 @@ def _ca(chart: Chart) -> str:
 
 
 def _look(chart: Chart) -> Certificate | None:
-    """The server's certificate, from a connection that trusts anybody and carries nothing."""
+    """The server's certificate, from a connection that trusts any server and carries nothing."""
     anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE

@@ -193,7 +193,7 @@ def _outcome(check: Check, chart: Chart) -> Outcome:
         call_with_timeout(chart.timeout * _LONGER.get(check.name, 1.0), look)
     except TimeoutError:
         found.append(check.late(chart))
-    except Exception as error:  # noqa: BLE001  (an examination that breaks off tells nobody anything)
+    except Exception as error:  # noqa: BLE001  (an examination that breaks off reports nothing)
         found.append(
             warning(
                 "doctor-failed",

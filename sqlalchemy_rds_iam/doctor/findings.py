@@ -22,7 +22,7 @@ class Status(StrEnum):
 
 
 class Certainty(StrEnum):
-    """How sure a cause is, as the server tells nobody why it refuses a token."""
+    """How sure a cause is, as the server does not tell clients why it refuses a token."""
 
     CERTAIN = "certain"
     LIKELY = "likely"

@@ -1,7 +1,7 @@
 """The server's own reason, where it may be read: the ``iam-db-auth-error`` log in CloudWatch.
 
-It has to be exported, and reading it takes logs:FilterLogEvents, so nobody is asked unless the user
-says so. See "Troubleshooting for IAM DB authentication" in the RDS user guide for the reasons.
+It has to be exported, and reading it takes logs:FilterLogEvents, so the doctor reads it only if the
+user says so. See "Troubleshooting for IAM DB authentication" in the RDS user guide for the reasons.
 """
 
 from __future__ import annotations

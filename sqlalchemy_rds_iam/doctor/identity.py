@@ -1,7 +1,7 @@
 """Who we are in AWS: the credentials as the plugin finds them, and what STS says about them.
 
 STS tells whether the keys are good, whose they are, and, by the Date of its answer, whether this
-machine's clock is right. Everybody may ask it ("GetCallerIdentity" in the AWS STS API reference),
+machine's clock is right. Any caller may ask it ("GetCallerIdentity" in the AWS STS API reference),
 but not every network reaches it, and then nothing is said against the credentials.
 """
 
@@ -114,8 +114,8 @@ def _ask(
     """Ask STS who `credentials` are, or, without any, only what time it is.
 
     Returns:
-        The caller's ARN; or else what went wrong, as an error code (empty if nobody answered) and
-        a sentence.
+        The caller's ARN; or else what went wrong, as an error code (empty if STS did not answer)
+        and a sentence.
     """
     from botocore import UNSIGNED, exceptions  # takes a fifth of a second
     from botocore.config import Config as ClientConfig

@@ -22,7 +22,7 @@ _OK, _NOT_FOUND = 200, 404
 
 
 def complaint(words: str, environ: Mapping[str, str] = os.environ) -> Finding:
-    """The finding for a chain of providers in which nobody had anything.
+    """The finding for a chain of providers none of which had credentials.
 
     Args:
         words: the plugin's own, with the providers that were asked.

@@ -1,4 +1,4 @@
-"""Names and the network: where the host's name leads, and whether anybody answers there."""
+"""Names and the network: where the host's name leads, and whether a server answers there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The URL and the options: everything that ``create_engine()`` has to say, before anybody is asked.
+"""The URL and the options: all that ``create_engine()`` has to say, before any server is asked.
 
 The engine is made in earnest, so what is found here is what the application would find.
 """
@@ -95,7 +95,7 @@ def _engine(
         made = keywords | {config.named("timeout"): chart.timeout}
         if isinstance(config, IamOptions):
             chart.config = config
-            # Whether a login is throttled is for the checks to find out, who wait for nobody else.
+            # The checks find out whether a login is throttled; they wait for no other client.
             made["rds_iam_throttle_retry"] = False
         engine = create_engine(url, **made)
         own = without_plugins(without_blanks(url), PLUGINS)

@@ -47,7 +47,7 @@ class Answer(NamedTuple):
     method: int | None
     accepted: bool = False
     ready: bool = False
-    fields: dict[str, str] = {}  # noqa: RUF012  (nobody changes it)
+    fields: dict[str, str] = {}  # noqa: RUF012  (nothing changes it)
 
     @property
     def sqlstate(self) -> str:
@@ -113,8 +113,8 @@ class Door:
     def knock(self, user: str, database: str) -> Answer:
         """Say who wants to come in; what the server asks for. No password is sent.
 
-        Whoever leaves now has not tried to log in: the server logs nothing, as with a client that
-        has yet to ask somebody for the password.
+        A client that leaves now has not tried to log in: the server logs nothing, as with a client
+        that has yet to ask its user for the password.
         """
         parameters = {
             "user": user,

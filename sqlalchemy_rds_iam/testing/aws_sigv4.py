@@ -1,7 +1,7 @@
 """Who signed this request? AWS Signature Version 4, header form, from the verifier's side.
 
 Written from "Create a signed AWS API request" in the IAM User Guide and sharing nothing with
-botocore, so that what botocore signs is checked by someone else. The refusals carry STS's wording.
+botocore, so that independent code checks what botocore signs. The refusals carry STS's wording.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""IAM Identity Center (SSO): a role's keys for whoever has signed in, and access tokens renewed.
+"""IAM Identity Center (SSO): a role's keys for signed-in users, and access tokens renewed.
 
 Sources: GetRoleCredentials in the IAM Identity Center Portal API Reference, CreateToken in the IAM
 Identity Center OIDC API Reference. AWS serves them at two addresses, this does at one. Error
@@ -22,7 +22,7 @@ _TOKEN_HEADER = "x-amz-sso_bearer_token"  # noqa: S105  a header's name
 
 
 class IdentityCenter(Service):
-    """The portal and the OIDC service. Whoever has signed in may have every role of the account.
+    """The portal and the OIDC service. Signed-in users may have every role of the account.
 
     Signing in takes a browser and is not emulated: put a token into `access_tokens`, and into the
     file in which the AWS CLI would keep it.

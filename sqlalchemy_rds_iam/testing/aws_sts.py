@@ -59,7 +59,7 @@ class Sts(Service):
         self._session_names: dict[str, str] = {}
 
     def trust(self, role: Principal, *callers: Principal) -> None:
-        """Let only `callers` assume `role`: nobody, not even a web identity, without callers."""
+        """Let only `callers` assume `role`; without any, no caller may, not even a web identity."""
         self._trusted[role.arn] = frozenset(caller.arn for caller in callers)
 
     def operation(self, call: Call) -> str:

@@ -10,7 +10,7 @@ import trustme
 
 ALPN = "postgresql"
 
-# As the CAs of Amazon RDS call themselves; those of anybody else do not.
+# The CAs of Amazon RDS carry these names; other CAs do not.
 _ORGANIZATION, _UNIT = "Amazon Web Services, Inc.", "Amazon RDS"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -50,7 +50,7 @@ class Certificates:
         )
 
     def unrelated(self) -> ssl.SSLContext:
-        """A context for the right names by an authority that nobody trusts."""
+        """A context for the right names by an authority that no client trusts."""
         return _context(self._unrelated.issue_cert(self.host, *_LOOPBACK))
 
 

@@ -77,7 +77,7 @@ class Secret:
         return self._do(lambda: fields_of(self._stored.find(None, stage)))
 
     def put(self, value: str | bytes | Mapping[str, Any], *stages: str) -> str:
-        """Add a version, as somebody does who edits the secret; the database learns nothing of it.
+        """Add a version, as an editor of the secret does; the database learns nothing of it.
 
         Args:
             value: Text, bytes, or fields to be written as JSON.
@@ -226,7 +226,7 @@ class Secrets:
     def create_managed(self, user: str, *, password: str | None = None) -> Secret:
         """Create a user and a secret like that of a master user whose password RDS manages.
 
-        AWS chooses its name, it holds only username and password, and nobody may put versions.
+        AWS chooses its name, it holds only username and password, and no caller may put versions.
 
         Args:
             user: The database user; one that exists gets the password.

@@ -134,7 +134,7 @@ class RdsEmulator:
 
     @property
     def clock_offset(self) -> float:
-        """Seconds by which the database's clock is ahead of AWS's and everybody else's."""
+        """Seconds by which the database's clock is ahead of AWS's and all other clocks."""
         return self.gateway.clock_offset
 
     @clock_offset.setter

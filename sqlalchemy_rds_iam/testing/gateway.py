@@ -225,7 +225,7 @@ class Gateway(Knobs):
                 )
             except FAILURES:
                 raise RefusedError(*_NOT_ACCEPTING) from None
-            # Before the client learns of it, so that nobody sees a login without its decision.
+            # Before the client learns of it, so that no caller sees a login without its decision.
             self.records.add(passwords.decision(now, startup.user, complaint))
             client.writer.write(outcome)
             if complaint is not None:

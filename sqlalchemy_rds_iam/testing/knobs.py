@@ -16,7 +16,7 @@ class Knobs:
         auth_delay: Seconds that each authentication takes longer.
         answer: SQLSTATE and words to answer each token with, as a proxy in front would.
         longest_token: Bytes that are kept of each token, as by a pooler that cuts passwords.
-        clock_offset: Seconds by which the database's clock is ahead of everybody else's.
+        clock_offset: Seconds by which the database's clock is ahead of all other clocks.
         certificate: The TLS context that is served; see `Certificates` for bad ones.
         login_timeout: Seconds a client may take from connecting to its token.
         reuse_sessions: Let server sessions serve one client after another, as RDS Proxy does.

@@ -173,7 +173,7 @@ def negotiate(client: Client, newest: int) -> wire.Startup:
         newest: The protocol version of the real server.
 
     Raises:
-        RefusedError: It speaks another major version, or names nobody.
+        RefusedError: It speaks another major version, or names no user.
     """
     asked = wire.code(client.packet)
     # First, because a packet of another version may be laid out in another way.

@@ -39,7 +39,7 @@ async def relay_login(
 ) -> tuple[bytes, str | None]:
     """Log `client` in at `server` as itself, passing on every message but the last.
 
-    Nobody gets in without being asked for a password, not even where the server lets them.
+    No client gets in without being asked for a password, not even where the server lets it.
 
     Returns:
         The message that tells the client how it ended, and why it was refused, None if it was not.

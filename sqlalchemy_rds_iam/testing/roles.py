@@ -20,7 +20,7 @@ WITH RECURSIVE member (id) AS (
 """
 
 # What InitPostgres() and CheckMyDatabase() of the server look at once a login has been let in; a
-# database that does not exist, or takes no connections at all, refuses anybody itself.
+# database that does not exist, or takes no connections at all, refuses every user itself.
 _FACTS = """
 SELECT rolcanlogin, NOT rolsuper AND rolconnlimit BETWEEN 0 AND {present},
   has_database_privilege(pg_roles.oid, pg_database.oid, 'CONNECT'),
@@ -109,7 +109,7 @@ class Roles:
         return True
 
     async def create_database(self, name: str, owner: str) -> None:
-        """Create the database `name` for `owner`, unless it exists. Everybody may connect to it."""
+        """Create the database `name` for `owner`, unless it exists. All users may connect to it."""
         found = f"SELECT 1 FROM pg_database WHERE datname = {quote_literal(name)}"  # noqa: S608
         if not await self.execute(found):
             database, user = quote_identifier(name), quote_identifier(owner)

@@ -65,7 +65,7 @@ def fields_of(version: Version) -> dict[str, Any]:
             fields = None
         if isinstance(fields, dict):
             return fields
-    # Without the value, which nobody should read in a traceback.
+    # Without the value, which must not appear in a traceback.
     raise ValueError(f"version {version.version_id} of the secret holds no JSON object")
 
 

@@ -142,7 +142,7 @@ def _shown(value: str) -> str:
 
 def _parse(token: str) -> tuple[str, dict[str, str]]:
     """Cut ``host:port/?name=value&…`` into its address and its decoded parameters."""
-    # What failed to parse may be somebody's password, so none of it is quoted in the details.
+    # What failed to parse may be a user's password, so none of it is quoted in the details.
     address, separator, query = token.partition("/?")
     if not separator:
         _refuse("the password is not a token of the form host:port/?parameters")

@@ -26,7 +26,7 @@ class Call:
 
     Attributes:
         caller: Tells forked children, who mark their requests, from their parent.
-        key: The id of the key that the service was handing out to everybody after this call.
+        key: The id of the key that the service was handing out to all callers after this call.
     """
 
     caller: str

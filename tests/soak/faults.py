@@ -36,7 +36,7 @@ class Kind:
         spans: The shortest and the longest time it lasts; None for as long as it has to.
         claims: What no other fault may touch meanwhile; ``own`` is the client's identity.
         rest: Seconds for which the claims are kept beyond its end, so that faults whose
-            consequences nobody could tell apart do not meet.
+            consequences cannot be told apart do not meet.
     """
 
     name: str
@@ -123,7 +123,7 @@ KINDS = (
     Kind("aws-hang", _fail("hang"), (2.0, 8.0), ("own",), 10.0),
     Kind("revoked", _revoke, _MOMENT, ("own", "refusals"), 14.0, 2.0),
     Kind("forbidden", _forbid, _SHORT, ("own",), 4.0),
-    # Until somebody has met it, which at this load takes a moment.
+    # Until a client has met it, which at this load takes a moment.
     Kind("refuse-next", _refuse, (1.0, 1.0), ("refusals",), 1.0, 2.0, common=True),
     Kind("sessions-killed", _kill, _MOMENT, ("sessions",), 1.0, common=True),
     Kind("bad-certificate", _distrust, _SHORT, ("certificate",), 1.0, common=True),

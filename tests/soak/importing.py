@@ -22,7 +22,7 @@ from sqlalchemy_rds_iam._aws.sessions import _Making
 
 LONGEST = 10.0
 _NOBODY = 1
-"""A port where nobody listens."""
+"""A port where no server listens."""
 
 
 def main() -> int:

@@ -59,7 +59,7 @@ class Server:
 
 
 def ask(socket_file: Path) -> dict[str, Any]:
-    """One HTTP request over a unix socket; empty while nobody listens."""
+    """One HTTP request over a unix socket; empty while no server listens."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(DEADLINE)
         try:
