@@ -24,12 +24,12 @@ def run_in_daemon_thread(work: Callable[[], T]) -> Future[T]:
     context = contextvars.copy_context()
 
     def run() -> None:
-        # Whoever starts a thread waits for its first sign of life, and then for Python's global
+        # A caller that starts a thread waits for its first sign of life, then for Python's global
         # lock: a connect, or an event loop, would stand still for 5 ms of what `work` begins with.
         time.sleep(_HEAD_START)
         try:
             result = context.run(work)
-        except BaseException as error:  # noqa: BLE001  (it goes to whoever waits)
+        except BaseException as error:  # noqa: BLE001  (the waiting caller gets it)
             ended.set_exception(error)
         else:
             ended.set_result(result)

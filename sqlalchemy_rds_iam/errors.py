@@ -26,7 +26,7 @@ class RdsIamError(SQLAlchemyError):
     """
 
     retryable = False
-    """Whether the same call may succeed later without anybody changing anything."""
+    """Whether the same call may succeed later without any manual change."""
 
 
 class ConfigError(RdsIamError, ArgumentError):

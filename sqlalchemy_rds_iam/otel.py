@@ -1,4 +1,4 @@
-"""Metrics for OpenTelemetry, which is imported only when somebody asks for them.
+"""Metrics for OpenTelemetry, which is imported only when an application asks for them.
 
 What is counted anyway is read when metrics are collected. Only how long connecting takes is
 measured for the purpose, from what SQLAlchemy's pool notes for `pool_recycle`.

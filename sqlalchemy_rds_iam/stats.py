@@ -56,7 +56,7 @@ class OutageStats:
     Attributes:
         failures: how many.
         age: seconds since the first.
-        retry_in: seconds until the next one that nobody has to wait for; negative if it is due.
+        retry_in: seconds until the next one that no caller has to wait for; negative if it is due.
         error: why the last one failed.
     """
 
@@ -109,7 +109,7 @@ class Stats:
 def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
     """Take a snapshot of what an engine with one of the plugins has done and has in hand.
 
-    It asks nobody, waits for nothing and takes no lock, so it may be called as often as one likes.
+    It sends no request, waits for nothing and takes no lock, so it may be called often.
 
     Args:
         engine: a sync or async engine, with ``rds_iam`` or ``rds_secret``.

@@ -1,4 +1,4 @@
-"""A role assumed on top of whoever we are: how it is asked for, and where.
+"""A role assumed on top of the current AWS identity: how it is asked for, and where.
 
 botocore renews what comes out of here as it renews a role that a profile assumes.
 """

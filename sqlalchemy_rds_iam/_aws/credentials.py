@@ -57,7 +57,7 @@ class AwsSource:
     """The tokens' source: credentials from botocore or aiobotocore, tokens by Signature V4.
 
     Reloading means a new session. One of the user's own is asked again instead and renews what it
-    can: looking past the credentials that were put into it could find somebody else's.
+    can: looking past the credentials that were put into it could find another identity's.
 
     Args:
         profile: profile of the shared config, or None for botocore's whole chain.
@@ -184,7 +184,7 @@ class AwsSource:
     def reset(self) -> None:
         """Drop what a thread may hold that hangs, or is gone after a fork: sessions and locks."""
         self._lock = threading.Lock()
-        # Not closed: whoever hangs may hold the locks of its connections.
+        # Not closed: a thread that hangs may hold the locks of its connections.
         self._session = self._credentials = self._prepared = None
         self._by_loop.clear()
 

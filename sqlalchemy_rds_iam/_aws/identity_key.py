@@ -65,7 +65,7 @@ def identity_key(
 ) -> Hashable:
     """What tells this engine's AWS identity from any other, without a secret in it.
 
-    Not in it is what a ``credential_process`` makes of its environment, which nobody can know.
+    It leaves out what a ``credential_process`` makes of its environment, which is unknown.
     """
     session = None if config.session is None else _Itself(unwrapped(config.session))
     return (role, config.profile, session, _digest(environ))

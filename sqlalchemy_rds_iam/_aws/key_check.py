@@ -1,4 +1,4 @@
-"""Whether AWS keys can be keys, before anybody signs with them or sends them.
+"""Whether AWS keys can be keys, before a caller signs with them or sends them.
 
 A line feed at the end, as files and Kubernetes secrets often have it, makes HTTP clients quote the
 whole session token in their errors; and quotation marks or blanks around a key make every

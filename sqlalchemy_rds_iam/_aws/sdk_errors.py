@@ -89,8 +89,8 @@ def explained(
 def outdated(error: Exception) -> bool:
     """Whether what a provider was made of, in files and environment, may have been put right.
 
-    Not where nobody answered; nor for instance metadata, as botocore takes a service that is down
-    for one that is not there, and would look for somebody else.
+    Not where no service answered; nor for instance metadata, as botocore takes a service that is
+    down for one that is not there, and would look for another identity.
     """
     from botocore import exceptions
 

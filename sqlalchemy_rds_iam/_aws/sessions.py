@@ -1,4 +1,4 @@
-"""botocore's sessions, made so that nobody else notices: imports, models, and the collector.
+"""botocore's sessions, made so that other code is not affected: imports, models, and the collector.
 
 botocore is imported here, on the first fetch, and takes a fifth of a second.
 """
@@ -185,7 +185,7 @@ for _module in ("encodings.idna", "_strptime", "concurrent.futures.thread"):
 
 
 # A fork waits for it: a module that another thread has half imported stays so in the child, and
-# locked. Making a session asks nobody on the network, so it does not take long.
+# locked. Making a session sends nothing over the network, so it does not take long.
 class _Making:
     lock = threading.RLock()
 

@@ -46,8 +46,8 @@ class Credentials:
     """A snapshot of AWS credentials, all parts from the same moment.
 
     Attributes:
-        expires_at: epoch seconds, or None when nobody knows (long-term keys, or temporary ones
-            that were handed over without their expiry).
+        expires_at: epoch seconds, or None when unknown (long-term keys, or temporary ones that
+            were handed over without their expiry).
         provider: botocore's name of the provider they came from, such as ``env`` or ``iam-role``.
     """
 

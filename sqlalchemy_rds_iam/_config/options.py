@@ -38,7 +38,7 @@ PLUGINS = ("rds_iam", "rds_secret")
 """The plugins by which an engine gets passwords, one of them for each engine."""
 
 _ROLE = ("role_session_name", "external_id", "role_duration", "sts_endpoint_url")
-# What decides who logs in, and whom we trust: whoever sets one to nothing may not have meant to.
+# What decides who logs in, and whom we trust: a user may set one to nothing without meaning to.
 _CHOOSING = ("profile", "session", "role_arn", "external_id", "sts_endpoint_url", "ca")
 
 

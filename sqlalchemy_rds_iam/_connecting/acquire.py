@@ -131,7 +131,7 @@ class PasswordAcquirer:
     def _launch(self, fetch: Fetch) -> None:
         try:
             self._runtime.launch(fetch)
-        except Exception as error:  # noqa: BLE001  (no thread to be had; whoever waits is told)
+        except Exception as error:  # noqa: BLE001  (no thread to be had; waiting callers get it)
             self._cache.fail(fetch, error)
         except BaseException:
             self._cache.abandon(fetch)

@@ -37,7 +37,7 @@ class IamConnector(Connector):
         driver: of the engine.
         tokens: of the engine's identity.
         waits: how the engine waits.
-        remedy: the command that whoever is refused is told of.
+        remedy: returns the command that the error of a refused login names.
     """
 
     _config: IamOptions
@@ -55,7 +55,7 @@ class IamConnector(Connector):
         self._names = Names(self._clock) if config.resolve_cname else None
 
     def validate(self, cparams: dict[str, Any]) -> None:
-        """Do what each connect is going to do before the driver is called, but ask nobody.
+        """Do what each connect is going to do before the driver is called, but send nothing.
 
         Raises:
             ConfigError: the connect arguments cannot work, or are not safe.

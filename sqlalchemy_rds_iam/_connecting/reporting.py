@@ -52,7 +52,7 @@ class EngineCounters:
         self.counts[event.kind] += 1
 
     def tell(self, event: Event) -> None:
-        """Call the hook. What goes wrong in there is logged once, and is nobody else's matter."""
+        """Call the hook. An exception in it is logged once, and not raised."""
         if self.hook is None:
             return
         try:

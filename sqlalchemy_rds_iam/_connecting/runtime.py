@@ -69,7 +69,7 @@ class Runtime(Protocol):
         """
 
     def start(self, work: Callable[[], None]) -> None:
-        """Set `work` going that blocks and raises nothing. Nobody waits for its end."""
+        """Set `work` going that blocks and raises nothing. No caller waits for its end."""
 
     def run(self, work: Callable[[], T], timeout: float) -> T:
         """Do `work` that blocks, and that keeps to `timeout` seconds itself.

@@ -70,7 +70,7 @@ class SecretConnector:
         self._current, *self._others = self.parts
 
     def validate(self, cparams: dict[str, Any]) -> None:
-        """Do what each connect is going to do before the driver is called, but ask nobody.
+        """Do what each connect is going to do before the driver is called, but send nothing.
 
         Raises:
             ConfigError: the connect arguments cannot work, or are not safe.

@@ -175,7 +175,7 @@ class Names:
                 self._entries[alias] = entry._replace(asked_at=now, ask_at=now + PATIENCE)
             return None
         if entry.endpoint is None and entry.error is not None:
-            # A new error, as a shared one would gather the traceback of everybody it is raised to.
+            # A new error, as a shared one would gather the tracebacks of all callers it reaches.
             raise type(entry.error)(str(entry.error)) from entry.error
         return entry.endpoint
 

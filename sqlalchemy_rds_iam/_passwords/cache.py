@@ -1,9 +1,9 @@
 """Remember and renew: the tokens of one identity, and the credentials they are signed with.
 
-Signing takes microseconds; what takes time and fails is fetching credentials. So there is one
-fetch under way per identity (a single flight), whatever the number of endpoints, threads and event
-loops, and tokens are signed on the spot from the credentials in hand. A secret's passwords come the
-same way; then it is the secret that is fetched. What is in hand is
+Signing takes microseconds; what takes time and fails is fetching credentials. So there is only one
+fetch under way per identity, whatever the number of endpoints, threads and event loops, and tokens
+are signed on the spot from the credentials in hand. A secret's passwords come the same way; then it
+is the secret that is fetched. What is in hand is
 
 - FRESH: sign, no waiting;
 - STALE: sign, and one caller has them renewed in the background;
@@ -247,8 +247,8 @@ class PasswordCache:
         fetch.future.set_result(None)
 
     def _sign(self, entry: CacheEntry, cached: Cached, now: float) -> CacheLookup:
-        # The one place that signs. Whoever is told that there is nothing looks up again, and leads
-        # or joins a fetch.
+        # The one place that signs. A caller that is told that there is nothing looks up again, and
+        # leads or joins a fetch.
         if now >= cached.dead_at:
             return CacheLookup(None)
         token = entry.token

@@ -23,7 +23,7 @@ with less than 10; asked earlier it may hand out the same credentials again.
 """
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds between attempts that nobody waits for, doubled from the one to the other."""
+"""Seconds between attempts that no caller waits for, doubled from the one to the other."""
 
 CHEAP_PAUSE = 5.0
 """In place of `LONGEST_PAUSE` after refusals, where fetching anew is cheap: a file is read, or

@@ -84,12 +84,12 @@ class Fetch:
         self._reload = reload
 
     def run(self) -> None:
-        """Fetch in this thread and tell everybody who waits."""
+        """Fetch in this thread and tell all waiting callers."""
         self.begun = True
         handled = sys.exception()
         try:
             self._listener.complete(self, self._source.fetch(reload=self._reload))
-        except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
+        except Exception as error:  # noqa: BLE001  (the waiting callers get it)
             _frames.clear(error, sys._getframe(), (handled,))  # noqa: SLF001
             self._listener.fail(self, error)
         except BaseException:
@@ -99,7 +99,7 @@ class Fetch:
     async def run_async(
         self, off_loop: Callable[[Callable[[], None]], Awaitable[None]], *, falls_back: bool = True
     ) -> None:
-        """Fetch on the running event loop and tell everybody who waits, on whichever loop.
+        """Fetch on the running event loop and tell all waiting callers, on whichever loop.
 
         Args:
             off_loop: runs a function in a thread.
@@ -116,7 +116,7 @@ class Fetch:
                     raise
                 fetched = await self._fetched(off_loop)
             self._listener.complete(self, fetched)
-        except Exception as error:  # noqa: BLE001  (it goes to whoever waits)
+        except Exception as error:  # noqa: BLE001  (the waiting callers get it)
             _frames.clear(error, sys._getframe(), ())  # noqa: SLF001
             self._listener.fail(self, error)
         except BaseException:

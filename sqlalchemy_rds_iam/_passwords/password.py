@@ -7,7 +7,7 @@ from typing import Any
 
 
 class MaskedStr(str):
-    """A password for the driver: the plain text to whoever uses it, masked to whoever prints it.
+    """A password for the driver: the plain text to code that uses it, masked where it is printed.
 
     Connect arguments end up in tracebacks that show local variables, SQLAlchemy's and the driver's
     included; only the value itself can keep its text out of all of them.

@@ -118,7 +118,7 @@ class RateLimiter:
         return max(self._issued - self._gone, 0)
 
     def try_acquire(self, now: float) -> bool:
-        """Take a turn if there is one at the full rate and nobody waits. Returns whether to go."""
+        """Take a turn if there is one at the full rate and no connect waits; return whether so."""
         # What each connect pays: a `with` would be a third of it, and a call of `_fill` another.
         lock, full = self._lock, self._full
         lock.acquire()
@@ -167,7 +167,7 @@ class RateLimiter:
         """Ask again when the wait is over; None is the signal to go.
 
         There may be more to wait for: the rate may have been cut, and when a process was frozen,
-        everybody comes at once.
+        all waiting connects come at once.
 
         Args:
             ticket: what `enqueue`, or this, has returned.
@@ -228,7 +228,7 @@ class RateLimiter:
         return max(number - 1 - self._gone, 0)
 
     def _abandoned(self, now: float) -> bool:
-        """Whether nobody has come for a while, so that whoever is before is not going to."""
+        """Whether no connect has come for a while, so that those before are not going to."""
         return self._fill(now) >= self._burst
 
     def _wait(self, place: int, now: float) -> float:

@@ -93,7 +93,7 @@ class _Socket:
 
 
 def _close(connected: Future[Any]) -> None:
-    """Close what nobody is going to use."""
+    """Close a connection that no caller is going to use."""
     with contextlib.suppress(Exception):
         connected.result().close()
 

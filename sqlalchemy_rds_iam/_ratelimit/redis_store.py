@@ -37,8 +37,8 @@ HORIZON = 1.0
 RETRY = (2.0, 4.0)
 """Least and most seconds after which a server that has failed is asked again."""
 
-# A turn further ahead than anybody can have reserved is one of a clock that was set back. What is
-# no finite number is not of ours: to take it for free turns would be no rate at all.
+# A turn further ahead than any process can have reserved is one of a clock that was set back. What
+# is no finite number is not of ours: to take it for free turns would be no rate at all.
 _SCRIPT = """
 local count, spacing, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -121,7 +121,7 @@ class Storage:
             name: what the turns are for.
             count: how many.
             spacing: seconds from one to the next.
-            clock: the time of whoever is going to use them.
+            clock: the time of the caller that is going to use them.
 
         Raises:
             ValueError: it answers what the script never does.
@@ -173,7 +173,7 @@ class Storage:
             return True
 
     def failed(self, why: object, now: float) -> None:
-        """Note that the server could not be asked; everybody goes on without it."""
+        """Note that the server could not be asked; all connects go on without it."""
         with self._lock:
             first, self.down = not self.down, True
             self._retry_at = now + random.uniform(*RETRY)  # noqa: S311

@@ -34,7 +34,7 @@ NEVER = float("-inf")
 
 
 class LoginHistory(Protocol):
-    """Where somebody logs in.
+    """The logins at one place so far.
 
     Attributes:
         accepted_at: when a login was accepted there for the last time; `NEVER` if none was.
@@ -128,7 +128,7 @@ class RetryState:
         return Retry(min(_spread(self.throttled), random.uniform(0.5, 1.0) * left), slowed)  # noqa: S311
 
     def give_up(self, login: LoginHistory) -> None:
-        """There is no time left. If nobody was let in all the while, it was no throttling."""
+        """There is no time left. If no login was accepted all the while, it was no throttling."""
         if self.throttled and login.accepted_at < self._began:
             login.accepted_at = NEVER
 

@@ -3,8 +3,8 @@
 A process reserves a slice of turns at a time, with the hour of each, for those who wait and, where
 the fleet is not busy, for as many as are likely to come. A connect that finds a turn in the slice
 pays no more than a lock. When half of the slice is used up, one of those who come for a turn is
-told to fetch the next. Turns that nobody uses on time are lost, so nothing is saved up, and a
-process that does not connect asks nothing.
+told to fetch the next. Turns that no connect uses on time are lost, so nothing is saved up, and
+a process that does not connect asks nothing.
 
 While the server cannot be used, each process keeps to the rate on its own.
 """
@@ -99,7 +99,7 @@ class SharedRateLimiter(RateLimiter):
 
         Returns:
             Something that blocks for a round trip and raises nothing: for a thread, or for who may
-            block. Nobody has to wait for its end.
+            block. No caller has to wait for its end.
         """
         with self._lock:
             request = self._request
@@ -189,7 +189,7 @@ class SharedRateLimiter(RateLimiter):
         while reservations and reservations[0].until < now:
             reservations.popleft()
             if self._gone < self._issued:
-                # Whoever it was for is late, or never coming: nobody else has to wait for that.
+                # Its connect is late, or never coming: no other connect has to wait for that.
                 self._gone += 1
                 self._missed += 1
         if self._missed and number <= self._gone:
@@ -198,7 +198,7 @@ class SharedRateLimiter(RateLimiter):
         return super()._ahead(number, now)
 
     def _abandoned(self, now: float) -> bool:
-        # In a busy fleet it is quite usual that nobody goes for a while.
+        # In a busy fleet it is quite usual that no connect goes for a while.
         return self._storage.down and super()._abandoned(now)
 
     def _wait(self, place: int, now: float) -> float:

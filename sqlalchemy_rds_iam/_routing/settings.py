@@ -205,7 +205,7 @@ def _has_secret(url: URL) -> bool:
 def _is_on(switch: Any) -> bool:
     try:
         return as_boolean(switch)
-    except ValueError:  # the plugin itself complains
+    except ValueError:  # the plugin itself raises an error
         return True
 
 

@@ -103,7 +103,7 @@ class SecretsClient:
 
 
 class _LoopClient:
-    """A client for one event loop. Whoever calls opens its connections, the last one closes."""
+    """A client for one event loop. The first caller opens its connections, the last closes them."""
 
     def __init__(self, profile: str | None, place: dict[str, str | None]) -> None:
         self._keys = _AsyncKeys()

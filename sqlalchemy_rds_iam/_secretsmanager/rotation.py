@@ -3,7 +3,7 @@
 While a password changes there are moments in which the database and AWSCURRENT do not agree:
 
 - A rotation function sets AWSPENDING in the database and moves AWSCURRENT there afterwards.
-- Where the secret comes first, as when somebody edits it, the database still has AWSPREVIOUS.
+- Where the secret comes first, as when a user edits it, the database still has AWSPREVIOUS.
 
 So a refused AWSCURRENT is fetched anew; then come AWSPENDING and AWSPREVIOUS. Any of them may have
 been changed between two attempts, so it all is done again, a few times.

@@ -179,7 +179,7 @@ class _Fields(dict[str, Any]):
 
 
 class _Reader:
-    """Reads values and complains about them without a word of what they are."""
+    """Reads values, and raises errors about them that do not show what they are."""
 
     def __init__(self, fields: dict[str, Any], name: str) -> None:
         self._fields = fields

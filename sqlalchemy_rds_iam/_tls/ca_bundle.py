@@ -83,7 +83,7 @@ class Part(NamedTuple):
     total: int
 
     def log(self, source: Source, file: str) -> None:
-        """Leave a trace of whom connections trust, for whoever has to review that."""
+        """Leave a trace of whom connections trust, for those who review that."""
         logger.debug(
             "%d of the %d certificates in %s are trusted (region %s), read from %s",
             *(self.kept, self.total, source.ca, source.region, file),
@@ -151,7 +151,7 @@ def narrowed(ca: str, region: str | None) -> Narrowed | None:
 
 
 def private_file(content: bytes, label: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Put `content` where nobody else can change it, unless it is there already.
+    """Put `content` where no other user can change it, unless it is there already.
 
     The file is the user's own (0600) in a directory of the user's own, below the cache directory
     or else below that for temporary files. It appears whole or not at all, and what it is named

@@ -45,7 +45,7 @@ def shipped() -> Iterator[str]:
 def are_in(ctx: ssl.SSLContext) -> bool:
     """Whether a context trusts public roots, as far as it shows whom it trusts.
 
-    One that shows nobody has a directory of authorities, as most systems' own defaults are, and
+    One that shows no authority has a directory of them, as most systems' own defaults are, and
     counts as if it did.
     """
     trusted = ctx.get_ca_certs(binary_form=True)

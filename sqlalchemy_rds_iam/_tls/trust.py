@@ -93,7 +93,7 @@ def locate_ca(
 
     Raises:
         ConfigError: a named file is missing, unreadable, empty or not PEM; none was found that
-            nobody else can change; or there are public roots in it and names are not checked.
+            no other user can change; or there are public roots in it and names are not checked.
     """
     own = next(iter(explicit), "rds_iam_ca")
     found = _located(explicit, host, environ, own)
@@ -136,7 +136,7 @@ def _first_safe(
 ) -> tuple[str | None, list[str]]:
     """The first of the files that only root and this user can change, and those before it.
 
-    A file that is looked for decides whom connections trust without anybody having chosen it.
+    A file that is looked for decides whom connections trust without a user having chosen it.
     Those that are `shipped` are as safe as the program itself, which is in the same place.
     """
     found, passed = None, dict[str, str]()
@@ -168,7 +168,7 @@ def _warn(passed: str, why: str, used: str, own: str) -> None:
 def bundle_places(
     environ: Mapping[str, str] = os.environ, partition: str | None = None
 ) -> list[Path]:
-    """Where a CA bundle is looked for when nobody named one, best first.
+    """Where a CA bundle is looked for when no setting names one, best first.
 
     Args:
         environ: where ``HOME`` and ``XDG_CACHE_HOME`` are read.
@@ -214,7 +214,7 @@ def system_roots(option: str = "rds_iam_ca") -> str:
 def _is_file(path: str) -> bool:
     try:
         return Path(path).is_file()
-    except OSError:  # below a directory of somebody else
+    except OSError:  # below a directory of another user
         return False
 
 

@@ -1,4 +1,4 @@
-"""Amazon's CA bundle, fetched over verified HTTPS when somebody asks for it; never by an engine.
+"""Amazon's CA bundle, fetched over verified HTTPS when a user asks for it; never by an engine.
 
 What is fetched decides whom connections trust, so nothing is kept that is not, as a whole,
 certificate authorities of Amazon RDS.

@@ -164,7 +164,7 @@ async def _run(
                 return await connect()
         except TimeoutError as error:
             if str(error):
-                raise  # somebody knows more about it
+                raise  # it already says what timed out
             raise WaitTimeout(f"not connected within {limit:g} s") from None
 
     found.first = await timed()
