@@ -99,7 +99,7 @@ def test_rollover(
         settle(database)
         clock.offset += LIFE / 12
     assert len(keys) >= 3
-    assert len(joined) == 1  # the very first connect
+    assert len(set(joined)) == 1  # by the very first connect, which may wait by turns
     assert all(decision.granted for decision in rds.decisions)
 
 

@@ -58,6 +58,12 @@ async def close(writer: StreamWriter) -> None:
         async with asyncio.timeout(_SHUTDOWN):
             await writer.wait_closed()
     except FAILURES:
+        _abort(writer)
+
+
+def _abort(writer: StreamWriter) -> None:
+    # TLS transports of Python 3.11.2 raise this once they are closed.
+    with contextlib.suppress(AttributeError):
         writer.transport.abort()
 
 
@@ -93,7 +99,7 @@ async def receive(sock: socket.socket, context: ssl.SSLContext | None) -> Client
         if packet is None:
             packet = await _packet(reader)
     except BaseException:
-        writer.transport.abort()
+        _abort(writer)
         raise
     return Client(reader, writer, packet, encrypted, address)
 
