@@ -291,7 +291,7 @@ def test_rds_proxy_throttles(
 ) -> None:
     """Where the server says so, even the first login of all is tried again, after a pause."""
     database = connect(poolclass=NullPool)
-    database.connector._permits._reload_pause = 0.0
+    database.connector._cache._reload_pause = 0.0
     assert database.scalar("select 1") == 1
     first, second = competing
     assert second - first >= SHORTEST_PAUSE / 2

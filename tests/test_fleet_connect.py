@@ -71,7 +71,7 @@ def test_engines_share_the_rate(
         return watch
 
     # When they are told to go; on a busy machine logins arrive in heaps.
-    for name in ("take", "call"):
+    for name in ("enqueue", "poll"):
         monkeypatch.setattr(SharedRateLimiter, name, watched(getattr(SharedRateLimiter, name)))
     urls = [rds.url(driver, **_shared(server, rate)) for driver, rate in _RATES.items()]
     engines = [databases(url, poolclass=NullPool) for url in urls]
