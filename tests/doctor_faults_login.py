@@ -130,7 +130,7 @@ def _answer(ward: Ward, sqlstate: str, words: str) -> None:
 @fault("auth-timeout")
 def authentication_that_takes_too_long(ward: Ward) -> None:
     ward.rds.gateway.auth_delay = 30.0
-    ward.patch.setattr(ward.rds.gateway, "login_timeout", 0.1)
+    ward.patch.setattr(ward.rds.gateway, "login_timeout", 2.0)
 
 
 # In the database.

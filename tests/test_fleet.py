@@ -87,6 +87,7 @@ def test_unused_turns_are_lost(server: Server) -> None:
     assert server.calls("eval") == before + 1
 
 
+@pytest.mark.timing
 def test_half_used_up(server: Server) -> None:
     """The next slice is asked for while there are turns of the present one."""
     limiter = SharedRateLimiter(200, storage(server.url), "db")
