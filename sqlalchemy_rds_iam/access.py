@@ -37,7 +37,6 @@ from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam.events import EventFactory
 
 _LIBPQ = driver("psycopg")
 _TLS = ("sslmode", "sslrootcert", "gssencmode")
@@ -94,7 +93,7 @@ class Access:
         self.endpoint, self.host = target.endpoint, target.host
         role = AssumedRole.of(config, lambda: nearest_region(config, target.host))
         source = aws.AwsSource(config.profile, None, role)
-        observer = Dispatcher(EventFactory(config.PLUGIN, config.role_arn))
+        observer = Dispatcher(config)
         self._cache = PasswordCache(source, observer=observer)
         self._entry = self._cache.entry(self.endpoint)
         self._acquirer = PasswordAcquirer(

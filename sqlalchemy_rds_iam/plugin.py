@@ -43,7 +43,6 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.events import EventFactory
 
 _identities: Registry[PasswordCache] = Registry()
 
@@ -152,7 +151,7 @@ class RdsIamPlugin(PasswordPlugin):
             identity_key(config, role),
             lambda: PasswordCache(
                 aws.AwsSource(config.profile, config.session, role),
-                observer=Dispatcher(EventFactory(config.PLUGIN, config.role_arn)),
+                observer=Dispatcher(config),
             ),
         )
         remedy = partial(doctor_command, config, dialect.driver, cparams)

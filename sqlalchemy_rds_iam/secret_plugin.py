@@ -29,7 +29,6 @@ from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
 from sqlalchemy_rds_iam._secretsmanager.rotation import ROUNDS
 from sqlalchemy_rds_iam._secretsmanager.source import SecretSource
 from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.events import EventFactory
 from sqlalchemy_rds_iam.plugin import PasswordPlugin, runtime_for, shared_tokens
 
 _clients: Registry[SecretsClient] = Registry()
@@ -64,7 +63,7 @@ class RdsSecretPlugin(PasswordPlugin):
                 what = f"secret {config.name!r} ({name})"
                 # That there is no other version is how it should be.
                 level = logging.WARNING if stage == config.stage else logging.DEBUG
-                observer = Dispatcher(EventFactory(config.PLUGIN, config.role_arn), what, level)
+                observer = Dispatcher(config, what, level)
                 return PasswordCache(
                     source,
                     what=what,

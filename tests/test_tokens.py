@@ -16,11 +16,11 @@ from patience import DEADLINE
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign
+from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._connecting.reporting import Dispatcher
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.fetch import FETCH_LIMIT, START_LIMIT
-from sqlalchemy_rds_iam.events import EventFactory
 
 ENDPOINT = Endpoint("db.abc.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
 START = 1_000_000.0
@@ -36,7 +36,7 @@ class Account:
         self.signatures = 0
         self.resets = 0
         self.fault: Exception | None = None
-        observer = Dispatcher(EventFactory("rds_iam"))
+        observer = Dispatcher(IamOptions())
         self.tokens = PasswordCache(self, clock=lambda: self.now, observer=observer)
         self.entry = self.tokens.entry(ENDPOINT)
 

@@ -80,7 +80,7 @@ class PasswordAcquirer:
         """A token of what is fetched now, or was a moment ago.
 
         Raises:
-            RdsIamError: it cannot be had, or not in time.
+            RdsIamError: the fetch failed, or did not end in time.
         """
         answer = self._cache.force_refresh(entry)
         self._report_minted(entry, answer)

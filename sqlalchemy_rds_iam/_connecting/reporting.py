@@ -95,16 +95,16 @@ class Dispatcher:
     """Reports what happens to one identity, to all engines that share it.
 
     Args:
-        origin: makes its events.
+        config: the options of an engine of that identity, which say whose the events are.
         what: what is fetched, in messages.
         level: of the log record for a first failure. Below WARNING it is no outage: there need not
             be what is fetched.
     """
 
     def __init__(
-        self, origin: EventFactory, what: str = CREDENTIALS, level: int = logging.WARNING
+        self, config: PluginOptions, what: str = CREDENTIALS, level: int = logging.WARNING
     ) -> None:
-        self._origin = origin
+        self._origin = EventFactory(config.PLUGIN, config.role_arn)
         self._what = what
         self._level = level
         self._reporters = weakref.WeakValueDictionary[int, EngineCounters]()
