@@ -127,7 +127,7 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
     endpoints: dict[Endpoint, EndpointStats] = {}
     for part in connector.parts:
         for plan in part.plans:
-            endpoints.setdefault(plan[0].endpoint, _endpoint(plan, now))
+            endpoints.setdefault(plan.target.endpoint, _endpoint(plan, now))
     origin, counts = connector.reporter.origin, connector.reporter.counts
     return Stats(
         plugin=origin.plugin,

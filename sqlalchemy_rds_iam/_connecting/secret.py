@@ -292,7 +292,7 @@ class _Version(Connector):
         used_at: float,  # noqa: ARG002
     ) -> IssuedPassword | None:
         if is_refusal(error):
-            raise _Refused(error, token, plan[0].endpoint)
+            raise _Refused(error, token, plan.target.endpoint)
         explain_unsent(error, _secret_of(token))
         return None
 
