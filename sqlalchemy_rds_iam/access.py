@@ -2,8 +2,7 @@
 
 For what is no SQLAlchemy: a command line tool, a driver used by itself, a policy to be written.
 
-    from sqlalchemy_rds_iam.events import Origin
-from sqlalchemy_rds_iam.access import Access
+    from sqlalchemy_rds_iam.access import Access
 
     access = Access("postgresql://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app")
     password = access.token().password

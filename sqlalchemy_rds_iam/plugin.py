@@ -1,4 +1,4 @@
-"""SQLAlchemy calls us here: the ``CreateEnginePlugin``, which attaches the `Connector`'s listener.
+"""SQLAlchemy calls us here: the ``CreateEnginePlugin``, which attaches the `ConnectListener`.
 
 See "CreateEnginePlugin" in SQLAlchemy's documentation.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import Any, ClassVar
@@ -28,8 +29,10 @@ from sqlalchemy_rds_iam._config.urls import (
     without_plugin_options,
     without_plugins,
 )
-from sqlalchemy_rds_iam._connecting.iam import IamConnector
+from sqlalchemy_rds_iam._connecting.iam import TokenProvider
+from sqlalchemy_rds_iam._connecting.listener import ConnectListener
 from sqlalchemy_rds_iam._connecting.login_errors import doctor_command, lift_note
+from sqlalchemy_rds_iam._connecting.provider import PasswordProvider
 from sqlalchemy_rds_iam._connecting.reporting import Dispatcher
 from sqlalchemy_rds_iam._connecting.runtime import (
     GreenletRuntime,
@@ -63,7 +66,7 @@ class _Named(list[str]):
         self.made: set[str] = set()
 
 
-class PasswordPlugin(CreateEnginePlugin):
+class PasswordPlugin(CreateEnginePlugin, ABC):
     """What both plugins do: take their options, and attach the listener."""
 
     options: ClassVar[type[PluginOptions]]
@@ -114,8 +117,9 @@ class PasswordPlugin(CreateEnginePlugin):
         url = without_plugins(engine.url.difference_update_query(self._foreign), [name])
         _, cparams = dialect.create_connect_args(url)
         cparams = {**cparams, **self._connect_args}
-        connector = self._connector(cparams, dialect)
-        connector.validate(cparams)
+        runtime = runtime_for(self._config, is_async=dialect.is_async)
+        provider = self._provider(cparams, dialect, runtime)
+        provider.validate(cparams)
         # What plugins before this one have put back into the URL is not among them.
         asked = {*self._connect_args, *(url.query.keys() & self.url.query.keys())}
         refuse_unknown_arguments(dialect, asked)
@@ -124,12 +128,16 @@ class PasswordPlugin(CreateEnginePlugin):
         if dialect.is_async and not self._is_async:
             # It may get an AsyncEngine around it yet, as `AsyncEngine(create_engine(…))`.
             event.listen(engine, "do_connect", refuse_to_block)
-        event.listen(engine, "do_connect", connector.listener)
+        listener = ConnectListener(self._config, provider, runtime).listener
+        event.listen(engine, "do_connect", listener)
         event.listen(engine, "handle_error", lift_note)
         engine.url = with_plugin(engine.url, name, self._query)
 
-    def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _provider(
+        self, cparams: dict[str, Any], dialect: Dialect, runtime: Runtime
+    ) -> PasswordProvider:
+        """Make what this engine's passwords come from."""
 
 
 class RdsIamPlugin(PasswordPlugin):
@@ -142,11 +150,12 @@ class RdsIamPlugin(PasswordPlugin):
     options = IamOptions
     _config: IamOptions
 
-    def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> IamConnector:
+    def _provider(
+        self, cparams: dict[str, Any], dialect: Dialect, runtime: Runtime
+    ) -> PasswordProvider:
         config = self._config
         host = parse_host(config.host or str(cparams.get("host")))
         role = AssumedRole.of(config, lambda: nearest_region(config, host))
-        runtime = runtime_for(config, is_async=dialect.is_async)
         tokens = shared_tokens(
             identity_key(config, role),
             lambda: PasswordCache(
@@ -155,7 +164,7 @@ class RdsIamPlugin(PasswordPlugin):
             ),
         )
         remedy = partial(doctor_command, config, dialect.driver, cparams)
-        return IamConnector(config, driver(dialect.driver), tokens, runtime, remedy)
+        return TokenProvider(config, driver(dialect.driver), tokens, runtime, remedy)
 
 
 def shared_tokens(identity: Hashable, make: Callable[[], PasswordCache]) -> PasswordCache:

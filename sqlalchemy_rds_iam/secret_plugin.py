@@ -18,8 +18,10 @@ from sqlalchemy_rds_iam._config.secret_options import (
     AWSPREVIOUS,
     SecretOptions,
 )
+from sqlalchemy_rds_iam._connecting.provider import PasswordProvider
 from sqlalchemy_rds_iam._connecting.reporting import Dispatcher
-from sqlalchemy_rds_iam._connecting.secret import SecretConnector
+from sqlalchemy_rds_iam._connecting.runtime import Runtime
+from sqlalchemy_rds_iam._connecting.secret import SecretProvider
 from sqlalchemy_rds_iam._databases.drivers import driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
@@ -29,7 +31,7 @@ from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
 from sqlalchemy_rds_iam._secretsmanager.rotation import ROUNDS
 from sqlalchemy_rds_iam._secretsmanager.source import SecretSource
 from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.plugin import PasswordPlugin, runtime_for, shared_tokens
+from sqlalchemy_rds_iam.plugin import PasswordPlugin, shared_tokens
 
 _clients: Registry[SecretsClient] = Registry()
 
@@ -44,9 +46,10 @@ class RdsSecretPlugin(PasswordPlugin):
     options = SecretOptions
     _config: SecretOptions
 
-    def _connector(self, cparams: dict[str, Any], dialect: Dialect) -> SecretConnector:
+    def _provider(
+        self, cparams: dict[str, Any], dialect: Dialect, runtime: Runtime
+    ) -> PasswordProvider:
         config = self._config
-        runtime = runtime_for(config, is_async=dialect.is_async)
         region = self._region(cparams)
         role = AssumedRole.of(config, lambda: ambient_region(config) or region)
         place = identity_key(config, role), region, config.endpoint_url
@@ -77,7 +80,7 @@ class RdsSecretPlugin(PasswordPlugin):
         stages = [config.stage]
         if config.stage == AWSCURRENT:
             stages += [AWSPENDING, AWSPREVIOUS]
-        return SecretConnector(config, driver(dialect.driver), list(map(version, stages)), runtime)
+        return SecretProvider(config, driver(dialect.driver), list(map(version, stages)), runtime)
 
     def _region(self, cparams: Mapping[str, Any]) -> str:
         config = self._config

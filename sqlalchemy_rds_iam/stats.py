@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Engine
 
-from sqlalchemy_rds_iam._connecting.listener import Connector, ConnectPlan
-from sqlalchemy_rds_iam._connecting.secret import SecretConnector
+from sqlalchemy_rds_iam._connecting.listener import ConnectListener
+from sqlalchemy_rds_iam._connecting.provider import ConnectPlan
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.identity import Identity
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER
@@ -117,23 +117,23 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
     Raises:
         ConfigError: it is no engine, or has neither plugin.
     """
-    connector = _connector(engine)
-    tokens, now = connector.parts[0].tokens, connector.parts[0].tokens.clock()
-    cached, failing = tokens.cached, tokens.outage
+    listener = _listener(engine)
+    provider = listener.provider
+    cache = provider.caches[0]
+    cached, failing, now = cache.cached, cache.outage, cache.clock()
     outage = None
     if failing is not None:
         age, retry_in = now - failing.began_at, failing.retry_at - now
         outage = OutageStats(failing.failures, age, retry_in, str(failing.error))
     endpoints: dict[Endpoint, EndpointStats] = {}
-    for part in connector.parts:
-        for plan in part.plans:
-            endpoints.setdefault(plan.target.endpoint, _endpoint(plan, now))
-    origin, counts = connector.reporter.origin, connector.reporter.counts
+    for plan in provider.plans.copy().values():
+        endpoints.setdefault(plan.target.endpoint, _endpoint(plan, now))
+    origin, counts = provider.reporter.origin, provider.reporter.counts
     return Stats(
         plugin=origin.plugin,
         at=now,
         identity=origin.identity(cached),
-        connects=sum(part.connects for part in connector.parts),
+        connects=listener.connects,
         minted=counts["minted"],
         renewed=counts["renewed"],
         refused=counts["refused"],
@@ -147,7 +147,7 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
     )
 
 
-def _connector(engine: Engine | AsyncEngine) -> Connector | SecretConnector:
+def _listener(engine: Engine | AsyncEngine) -> ConnectListener:
     sync_engine = getattr(engine, "sync_engine", engine)
     if not isinstance(sync_engine, Engine):
         raise ConfigError(
@@ -155,7 +155,7 @@ def _connector(engine: Engine | AsyncEngine) -> Connector | SecretConnector:
         )
     for listener in sync_engine.dialect.dispatch.do_connect:
         owner = getattr(listener, "__self__", None)
-        if isinstance(owner, Connector | SecretConnector):
+        if isinstance(owner, ConnectListener):
             return owner
     raise ConfigError(
         f"rds_iam_stats({sync_engine!r}): this engine connects without the plugins rds_iam and "
@@ -164,7 +164,7 @@ def _connector(engine: Engine | AsyncEngine) -> Connector | SecretConnector:
 
 
 def _endpoint(plan: ConnectPlan, now: float) -> EndpointStats:
-    target, entry, limiter = plan
+    target, entry, limiter, *_ = plan
     token = entry.token
     return EndpointStats(
         target.endpoint,

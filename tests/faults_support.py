@@ -112,6 +112,6 @@ def settle(database: Database) -> None:
     Its thread or task has ended, too: what comes of a fetch is noted before it is reported.
     """
     if database._runner is not None:
-        tasks = database.connector._runtime._tasks
+        tasks = database.inside.runtime._tasks
         database._runner.run(eventually_async(lambda: not tasks, "a fetch that does not end"))
     fetches_end()

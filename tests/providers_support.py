@@ -130,5 +130,5 @@ def login(database: Database, rds: RdsEmulator, provider: Provider) -> Any:
     assert decision.granted
     assert decision.principal == provider.principal.arn
     assert decision.access_key is not None
-    assert database.connector._cache.credentials.provider == provider.method
+    assert database.inside.credentials.provider == provider.method
     return rds.identities.find(decision.access_key)

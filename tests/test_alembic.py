@@ -16,6 +16,7 @@ from alembic.config import Config
 from docs_support import documents
 from hypothesis import given
 from hypothesis import strategies as st
+from inside import Inside
 from patience import DEADLINE
 from sqlalchemy import create_engine, engine_from_config, make_url, text
 from sqlalchemy.exc import ProgrammingError
@@ -252,8 +253,7 @@ def test_percent_signs(user: str) -> None:
     parser = ConfigParser()
     parser.read_string(f"[alembic]\nsqlalchemy.url = {line.replace('%', '%%')}\n")
     engine = engine_from_config(dict(parser["alembic"]), "sqlalchemy.")
-    [listener] = engine.dialect.dispatch.do_connect
-    [(target, *_)] = listener.__self__._plans.values()
+    target = Inside(engine).plan.target
     assert target.endpoint.user == user
 
 

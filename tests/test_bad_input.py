@@ -90,7 +90,7 @@ def test_expired_session(connect: Any, rds: RdsEmulator, monkeypatch: pytest.Mon
     key.expires_at = 1.0
     _use(monkeypatch, rds.identities.issue(rds.key.principal, lifetime=3600).environ())
     # As if the credentials had been loaded some time ago.
-    database.connector._cache._cached.fetched_at -= 60
+    database.inside.age(60)
     assert database.scalar("select 1") == 1
     assert [d.granted for d in rds.decisions] == [True, False, True]
 

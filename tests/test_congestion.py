@@ -31,7 +31,6 @@ from sqlalchemy_rds_iam._ratelimit.retry_policy import (
     LONGEST_PAUSE,
     NEVER,
     NO_TIME,
-    RECENT,
     SHORTEST_PAUSE,
     RetryState,
 )
@@ -176,44 +175,31 @@ def test_threads_note_what_they_saw() -> None:
     assert (limiter.throttles, limiter.cuts) == (600, 1)
 
 
-def test_never_let_in() -> None:
-    """A refusal is the answer for a login that was never let in, unless the server says more."""
+def test_the_server_says_so() -> None:
+    """Even a login that was never let in cuts the rate if the server says that it throttles."""
     attempts, limiter = RetryState(NOW, NOW + 30), RateLimiter(200)
-    assert attempts.again(Login(), limiter, NOW, certain=False) is None
-    assert (limiter.throttles, attempts.throttled) == (0, 0)
-    assert attempts.again(Login(), limiter, NOW, certain=True) is not None
-    assert (limiter.cuts, attempts.throttled) == (1, 1)
+    assert attempts.pause(Login(), limiter, NOW, certain=True) is not None
+    assert (limiter.cuts, limiter.throttles, attempts.throttled) == (1, 1, 1)
 
 
 def test_let_in_long_ago() -> None:
     """A login that was let in long ago is tried again, but slows down no other login."""
     attempts, limiter = RetryState(NOW, NOW + 30), RateLimiter(200)
-    retry = attempts.again(Login(NOW - 2 * CURRENT), limiter, NOW, certain=False)
+    retry = attempts.pause(Login(NOW - 2 * CURRENT), limiter, NOW, certain=False)
     assert retry is not None
     assert not retry.slowed
     assert limiter.cuts == 0
-    retry = attempts.again(Login(NOW - CURRENT / 2), limiter, NOW, certain=False)
+    retry = attempts.pause(Login(NOW - CURRENT / 2), limiter, NOW, certain=False)
     assert retry is not None
     assert retry.slowed
     assert limiter.cuts == 1
-
-
-def test_doubt_only_once() -> None:
-    """Credentials are doubted once, and not at all while others are let in."""
-    attempts = RetryState(NOW, NOW + 30)
-    assert not attempts.doubt(Login(NOW - RECENT / 2), NOW, patient=True)
-    assert attempts.doubt(Login(NOW - 2 * RECENT), NOW, patient=True)
-    assert not attempts.doubt(Login(NOW - 2 * RECENT), NOW, patient=True)
-    assert RetryState(NOW, NOW + 30).doubt(Login(), NOW, patient=True)
-    # Without patience, new credentials are all that there is to try.
-    assert RetryState(NOW, NOW + 30).doubt(Login(NOW - RECENT / 2), NOW, patient=False)
 
 
 @given(timeout=st.floats(0.01, 60))
 def test_tried_until_the_deadline(timeout: float) -> None:
     """Pauses grow, are spread, never reach the deadline, and leave few attempts."""
     attempts, login, now, pauses = RetryState(NOW, NOW + timeout), Login(NOW - 1), NOW, []
-    while (retry := attempts.again(login, RateLimiter(200), now, certain=False)) is not None:
+    while (retry := attempts.pause(login, RateLimiter(200), now, certain=False)) is not None:
         now += retry.pause
         pauses.append(retry.pause)
         assert now < NOW + timeout
@@ -291,12 +277,12 @@ def test_rds_proxy_throttles(
 ) -> None:
     """Where the server says so, even the first login of all is tried again, after a pause."""
     database = connect(poolclass=NullPool)
-    database.connector._cache._reload_pause = 0.0
+    database.inside.reload_at_once()
     assert database.scalar("select 1") == 1
     first, second = competing
     assert second - first >= SHORTEST_PAUSE / 2
     assert "reloading AWS credentials" not in caplog.text
-    [(_, _, limiter)] = database.connector._plans.values()
+    limiter = database.inside.limiter
     assert limiter.cuts >= 1
     assert limiter.throttles >= 2
 
@@ -324,5 +310,5 @@ def test_a_cold_start_sends_one_ahead(rds: RdsEmulator, databases: Connect) -> N
         rds.gateway.ceiling = None
     first, second, *_ = sorted(decision.time for decision in rds.decisions)
     assert second - first >= 0.2
-    [(_, _, limiter)] = database.connector._plans.values()
+    limiter = database.inside.limiter
     assert len(limiter._let_in) >= 8

@@ -70,7 +70,7 @@ def test_expiry_is_known(connect: Any, container: Any, way: dict[str, str]) -> N
     container.lifetime = 1200.0
     database = connect(options=way)
     assert database.scalar("select 1") == 1
-    credentials = database.connector._cache.credentials
+    credentials = database.inside.credentials
     assert credentials.provider == "container-role"
     assert 1190 < credentials.expires_at - time.time() <= 1200
 
@@ -89,7 +89,7 @@ def test_rollover(
     container.lifetime, container.reissue_below, container.latency = LIFE, LIFE * 2 / 3, 0.2
     url = rds.url(drivername, rds_iam_credentials=way)
     database = databases(url, is_async=is_async, poolclass=NullPool)
-    runtime = database.connector._runtime
+    runtime = database.inside.runtime
     join, joined = runtime.join, []
     runtime.join = lambda fetch, timeout: (joined.append(fetch), join(fetch, timeout))
     keys: set[str | None] = set()
@@ -162,7 +162,7 @@ def test_revoked_and_replaced(
     write(new)
     old.revoked = True
     # As if the file had been read longer ago than the second after which it is read again.
-    database.connector._cache._cached.fetched_at -= 2
+    database.inside.age(2)
     assert database.scalar("select 1") == 1
     assert [d.access_key for d in rds.decisions if d.granted] == [old.access_key, new.access_key]
 
@@ -196,7 +196,7 @@ def test_a_session_is_never_replaced(
     session.set_credentials(key.access_key, key.secret_key)
     database = connect(rds_iam_session=session, poolclass=NullPool)
     database.scalar("select 1")
-    database.connector._cache._cached.fetched_at -= 60
+    database.inside.age(60)
     key.revoked = True
     database.raises(Exception)
     assert {decision.access_key for decision in rds.decisions} == {key.access_key}

@@ -39,7 +39,7 @@ def test_looking_up_the_host_takes_long(
     url = rds.url(drivername).set(host="localhost")
     database = databases(url, is_async=is_async, poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    [(target, *_)] = database.connector.plans
+    target = database.inside.plan.target
     if target.resolve is None:
         pytest.skip("this driver looks the host up itself")
     look_up = socket.getaddrinfo

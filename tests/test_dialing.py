@@ -49,7 +49,7 @@ def dial(rds: RdsEmulator, world: tuple[str, bool], databases: Any) -> Callable[
 
 
 def _arguments(database: Database) -> dict[str, Any]:
-    arguments: dict[str, Any] = database.connector.plans[0][0].arguments
+    arguments: dict[str, Any] = database.inside.plan.target.arguments
     return arguments
 
 
@@ -203,4 +203,4 @@ def test_with_a_secret(log_in: LogIn, secret: Secret, word: str | None) -> None:
         pytest.skip("pg8000 has no argument for it")
     database = log_in(secret)
     assert database.scalar("select 1") == 1
-    assert database.connector.parts[0].plans[0][0].arguments[word] == 30
+    assert database.inside.plan.target.arguments[word] == 30

@@ -61,7 +61,7 @@ def test_an_engine_of_an_engines_url(connect: Any, databases: Any, way: int) -> 
     url = _passes_on(first.engine.url)[way]
     second = databases(url, is_async=first.is_async)
     assert second.scalar("select current_user") == "app"
-    assert second.connector._config == first.connector._config
+    assert second.inside.config == first.inside.config
     assert second.engine.url == make_url(url)
     assert second.engine.url.query["rds_iam_timeout"] == "7.5"
 

@@ -65,12 +65,12 @@ def test_warm_connects_are_no_events(connect: Connect, seen: Seen, logged: Logge
 def test_a_refused_token(rds: RdsEmulator, connect: Connect, seen: Seen, logged: Logged) -> None:
     """Refused, credentials read again, tried again: an event for each, in this order."""
     database = connect(rds_iam_on_event=seen, poolclass=NullPool)
-    database.connector._cache._reload_pause = 0.0
+    database.inside.reload_at_once()
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
     assert seen.kinds[2:] == ["refused", "renewed", "minted", "retried"]
     refused, retried = seen.of("refused"), seen.of("retried")
-    assert refused.endpoint == retried.endpoint == database.connector.plans[0][0].endpoint
+    assert refused.endpoint == retried.endpoint == database.inside.plan.target.endpoint
     assert refused.identity == retried.identity == seen[0].identity
     assert refused.token_age is not None
     assert refused.error
@@ -83,7 +83,7 @@ def test_a_refused_token(rds: RdsEmulator, connect: Connect, seen: Seen, logged:
 def test_refused_for_good(rds: RdsEmulator, connect: Connect, seen: Seen) -> None:
     """Every refused login is an event; the last one is followed by none."""
     database = connect(rds_iam_on_event=seen, poolclass=NullPool)
-    database.connector._cache._reload_pause = 0.0
+    database.inside.reload_at_once()
     rds.gateway.refuse_next = 9
     database.raises(Exception)
     assert seen.kinds[2:] == ["refused", "renewed", "minted", "retried", "refused"]
@@ -165,15 +165,15 @@ def test_engines_of_one_identity(connect: Connect, logged: Logged) -> None:
     assert own.kinds == ["renewed"]
     assert len(logged()) == 2
     # A hook that all share does not make them one: each has its counts.
-    assert [each.connector.reporter.counts["renewed"] for each in databases] == [1, 1, 1]
-    assert [each.connector.reporter.counts["minted"] for each in databases] == [1, 0, 0]
+    assert [each.inside.counts["renewed"] for each in databases] == [1, 1, 1]
+    assert [each.inside.counts["minted"] for each in databases] == [1, 0, 0]
 
 
 def test_an_engine_that_is_gone(connect: Connect, databases: Any) -> None:
     """Its hook is told no more, and is not kept."""
     kept = connect()
     kept.scalar("select 1")
-    publisher = kept.connector._cache.observer
+    publisher = kept.inside.cache.observer
     reporter = EngineCounters(IamOptions())
     publisher.subscribe(reporter)
     assert len(publisher._reporters) == 2

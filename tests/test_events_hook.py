@@ -37,7 +37,7 @@ def test_a_hook_that_fails(
 
     hook = functools.partial(fail, "canary")
     database = connect(rds_iam_on_event=hook, poolclass=NullPool)
-    database.connector._cache._reload_pause = 0.0
+    database.inside.reload_at_once()
     rds.gateway.refuse_next = 1
     assert database.scalar("select 1") == 1
     assert len(calls) == 6
@@ -45,7 +45,7 @@ def test_a_hook_that_fails(
     [record] = [each for each in ours if each.exc_info]
     assert "rds_iam_on_event" in record.getMessage()
     assert "ZeroDivisionError" in caplog.text
-    assert "canary" not in caplog.text + repr(database.connector._config)
+    assert "canary" not in caplog.text + repr(database.inside.config)
 
 
 def test_no_lock_is_held(
@@ -60,8 +60,8 @@ def test_no_lock_is_held(
 
     def look(event: Event) -> None:
         kinds.add(event.kind)
-        connector = database.connector
-        locks = [connector._cache._lock, *(limiter._lock for _, _, limiter in connector.plans)]
+        inside = database.inside
+        locks = [inside.cache._lock, *(plan.limiter._lock for plan in inside.plans)]
 
         def take() -> None:
             for lock in locks:
@@ -75,13 +75,13 @@ def test_no_lock_is_held(
         thread.join()
 
     database = connect(rds_iam_on_event=look, options=PATIENT, poolclass=NullPool)
-    tokens = database.connector._cache
+    tokens = database.inside.cache
     tokens._reload_pause = 0.0
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
-    [(_, entry, _)] = database.connector.plans
+    entry = database.inside.entry
     entry.token = tokens._cached = None
     with monkeypatch.context() as patch:
         patch.setattr(tokens.source, "_plain", _fail)
@@ -137,4 +137,4 @@ def test_a_pair(source: str, ca: str, seen: Seen) -> None:
         pair = engine_pair({f"sqlalchemy.{key}": value for key, value in mapping.items()})
     for engine in pair:
         [listener] = engine.dialect.dispatch.do_connect
-        assert listener.__self__.reporter.hook is seen
+        assert listener.__self__.provider.reporter.hook is seen

@@ -55,7 +55,7 @@ def test_a_rotation(log_in: LogIn, secret: Secret, seen: Seen, logged: Logged) -
     refused, *_, retried = seen
     assert refused.identity.version == old
     assert retried.identity.version == secret.stages["AWSCURRENT"]
-    assert refused.endpoint == retried.endpoint == database.connector.parts[0].plans[0][0].endpoint
+    assert refused.endpoint == retried.endpoint == database.inside.plan.target.endpoint
     assert refused.endpoint.user == USER
     assert retried.attempt == 2
     [warning] = [record for record in logged() if record.levelno >= logging.WARNING]
@@ -109,7 +109,7 @@ def test_canaries(
     signed = connect(
         rds_iam_on_event=seen, options={"rds_iam_throttle_retry": "on"}, poolclass=NullPool
     )
-    signed.connector._cache._reload_pause = 0.0
+    signed.inside.reload_at_once()
     rds.gateway.refuse_next = 1
     signed.scalar("select 1")
     rds.gateway.refuse_next = 1
@@ -137,7 +137,7 @@ def test_canaries(
             *(record.getMessage() for record in logged()),
             *("".join(traceback.format_exception(*r.exc_info)) for r in logged() if r.exc_info),
             *map(repr, stats),
-            repr(signed.connector.reporter.__dict__),
+            repr(signed.inside.provider.reporter.__dict__),
         ]
     )
     assert session_key.access_key[-4:] in shown

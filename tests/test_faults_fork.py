@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from faults_support import Provider
+from inside import Inside
 from soak.children import DEADLINE, Child, held
 from soak.servers import Server, ask
 from sqlalchemy import NullPool, create_engine
@@ -37,12 +38,12 @@ CHILDREN = 20
 def log_in(database: Database) -> str:
     """Connect in a process that has inherited `database`; the key that signed."""
     database.connect_inherited()
-    return str(database.connector._cache.credentials.access_key)
+    return str(database.inside.credentials.access_key)
 
 
 def expire(database: Database) -> None:
     """Let the credentials in hand, botocore's and the token, have lived."""
-    tokens = database.connector._cache
+    tokens = database.inside.cache
     tokens.source.reset()
     tokens._cached = None
     for entry in tokens._entries.values():
@@ -67,7 +68,7 @@ def test_fork_with_a_flight_under_way(
 ) -> None:
     """Children forked while a thread fetches do not wait for that fetch, but make their own."""
     expire(database)
-    tokens, calls = database.connector._cache, container.calls
+    tokens, calls = database.inside.cache, container.calls
     leader = threading.Thread(target=log_in, args=(database,))
     with container.held(times=1) as gate:
         leader.start()
@@ -84,7 +85,7 @@ def test_fork_with_a_flight_under_way(
 def test_fork_with_locks_held(database: Database) -> None:
     """Children forked while threads hold the locks of the cache and its source are free of them."""
     expire(database)
-    tokens = database.connector._cache
+    tokens = database.inside.cache
     with held(tokens._lock, tokens.source._lock):
         children = [Child(lambda: log_in(database)) for _ in range(CHILDREN)]
     assert len({child.result() for child in children}) == CHILDREN
@@ -92,7 +93,7 @@ def test_fork_with_locks_held(database: Database) -> None:
 
 def test_children_renew_on_their_own(database: Database, container: Provider) -> None:
     """A child goes on with the credentials it inherits; it and its parent renew on their own."""
-    inherited = database.connector._cache.credentials.access_key
+    inherited = database.inside.credentials.access_key
     calls = container.calls
 
     def work() -> list[str]:
@@ -105,7 +106,7 @@ def test_children_renew_on_their_own(database: Database, container: Provider) ->
     assert set(first) == {inherited}
     assert len({*second, inherited}) == 5
     assert container.calls - calls == 4
-    assert database.connector._cache.credentials.access_key == inherited
+    assert database.inside.credentials.access_key == inherited
     expire(database)
     assert log_in(database) not in {*second, inherited}
 
@@ -157,19 +158,13 @@ _inherited: list[Any] = []
 
 def _in_worker(url: str) -> tuple[int, str, str]:
     engine = _inherited[0] if _inherited else create_engine(url, poolclass=NullPool)
-    connector, keys = _connector(engine), []
+    inside, keys = Inside(engine), []
     for _ in range(2):
         with engine.connect() as connection:
             assert connection.exec_driver_sql("select current_user").scalar() == "app"
-        keys.append(connector._cache.credentials.access_key)
-        connector._cache._cached = None
-        [(_, entry, *_)] = connector._plans.values()
-        connector._cache.forget(entry, entry.token)
+        keys.append(inside.credentials.access_key)
+        inside.forget()
     return os.getpid(), keys[0], keys[1]
-
-
-def _connector(engine: Any) -> Any:
-    return next(iter(engine.dialect.dispatch.do_connect)).__self__
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -187,7 +182,7 @@ def test_multiprocessing(
             pass
         inherited = {rds.decisions[-1].access_key}
         monkeypatch.setattr(sys.modules[__name__], "_inherited", [engine])
-        tokens = _connector(engine)._cache
+        tokens = Inside(engine).cache
         locks = tokens._lock, tokens.source._lock
     with held(*locks):
         pool = multiprocessing.get_context(method).Pool(2)

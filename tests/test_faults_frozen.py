@@ -117,7 +117,7 @@ def test_database_clock_jumps(
     monkeypatch.setattr(container.service, "lifetime", 3600.0)
     database = open_database(poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    age(database.connector._cache)
+    age(database.inside.cache)
     rds.clear()
     calls = container.calls
     rds.clock_offset = step
@@ -137,14 +137,14 @@ def test_own_clock_jumps(
 ) -> None:
     """Tokens that were signed by a wrong clock are not used once it is right again."""
     database = open_database(poolclass=NullPool)
-    tokens, now = database.connector._cache, time.time
-    tokens.clock = database.connector._clock = lambda: now() + step
+    now = time.time
+    database.inside.set_clock(lambda: now() + step)
     database.raises(Exception)
     # As wrong as ours, so that a token of the wrong time is accepted, and kept.
     rds.clock_offset = step
     rds.clear()
     assert database.scalar("select 1") == 1
-    tokens.clock = database.connector._clock = now
+    database.inside.set_clock(now)
     rds.clock_offset = 0.0
     assert database.scalar("select 1") == 1
     assert [decision.granted for decision in rds.decisions] == [True, True]

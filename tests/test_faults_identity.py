@@ -112,7 +112,7 @@ def test_session_of_unknown_expiry(
     keys.hold(rds.identities.issue(rds.key.principal, LIFE))
     database = open_database(poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    assert database.connector._cache.credentials.expires_at is None
+    assert database.inside.credentials.expires_at is None
     clock.offset += LIFE + 1
     # There are no new ones yet: the refusal is what the caller gets, after one more try.
     assert "without a known expiry" in database.raises(Exception).__notes__[0]
@@ -220,7 +220,7 @@ def test_overstated_expiry(
     monkeypatch.setattr(imds.service, "lifetime", 60.0)
     database = open_database(poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    credentials = database.connector._cache.credentials
+    credentials = database.inside.credentials
     assert credentials.expires_at > clock() + 16 * 60
     clock.offset += 61
     assert database.scalar("select 1") == 1

@@ -149,12 +149,12 @@ def test_an_engine_among_many_is_gone(
     """An engine that is garbage takes its part of the cache with it, and leaves the others'."""
     kept = open_database()
     kept.scalar("select 1")
-    tokens = kept.connector._cache
+    tokens = kept.inside.cache
     rds.create_user("tenant")
     url = rds.url(way.drivername, "tenant", rds_iam_credentials=way.credentials)
     database = Database(url, is_async=way.is_async)
     database.scalar("select 1")
-    gone = [weakref.ref(it) for it in (database.engine, database.connector)]
+    gone = [weakref.ref(it) for it in (database.engine, database.inside.listener)]
     assert len(tokens._entries) == 2
     database.close()
     del database

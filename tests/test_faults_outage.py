@@ -62,7 +62,7 @@ def test_outage_from_first_to_last(
         assert database.scalar("select 1") == 1
         settle(database)
         clock.offset += 3
-    assert database.connector._cache._outage.failures == 3
+    assert database.inside.cache._outage.failures == 3
 
     clock.offset += LIFE / 3
     error = str(database.raises(CredentialsError))

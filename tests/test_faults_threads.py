@@ -130,9 +130,9 @@ def test_no_thread_for_a_renewal(
         assert database.scalar("select 1") == 1
     monkeypatch.setattr(threading.Thread, "start", start)
     clock.offset += 5
-    key = database.connector._cache.credentials.access_key
+    key = database.inside.credentials.access_key
     assert database.scalar("select 1") == 1
     settle(database)
-    assert database.connector._cache.credentials.access_key != key
+    assert database.inside.credentials.access_key != key
     ours = [record for record in caplog.records if record.name == "sqlalchemy_rds_iam"]
     assert len([record for record in ours if record.levelno == logging.WARNING]) == 1

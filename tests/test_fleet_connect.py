@@ -75,7 +75,7 @@ def test_engines_share_the_rate(
         monkeypatch.setattr(SharedRateLimiter, name, watched(getattr(SharedRateLimiter, name)))
     urls = [rds.url(driver, **_shared(server, rate)) for driver, rate in _RATES.items()]
     engines = [databases(url, poolclass=NullPool) for url in urls]
-    limiters = {engine.connector._plans.copy().popitem()[1][2] for engine in engines}
+    limiters = {engine.inside.plans[-1].limiter for engine in engines}
     assert len(limiters) == len(engines)
     starts.clear()
     threads = [threading.Thread(target=engine.storm, args=(25,)) for engine in engines]
@@ -123,10 +123,10 @@ def test_its_password_is_nowhere(databases: Connect, rds: RdsEmulator, server: S
     """A URL with a password is best given as a keyword, and then nothing shows it."""
     url = server.url.replace("//", "//:hush-hush@")
     database = databases(rds.url(), rds_iam_rate_storage=url)
-    connector = database.connector
-    [(_, _, limiter)] = connector._plans.values()
+    inside = database.inside
+    limiter = inside.limiter
     assert isinstance(limiter, SharedRateLimiter)
-    shown = f"{database.engine!r}{database.engine.url!r}{connector._config!r}{limiter._storage!r}"
+    shown = f"{database.engine!r}{database.engine.url!r}{inside.config!r}{limiter._storage!r}"
     assert "hush" not in shown
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import botocore
 import botocore.session
 import pytest
+from inside import Inside
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 from worlds import Database
@@ -185,7 +186,7 @@ def test_an_address_that_is_used_again(ca: str) -> None:
 
 
 def _cache(engine: Any) -> Any:
-    return next(iter(engine.dialect.dispatch.do_connect)).__self__.tokens
+    return Inside(engine).cache
 
 
 @pytest.mark.parametrize("which", ["rds_iam", "rds_secret"])

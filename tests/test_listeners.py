@@ -196,7 +196,7 @@ def test_a_replaced_token(rds: RdsEmulator, connect: Any, replaced: str) -> None
         cparams["password"] = "made-by-an-old-listener" if replaced == "by-another" else ""
 
     _with(database, change)
-    limiter = database.connector.plans[0][2]
+    limiter = database.inside.limiter
     error = database.raises(Exception)
     assert len(rds.decisions) <= 1
     assert limiter.current_rate == limiter.rate
@@ -204,7 +204,7 @@ def test_a_replaced_token(rds: RdsEmulator, connect: Any, replaced: str) -> None
     if replaced == "by-another":
         assert "tamper" in notes
         assert "signed for" not in notes
-    counts = database.connector.reporter.counts
+    counts = database.inside.counts
     assert (counts["retried"], counts["throttled"], counts["refused"]) == (0, 0, 0)
 
 
@@ -242,7 +242,7 @@ def test_a_listener_that_connects(rds: RdsEmulator, connect: Any) -> None:
     error = database.raises(Exception)
     assert len(rds.decisions) == 1
     assert "take_over" in "\n".join(error.__notes__)
-    limiter = database.connector.plans[0][2]
+    limiter = database.inside.limiter
     assert limiter.current_rate == limiter.rate
 
 

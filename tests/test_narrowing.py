@@ -124,7 +124,7 @@ def narrowing(
 
 
 def _own_ca(database: Any) -> Path:
-    ((target, *_),) = database.connector._plans.values()
+    target = database.inside.plan.target
     return Path(target.watched.file)
 
 

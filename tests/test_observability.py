@@ -55,7 +55,7 @@ def test_the_recipe_for_prometheus(
     namespace: dict[str, object] = {}
     exec(recipe.text, namespace)
     database, idle = connect(poolclass=NullPool), databases(rds.url())
-    database.connector._cache._reload_pause = 0.0
+    database.inside.reload_at_once()
     rds.gateway.refuse_next = 1
     for _ in range(3):
         database.scalar("select 1")

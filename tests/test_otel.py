@@ -99,7 +99,7 @@ def test_how_long_connecting_takes(
     """The histogram has each new connection once, what it waited for included, and no failure."""
     monkeypatch.setattr(rds.gateway, "auth_delay", 0.03)
     database = connect()
-    source = database.connector._cache.source
+    source = database.inside.source
     keys = source._plain
 
     def slowly() -> Any:
@@ -184,10 +184,10 @@ def test_canaries(
     """No key, token or session token is exported, nor an access key id, masked or not."""
     database = connect(poolclass=NullPool)
     instrument(database.engine, meter_provider=collector.provider)
-    database.connector._cache._reload_pause = 0.0
+    database.inside.reload_at_once()
     rds.gateway.refuse_next = 1
     database.scalar("select 1")
-    token = str(database.connector.plans[0][1].token.password)
+    token = str(database.inside.token.password)
     shown = "\n".join(map(repr, collector.metrics().values()))
     assert "sqlalchemy_rds_iam.refused" in shown
     for each in (session_key.secret_key, session_key.session_token, token, token[-64:]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from inside import Inside
 from pair_support import RO, RO_HOST, WRITER, WRITER_HOST
 from sqlalchemy import exc, make_url
 from sqlalchemy.pool import NullPool
@@ -68,8 +69,7 @@ def test_shared_options_of_a_mapping(ca: str) -> None:
 
 
 def _config(engine: Any) -> IamOptions:
-    connector = next(iter(engine.dialect.dispatch.do_connect)).__self__
-    return connector._config  # type: ignore[no-any-return]
+    return Inside(engine).config  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(

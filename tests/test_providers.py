@@ -64,14 +64,14 @@ def test_expiring(
     provider.put()
     database = _open(open_database, provider)
     key = login(database, rds, provider)
-    on_loop = bool(database.connector._cache.source._by_loop)
+    on_loop = bool(database.inside.source._by_loop)
     assert on_loop is (way.credentials == "aiobotocore")
     for _ in range(2):
-        known = database.connector._cache.credentials.expires_at
+        known = database.inside.credentials.expires_at
         assert -0.001 <= key.expires_at - known < 1  # most say it in whole seconds
         clock.offset += key.expires_at - clock() - 600
         assert login(database, rds, provider) is key
-        [[_, entry, _]] = database.connector._plans.values()
+        entry = database.inside.entry
         assert entry.token.expires_at == known
         clock.offset += 601
         provider.put()
@@ -88,7 +88,7 @@ def test_static(
     old = provider.put()
     database = _open(open_database, provider)
     assert login(database, rds, provider) is old
-    assert database.connector._cache.credentials.expires_at is None
+    assert database.inside.credentials.expires_at is None
     clock.offset += LIFE
     assert login(database, rds, provider) is old
     new = provider.put()

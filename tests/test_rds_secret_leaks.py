@@ -43,7 +43,7 @@ def test_canaries(
         [
             *log.lines,
             repr(database.engine),
-            repr(database.connector),
+            repr(database.inside.listener),
             *(repr(vars(tokens)) for tokens in plugin._identities.values()),
             *(repr(o.credentials) for o in plugin._identities.values()),
             *(
@@ -97,7 +97,7 @@ def test_a_roles_keys(rds: RdsEmulator, connect: Any, log: Any) -> None:
     role = rds.identities.role("quiet")
     database = connect(options={"rds_iam_role_arn": role.arn}, poolclass=NullPool)
     database.scalar("select 1")
-    credentials = database.connector._cache.credentials
+    credentials = database.inside.credentials
     assert credentials.session_token
     logged = "\n".join(log.lines)
     for hidden in (credentials.secret_key, credentials.session_token):

@@ -177,7 +177,7 @@ def test_a_failure_is_remembered(
     for _ in range(3):
         assert "InternalServiceError" in str(database.raises(SecretError))
     assert calls() == 1
-    tokens = database.connector._current._cache
+    tokens = database.inside.cache
     tokens._outage.failed_at -= 61
     assert database.scalar("select 1") == 1
     assert calls() == 2
@@ -200,7 +200,7 @@ def test_an_outage_is_survived(
     database = log_in(secret, {"rds_secret_ttl": "0.001"})
     database.scalar("select 1")
     rds.aws.secrets.fail(INTERNAL_ERROR)
-    tokens = database.connector._current._cache
+    tokens = database.inside.cache
 
     def failed() -> bool:
         assert database.scalar("select 1") == 1
@@ -229,12 +229,12 @@ def test_no_longer_than_resurrect_ttl(rds: RdsEmulator, log_in: LogIn, secret: S
     options = {"rds_secret_ttl": "100", "rds_secret_resurrect_ttl": "50"}
     database = log_in(secret, options)
     database.scalar("select 1")
-    cached = database.connector._current._cache._cached
+    cached = database.inside.cache._cached
     assert cached.stale_at - cached.fetched_at == pytest.approx(100)
     assert cached.dead_at - cached.fetched_at == pytest.approx(150)
     secret.delete()
     cached.dead_at = cached.stale_at = time.time() - 1
-    database.connector._current._entry.token.fresh_until = 0.0
+    database.inside.token.fresh_until = 0.0
     assert "scheduled for deletion" in str(database.raises(SecretError))
 
 
@@ -242,7 +242,7 @@ def test_a_ttl_of_zero_asks_once(log_in: LogIn, secret: Secret, calls: Any) -> N
     """With ttl 0 a secret is fetched anew when it is refused, and not before."""
     database = log_in(secret, {"rds_secret_ttl": "0"})
     database.scalar("select 1")
-    tokens = database.connector._current._cache
+    tokens = database.inside.cache
     assert tokens._cached.stale_at == tokens._cached.dead_at == float("inf")
     tokens._cached.fetched_at -= 1e9
     database.scalar("select 1")
@@ -257,9 +257,9 @@ def test_lazily(rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any) -> 
     database = log_in(secret, {"rds_secret_ttl": "100", "rds_secret_refresh": "lazy"})
     database.scalar("select 1")
     secret.rotate()
-    connector = database.connector._current
-    connector._cache._cached.stale_at = time.time() - 1
-    connector._entry.token.fresh_until = 0.0
+    inside = database.inside
+    inside.cache._cached.stale_at = time.time() - 1
+    inside.token.fresh_until = 0.0
     before = len(rds.decisions)
     assert database.scalar("select 1") == 1
     assert calls() == 2

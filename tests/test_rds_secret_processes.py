@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from inside import Inside
 from patience import Gate, eventually_async
 from rds_secret_support import LogIn
 from soak.children import Child, held
@@ -52,10 +53,7 @@ def test_loops_that_are_gone_leave_nothing(url: URL, secret: Secret, calls: Any)
     engine = create_async_engine(url, poolclass=NullPool)
     for number in range(4):
         assert asyncio.run(_connect(engine)) == 1
-        listeners = engine.sync_engine.dialect.dispatch.do_connect
-        connector = next(iter(listeners)).__self__._current
-        connector._cache._cached = None
-        connector._entry.token = None
+        Inside(engine.sync_engine).forget()
         assert calls() == number + 1
     gc.collect()
     [client] = secret_plugin._clients.values()
@@ -99,7 +97,7 @@ def test_the_loop_goes_on(url: URL, rds: RdsEmulator) -> None:
 def _log_in(database: Database) -> str:
     """Connect in a process that has inherited `database`; the version that is in hand then."""
     database.connect_inherited()
-    return str(database.connector._current._cache.credentials.version_id)
+    return str(database.inside.credentials.version_id)
 
 
 def test_forks(log_in: LogIn, secret: Secret, calls: Callable[[], int]) -> None:
@@ -112,7 +110,7 @@ def test_forks(log_in: LogIn, secret: Secret, calls: Callable[[], int]) -> None:
     secret.rotate()
     second = secret.stages["AWSCURRENT"]
     # As if time had passed since the secret was fetched.
-    database.connector._current._cache._cached.fetched_at -= 60
+    database.inside.age(60)
     children = [Child(lambda: _log_in(database)) for _ in range(3)]
     assert {child.result() for child in children} == {second}
     assert calls() == 4
@@ -122,7 +120,7 @@ def test_forks(log_in: LogIn, secret: Secret, calls: Callable[[], int]) -> None:
 def test_fork_while_it_is_fetched(log_in: LogIn, secret: Secret) -> None:
     """Children that are forked while every lock is held, and a fetch under way, wait for none."""
     database = log_in(secret)
-    tokens = database.connector._current._cache
+    tokens = database.inside.cache
     client = tokens.source._client
     with held(tokens._lock, client._lock, client._aws._lock):
         tokens._join(0.0, reload=False)

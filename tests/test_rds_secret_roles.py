@@ -43,8 +43,7 @@ def test_a_role(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
     assert key is not None
     assert key.principal is role
     # The role's credentials are kept, and so is the client.
-    database.connector._current._cache._cached = None
-    database.connector._current._entry.token = None
+    database.inside.forget()
     database.scalar("select 1")
     assert rds.aws.sts.calls["AssumeRole"] == calls + 1
 

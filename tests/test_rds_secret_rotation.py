@@ -60,7 +60,7 @@ def test_what_worked_does_not_stick(rds: RdsEmulator, log_in: LogIn, secret: Sec
     before = len(rds.decisions)
     database.scalar("select 1")
     assert [d.granted for d in rds.decisions[before:]] == [True]
-    held = database.connector._current._cache.credentials
+    held = database.inside.credentials
     assert held.version_id == secret.stages["AWSCURRENT"]
 
 
@@ -70,20 +70,22 @@ def test_user_and_password_belong_together(
     """A secret that is fetched anew in the middle of a connect gives it both, or none."""
     secret = rds.secrets.create("prod/app", USER, strategy="alternating-users")
     database = log_in(secret)
-    connector = database.connector
-    fill = connector._filled
+    inside = database.inside
+    provider = inside.provider
+    fill = provider._filled
 
     def fill_and_rotate(cparams: Any, token: Any) -> Any:
         filled = fill(cparams, token)
         secret.rotate()
-        source, entry = connector._current._cache.source, connector._current._entry
+        source, entry = inside.source, provider._versions[0].entry
         entry.token = source.token(source.fetch(reload=True), entry.endpoint, token.signed_at)
         entry.token.fresh_until = float("inf")
         return filled
 
-    monkeypatch.setattr(connector, "_filled", fill_and_rotate)
+    monkeypatch.setattr(provider, "_filled", fill_and_rotate)
+    assert database.scalar("select current_user") == USER
     assert database.scalar("select current_user") == f"{USER}_clone"
-    assert [decision.granted for decision in rds.decisions] == [True]
+    assert [decision.granted for decision in rds.decisions] == [True, True]
 
 
 def test_open_connections_are_left_alone(log_in: LogIn, secret: Secret) -> None:
@@ -164,8 +166,8 @@ def test_right_again_after_refusals(rds: RdsEmulator, log_in: LogIn, secret: Sec
     database.raises(Exception)
     secret.set_password()
     assert database.scalar("select 1") == 1
-    for version in (database.connector._current, *database.connector._others):
-        assert version._cache._reloads_left == rotation.ROUNDS
+    for each in database.inside.caches:
+        assert each._reloads_left == rotation.ROUNDS
 
 
 def test_right_again_after_long_refusals(
@@ -176,8 +178,8 @@ def test_right_again_after_long_refusals(
     database.scalar("select 1")
     rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
     since = 0.0
-    for version in (database.connector._current, *database.connector._others):
-        version._cache.clock = lambda: time.time() + since
+    for each in database.inside.caches:
+        each.clock = lambda: time.time() + since
     before = calls()
     for _ in range(60):
         since += 1

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import botocore.session
 import pytest
 from faults_support import LIFE, Clock, Way, settle
+from inside import Inside
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 from worlds import Database
@@ -82,7 +83,7 @@ def test_connects_as_the_role(
         "key": rds.key.access_key,
     }
     assert request.items() >= expected.items()
-    credentials = database.connector._cache.credentials
+    credentials = database.inside.credentials
     assert credentials.provider == f"assume-role {ARN}"
 
 
@@ -286,8 +287,7 @@ def test_the_nearest_sts(
     engine = create_engine(
         f"postgresql+psycopg://app@{host}/app?plugin=rds_iam", **_role(), **region
     )
-    listener: Any = next(iter(engine.dialect.dispatch.do_connect))
-    source = listener.__self__._cache.source
+    source = Inside(engine).source
     assert isinstance(source, AwsSource)
     assert source._role is not None
     assert source._role.region == expected

@@ -77,7 +77,7 @@ def test_counts_are_those_of_the_hook(
 ) -> None:
     """After refusals of all sorts the counts are those of the events, and of the server."""
     database = connect(rds_iam_on_event=seen, options=PATIENT, poolclass=NullPool)
-    database.connector._cache._reload_pause = 0.0
+    database.inside.reload_at_once()
     for refusals in (1, 2, 0):
         rds.gateway.refuse_next = refusals
         database.scalar("select 1")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from inside import Inside
 from patience import eventually_async
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -55,7 +56,7 @@ def test_a_ceiling_below_the_rate(connect: Connect, rds: RdsEmulator, ceiling: A
     assert database.scalar("select 1") == 1  # now this user is known to be let in
     assert database.storm(25) == [1] * 25
     assert _reasons(rds) == {"ThrottlingException"}
-    [(_, _, limiter)] = database.connector._plans.values()
+    limiter = database.inside.limiter
     assert limiter.cuts >= 1
 
 
@@ -120,7 +121,7 @@ def test_no_turn_as_the_loop_stands_still(
     ceiling(None)
     options = {"rds_iam_connect_rate": "1", "rds_iam_timeout": "4"}
     database = connect(options=options, poolclass=NullPool)
-    runtime, waiting = database.connector._runtime, set()
+    runtime, waiting = database.inside.runtime, set()
     sleep = runtime.sleep
     runtime.sleep = lambda seconds: (waiting.add(asyncio.current_task()), sleep(seconds))
 
@@ -148,13 +149,13 @@ def test_no_limit(connect: Connect, rds: RdsEmulator) -> None:
     """rds_iam_connect_rate=0 holds up no connect."""
     database = connect(options={"rds_iam_connect_rate": "0"}, poolclass=NullPool)
     assert database.storm(10) == [1] * 10
-    assert [limiter for _, _, limiter in database.connector._plans.values()] == [None]
+    assert database.inside.limiter is None
 
 
 def test_engines_of_one_endpoint_share_the_rate(rds: RdsEmulator, databases: Connect) -> None:
     """Engines with the same rate take turns with one another, other rates and users apart."""
     urls = [rds.url(rds_iam_connect_rate=rate) for rate in ("50", "50", "60")]
-    paces = [databases(url).connector._plans.copy().popitem()[1][2] for url in urls]
+    paces = [databases(url).inside.plans[-1].limiter for url in urls]
     assert paces[0] is paces[1]
     assert paces[0] is not paces[2]
 
@@ -164,9 +165,8 @@ async def test_cancelled_in_the_queue(rds: RdsEmulator) -> None:
     url = rds.url("postgresql+asyncpg", rds_iam_connect_rate="5", rds_iam_timeout="60")
     engine = create_async_engine(url, pool_size=3, max_overflow=0)
     async with engine.connect():
-        listener: Any = next(iter(engine.sync_engine.dialect.dispatch.do_connect))
-        [(_, _, limiter)] = listener.__self__._plans.values()
-        limiter._cache = -100.0  # a queue of minutes
+        limiter = Inside(engine.sync_engine).limiter
+        limiter._permits = -100.0  # a queue of minutes
         tasks = [asyncio.create_task(engine.connect().start()) for _ in range(2)]
         await eventually_async(lambda: limiter._issued >= 2)
         for task in tasks:
@@ -204,10 +204,10 @@ def test_a_token_that_went_stale_in_the_queue(
     """Who has waited for a turn uses the token of then, not the one it came with."""
     database = databases(rds.url(rds_iam_connect_rate="2"), poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    [(_, entry, limiter)] = database.connector._plans.values()
-    limiter._cache, limiter._filled_at = -2.0, time.monotonic()
+    entry, limiter = database.inside.entry, database.inside.limiter
+    limiter._permits, limiter._filled_at = -2.0, time.monotonic()
     old = entry.token
-    sleep, woken = database.connector._runtime.sleep, threading.Event()
+    sleep, woken = database.inside.runtime.sleep, threading.Event()
 
     def expire_meanwhile(seconds: float) -> None:
         sleep(seconds)
@@ -215,7 +215,7 @@ def test_a_token_that_went_stale_in_the_queue(
         entry.token = None
         woken.set()
 
-    monkeypatch.setattr(database.connector._runtime, "sleep", expire_meanwhile)
+    monkeypatch.setattr(database.inside.runtime, "sleep", expire_meanwhile)
     assert database.scalar("select 1") == 1
     assert woken.is_set()
     assert entry.token is not old

@@ -61,9 +61,9 @@ def test_a_thread_fetches(
             url = rds.url("postgresql+asyncpg", user, **role)
             database = databases(url, is_async=True, poolclass=NullPool)
             assert database.scalar("select 1") == 1
-            database.connector._cache._cached = None
+            database.inside.cache._cached = None
             assert database.scalar("select 1") == 1
-            assert not database.connector._cache.source._by_loop
+            assert not database.inside.source._by_loop
     [record] = caplog.records
     assert "aiobotocore is installed and cannot be imported" in record.getMessage()
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
+from inside import Inside
 from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -37,9 +38,9 @@ class Database:
             self.engine = create_engine(url, **kwargs)
 
     @property
-    def connector(self) -> Any:
+    def inside(self) -> Inside:
         """Our part of this engine."""
-        return next(iter(self.engine.dialect.dispatch.do_connect)).__self__
+        return Inside(self.engine)
 
     def run(self, body: Callable[[Connection], T]) -> T:
         """Run `body` with a connection of the pool, in a transaction that is committed."""

@@ -1,8 +1,8 @@
 """What a process does about the ceiling, strategy by strategy.
 
 Turns and retries are the package's own, on the clock of the simulation: `RateLimiter` says when a
-connect may begin, `RetryState` what a refusal means. The loop below is that of `Connector`,
-without SQLAlchemy, tokens and a driver.
+connect may begin, `meaning` what a refusal means, `RetryState` when to try again. The loop below is
+that of `ConnectListener`, without SQLAlchemy, tokens and a driver.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from simulated.world import Steps, World
+from sqlalchemy_rds_iam._connecting.refusals import meaning
 from sqlalchemy_rds_iam._ratelimit.limiter import QueueTimeout, RateLimiter
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RetryState
+
+_REFUSAL = Exception("FATAL:  PAM authentication failed")
 
 Paces = Callable[[int, int], Callable[[], RateLimiter | None]]
 """From the ceiling and the number of processes to what gives each process its turns."""
@@ -104,13 +107,16 @@ class Process:
         """Seconds to the next attempt after a refusal, None if there is none."""
         if self._pace is None:
             return None
-        now = self._world.now
-        # Who was never let in has just signed its first token; there is none to replace.
-        if self.accepted_at != NEVER and attempts.doubt(self, now, patient=self._retries):
+        now, patient = self._world.now, self._retries
+        # A process that was never let in has just signed its first token; none is out of date.
+        replaced = attempts.has_replaced or self.accepted_at == NEVER
+        means = meaning(_REFUSAL, self, now, has_replaced=replaced, patient=patient)
+        if means == "replace":
+            attempts.has_replaced = True
             return 0.0
-        if not self._retries:
+        if means != "throttled":
             return None
-        retry = attempts.again(self, self._pace, now, certain=False)
+        retry = attempts.pause(self, self._pace, now, certain=False)
         return None if retry is None else retry.pause
 
     def _queue(self, attempts: RetryState) -> Generator[float, None, None]:

@@ -7,6 +7,7 @@ ini files know nothing else; a keyword wins over the URL. `PluginOptions` are th
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
@@ -43,7 +44,7 @@ _CHOOSING = ("profile", "session", "role_arn", "external_id", "sts_endpoint_url"
 
 
 @dataclass(frozen=True)
-class PluginOptions:
+class PluginOptions(ABC):
     """The options that both plugins have; each field is the option ``<plugin>_<field>``.
 
     Attributes:
@@ -106,10 +107,16 @@ class PluginOptions:
     """Whether a connect renews what is STALE, and waits for it, where ``refresh`` is ``lazy``."""
 
     @property
+    def retries_throttled(self) -> bool:
+        """Whether a connect that seems to be throttled is tried again in time."""
+        return False
+
+    @property
+    @abstractmethod
     def memory_of_failure(self) -> float:
         """Seconds that a failed fetch stands for the next one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def endpoint(
         self, host: HostName, port: int, user: Any, ambient_region: Callable[[], str | None]
     ) -> Endpoint:
@@ -124,7 +131,6 @@ class PluginOptions:
         Raises:
             ConfigError: there is no user, or no such endpoint.
         """
-        raise NotImplementedError
 
     @classmethod
     def take(cls, query: Mapping[str, Any], keywords: MutableMapping[str, Any]) -> Self:
@@ -263,6 +269,11 @@ class IamOptions(PluginOptions):
     def memory_of_failure(self) -> float:
         """Seconds that a failed fetch stands for the next one."""
         return self.failure_ttl
+
+    @property
+    def retries_throttled(self) -> bool:
+        """Whether a connect that seems to be throttled is tried again in time."""
+        return self.throttle_retry
 
     def endpoint(
         self, host: HostName, port: int, user: Any, ambient_region: Callable[[], str | None]

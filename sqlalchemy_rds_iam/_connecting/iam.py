@@ -1,76 +1,93 @@
-"""Connecting with IAM tokens: what is signed, in whose turn, and what a refusal may mean."""
+"""Where IAM tokens for connects come from: what is signed, and what follows a refusal."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import monotonic
 from typing import Any
 
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._config.options import IamOptions
-from sqlalchemy_rds_iam._connecting.lateness import Lateness
-from sqlalchemy_rds_iam._connecting.listener import Connector, ConnectPlan
-from sqlalchemy_rds_iam._connecting.login_errors import explain, is_refusal, is_throttled
+from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
+from sqlalchemy_rds_iam._connecting.login_errors import explain, is_throttled
+from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure, key_of
+from sqlalchemy_rds_iam._connecting.refusals import meaning
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
-from sqlalchemy_rds_iam._databases.drivers import Driver, Target
+from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
-from sqlalchemy_rds_iam._ratelimit.limiter import QueueTimeout, RateLimiter
 from sqlalchemy_rds_iam._ratelimit.registry import limiter_for
-from sqlalchemy_rds_iam._ratelimit.retry_policy import Retry, RetryState
-from sqlalchemy_rds_iam.errors import WaitTimeout
 from sqlalchemy_rds_iam.events import Kind
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
 
-class IamConnector(Connector):
-    """The way of every physical connect of one engine with the plugin ``rds_iam``.
+class TokenProvider:
+    """Tokens for one engine with the plugin ``rds_iam``; see `PasswordProvider`.
 
     Args:
         config: the options.
         driver: of the engine.
-        tokens: of the engine's identity.
-        waits: how the engine waits.
+        cache: the tokens of the engine's identity.
+        runtime: how the engine waits.
         remedy: returns the command that the error of a refused login names.
     """
-
-    _config: IamOptions
 
     def __init__(
         self,
         config: IamOptions,
         driver: Driver,
-        tokens: PasswordCache,
+        cache: PasswordCache,
         runtime: Runtime,
         remedy: Callable[[], str],
     ) -> None:
-        super().__init__(config, driver, tokens, runtime, EngineCounters(config))
+        self.caches = (cache,)
+        self.driver = driver
+        self.plans: dict[tuple[Any, ...], ConnectPlan] = {}
+        self.reporter = EngineCounters(config)
+        self._config, self._cache, self._runtime = config, cache, runtime
+        self._acquirer = PasswordAcquirer(config, cache, runtime, self.reporter)
+        self._clock = cache.clock
         self._remedy = remedy
         self._names = Names(self._clock) if config.resolve_cname else None
 
-    def validate(self, cparams: dict[str, Any]) -> None:
-        """Do what each connect is going to do before the driver is called, but send nothing.
-
-        Raises:
-            ConfigError: the connect arguments cannot work, or are not safe.
-        """
+    def validate(self, cparams: Mapping[str, Any]) -> None:
+        """Settle what can be settled before the first connect; see `PasswordProvider.validate`."""
         if self._names is not None and is_alias(cparams.get("host")):
             # An async application is on its loop here: where the name leads, region included, has
             # to wait. Everything else is looked at.
-            self._driver.target(cparams, self._config, lambda: "unknown")
+            self.driver.target(cparams, self._config, lambda: "unknown")
         else:
             self._settle(cparams)
 
-    def _settle(self, cparams: dict[str, Any], *found: str) -> ConnectPlan:
+    def plan(self, cparams: Mapping[str, Any], deadline: float) -> ConnectPlan:
+        """Settle what connecting takes, where a CNAME leads at the moment included."""
+        names, alias = self._names, _dialled(cparams)
+        if names is None or not is_alias(alias):
+            return self._settle(cparams)
+        if (found := names.known(alias)) is not None:
+            return self._known(cparams, found) or self._settle(cparams, found)
+        remaining = deadline - monotonic()
+
+        def look_up() -> ConnectPlan:
+            found = names.look_up(alias, remaining, self._config.failure_ttl)
+            return self._known(cparams, found) or self._settle(cparams, found)
+
+        return self._runtime.run(look_up, remaining)
+
+    def _known(self, cparams: Mapping[str, Any], found: str) -> ConnectPlan | None:
+        plan = self.plans.get((*key_of(cparams), found))
+        return plan if plan is not None and plan.is_current else None
+
+    def _settle(self, cparams: Mapping[str, Any], *found: str) -> ConnectPlan:
         """Work out, once for each host, port, user and RDS name `found`, what connecting takes."""
         config = replace(self._config, host=found[0]) if found else self._config
-        target = self._driver.target(cparams, config, lambda: ambient_region(config, needed=True))
+        target = self.driver.target(cparams, config, lambda: ambient_region(config, needed=True))
         if target.host.region is None and target.host.kind != "global-writer":
             logger.warning(
                 "tokens are signed for %s, which is no RDS endpoint name; RDS accepts only those "
@@ -79,172 +96,72 @@ class IamConnector(Connector):
             )
         host, port, *_ = target.endpoint
         limiter = limiter_for(host, port, config.connect_rate, config.rate_storage)
-        plan = ConnectPlan(target, self._cache.entry(target.endpoint), limiter)
-        self._plans[cparams["host"], cparams.get("port"), cparams["user"], *found] = plan
+        key = (*key_of(cparams), *found)
+        plan = ConnectPlan(target, self._cache.entry(target.endpoint), limiter, key)
+        self.plans[key] = plan
         return plan
 
-    def _look_up(
-        self, key: tuple[Any, ...], cparams: dict[str, Any], deadline: float
-    ) -> ConnectPlan:
-        # New connect arguments, or a CNAME that leads elsewhere now.
-        names, alias, *_ = self._names, *key
-        found = names.known(alias) if names is not None else None
-        if found is not None and (plan := self._plans.get((*key, found))):
-            return plan
-        if names is None or not is_alias(alias):
-            return self._settle(cparams)
-        remaining = deadline - monotonic()
-
-        def look_up() -> ConnectPlan:
-            name = names.look_up(alias, remaining, self._config.failure_ttl)
-            return self._plans.get((*key, name)) or self._settle(cparams, name)
-
-        return self._runtime.run(look_up, remaining)
-
-    def _settle_again(self, cparams: dict[str, Any], target: Target) -> ConnectPlan:
-        found = (target.host.host,) if self._names and is_alias(cparams.get("host")) else ()
-        return self._settle(cparams, *found)
-
-    def _queue(
-        self, limiter: RateLimiter, entry: CacheEntry, attempts: RetryState
-    ) -> IssuedPassword:
-        deadline, lateness = attempts.deadline, Lateness()
-        if self._config.throttle_retry:
-            while seconds := attempts.wait_for_first(entry, monotonic()):
-                with lateness.of(seconds):
-                    self._runtime.sleep(seconds)
-        ticket = None
-        try:
-            ticket = limiter.enqueue(monotonic(), deadline)
-            while True:
-                if (work := limiter.background_work(monotonic())) is not None:
-                    self._runtime.start(work)
-                if ticket is None:
-                    break
-                with lateness.of(ticket.wait):
-                    self._runtime.sleep(ticket.wait)
-                ticket = limiter.poll(ticket, monotonic(), deadline)
-        except QueueTimeout as queue_timeout:
-            if ticket is not None:
-                limiter.cancel()
-            attempts.give_up(entry)
-            raise self._queue_timeout(queue_timeout, limiter, entry, attempts, lateness) from None
-        except BaseException:
-            if ticket is not None:
-                limiter.cancel()
-            raise
+    def acquire(self, entry: CacheEntry, deadline: float) -> IssuedPassword:
+        """A token, and all the waiting that takes."""
         return entry.fresh(self._clock()) or self._acquirer.acquire(entry, deadline)
 
-    def _queue_timeout(
-        self,
-        queue_timeout: QueueTimeout,
-        limiter: RateLimiter,
-        entry: CacheEntry,
-        attempts: RetryState,
-        lateness: Lateness,
-    ) -> WaitTimeout:
-        if late := lateness.told(self._timeout):
-            return WaitTimeout(
-                f"not connected to {entry.endpoint} within {self._timeout:g} s (rds_iam_timeout): "
-                f"{late}"
-            )
-        return WaitTimeout(
-            f"no turn to connect to {entry.endpoint} within {self._timeout:g} s "
-            f"(rds_iam_timeout): {queue_timeout.waiting} connects come before this one, at "
-            f"{limiter.current_rate:.0f} a second (rds_iam_connect_rate={limiter.rate}); "
-            f"{attempts.throttled} logins of this one were refused, as if throttled. Keep "
-            "more connections in the pool, put RDS Proxy in between, or raise the rate if "
-            "AWS allows more"
-        )
+    def on_accepted(self, password: IssuedPassword) -> None:
+        """Note that the server takes this token."""
+        if not password.accepted:
+            self._cache.accept(password)
 
-    def _failed(
-        self,
-        error: Exception,
-        dialled: Any,
-        attempts: RetryState,
-        plan: ConnectPlan,
-        *,
-        token: IssuedPassword,
-        used_at: float,
-    ) -> IssuedPassword | None:
+    def forget(self, entry: CacheEntry, password: IssuedPassword) -> None:
+        """Drop a token that may have been refused."""
+        self._cache.forget(entry, password)
+
+    def on_failure(self, failure: Failure) -> ConnectPlan | BaseException:
+        """Reload credentials that may be out of date, wait if logins are throttled, or explain."""
         if self._names is not None:
-            self._names.doubt(dialled)
-        target, entry, _ = plan
-        throttled = is_throttled(error)
-        if not throttled and not is_refusal(error):
-            return None
-        again = self._once_more(
-            error, attempts, plan, token=token, used_at=used_at, throttled=throttled
-        )
-        if again is not None:
-            attempts.retried += 1
-            text, attempt = "login at %s is tried again (attempt %d)", attempts.retried + 1
-            endpoint = entry.endpoint
-            self._report(
-                "retried", entry, again, logging.DEBUG, text, endpoint, attempt, attempt=attempt
-            )
-        elif not throttled:
-            self._cache.forget(entry, token)
-            explain(
-                error,
-                endpoint=target.endpoint,
-                host=target.host,
-                token=token,
-                credentials=self._cache.credentials,
-                now=self._clock(),
-                command=self._remedy(),
-            )
-        return again
+            self._names.doubt(_dialled(failure.cparams))
+        error, plan, state = failure.error, failure.plan, failure.state
+        patient = plan.limiter is not None and self._config.throttle_retry
 
-    def _once_more(
-        self,
-        error: Exception,
-        attempts: RetryState,
-        plan: ConnectPlan,
-        *,
-        token: IssuedPassword,
-        used_at: float,
-        throttled: bool,
-    ) -> IssuedPassword | None:
-        """A token for another attempt after a refusal; None if the refusal is the answer."""
-        _, entry, limiter = plan
-        patient = limiter is not None and self._config.throttle_retry
-        answer = None
-        if not throttled and attempts.doubt(entry, monotonic(), patient=patient):
-            answer = self._cache.on_refused(entry, token, age=used_at - token.signed_at)
-        self._report_refused(error, entry, token, reloads=answer is not None and not answer.token)
-        if answer is not None:
-            found = self._acquirer.acquire_after_refusal(entry, answer, attempts.deadline)
-            if found is not None:
-                return found
-        if limiter is None or not patient:
-            return None
-        before = attempts.throttled
-        retry = attempts.again(entry, limiter, monotonic(), certain=throttled)
-        if attempts.throttled > before:
-            self._report_throttled(entry, token, limiter, retry)
-        if retry is None:
-            return None
-        self._runtime.sleep(retry.pause)
-        return entry.fresh(self._clock()) or self._acquirer.acquire(entry, attempts.deadline)
+        def means() -> str:
+            replaced = state.has_replaced
+            return meaning(error, plan.entry, monotonic(), has_replaced=replaced, patient=patient)
 
-    def _report_refused(
-        self, error: Exception, entry: CacheEntry, token: IssuedPassword, *, reloads: bool
-    ) -> None:
-        level, text, args = logging.DEBUG, "token for %s refused", [str(entry.endpoint)]
-        if reloads:
-            level, text = logging.WARNING, "token for %s refused; reloading %s"
-            args.append(self._cache.what)
-        self._report("refused", entry, token, level, text, *args, error=type(error).__name__)
+        token, what = None, means()
+        if what == "other":
+            return error
+        if what == "replace":
+            state.has_replaced = True
+            token = self._replaced(failure)
+            what = means()
+        else:
+            self._report_refused(failure, reloads=False)
+        if token is None and what == "throttled":
+            token = self._after_pause(failure)
+        if token is not None:
+            return self._once_more(failure, token)
+        if not is_throttled(error):
+            self._explain(failure)
+        return error
 
-    def _report_throttled(
-        self, entry: CacheEntry, token: IssuedPassword, limiter: RateLimiter, retry: Retry | None
-    ) -> None:
+    def _replaced(self, failure: Failure) -> IssuedPassword | None:
+        """A token to try in place of a refused one that may be out of date, if there is one."""
+        entry, refused = failure.plan.entry, failure.password
+        answer = self._cache.on_refused(entry, refused, age=failure.used_at - refused.signed_at)
+        self._report_refused(failure, reloads=answer is not None and not answer.token)
+        if answer is None:
+            return None
+        return self._acquirer.acquire_after_refusal(entry, answer, failure.state.deadline)
+
+    def _after_pause(self, failure: Failure) -> IssuedPassword | None:
+        """A token to try when others have had their turn, if there is time for that."""
+        (_, entry, limiter, *_), state = failure.plan, failure.state
+        assert limiter is not None
+        certain = is_throttled(failure.error)
+        retry = state.pause(entry, limiter, monotonic(), certain=certain)
         rate = limiter.current_rate
         self._report(
             "throttled",
-            entry,
-            token,
+            failure.plan,
+            failure.password,
             logging.WARNING if retry and retry.slowed else logging.DEBUG,
             "logins at %s seem to be throttled: %.0f new connections a second for now",
             entry.endpoint,
@@ -252,16 +169,56 @@ class IamConnector(Connector):
             rate=rate,
             pause=retry and retry.pause,
         )
+        if retry is None:
+            return None
+        self._runtime.sleep(retry.pause)
+        return self.acquire(entry, state.deadline)
+
+    def _once_more(self, failure: Failure, token: IssuedPassword) -> ConnectPlan:
+        plan, state = failure.plan, failure.state
+        state.retried += 1
+        text, attempt = "login at %s is tried again (attempt %d)", state.retried + 1
+        endpoint = plan.entry.endpoint
+        self._report(
+            "retried", plan, token, logging.DEBUG, text, endpoint, attempt, attempt=attempt
+        )
+        return plan._replace(password=token)
+
+    def _explain(self, failure: Failure) -> None:
+        target, entry, *_ = failure.plan
+        self.forget(entry, failure.password)
+        explain(
+            failure.error,
+            endpoint=target.endpoint,
+            host=target.host,
+            token=failure.password,
+            credentials=self._cache.credentials,
+            now=self._clock(),
+            command=self._remedy(),
+        )
+
+    def _report_refused(self, failure: Failure, *, reloads: bool) -> None:
+        endpoint = str(failure.plan.entry.endpoint)
+        level, text, args = logging.DEBUG, "token for %s refused", [endpoint]
+        if reloads:
+            level, text = logging.WARNING, "token for %s refused; reloading %s"
+            args.append(self._cache.what)
+        name = type(failure.error).__name__
+        self._report("refused", failure.plan, failure.password, level, text, *args, error=name)
 
     def _report(
         self,
         kind: Kind,
-        entry: CacheEntry,
+        plan: ConnectPlan,
         token: IssuedPassword,
         level: int,
         text: str,
         *args: Any,
         **more: Any,
     ) -> None:
-        about = {"endpoint": entry.endpoint, "cached": entry.signer, "token": token}
+        about = {"endpoint": plan.entry.endpoint, "cached": plan.entry.signer, "token": token}
         self.reporter.report(kind, self._clock(), level, text, *args, **about, **more)
+
+
+def _dialled(cparams: Mapping[str, Any]) -> Any:
+    return cparams.get("host")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Dialect
@@ -34,7 +35,8 @@ class Target:
         endpoint: what the token is signed for, or the password is for.
         host: that host's parsed name.
         arguments: connect arguments to set beside the password.
-        changed: those of them that the user's differ from, which spares each connect the others.
+        filled: connect arguments that the user has left to a secret.
+        changed: all of these that differ from the user's, which spares each connect the others.
         resolve: name to look up before connecting with libpq: through a tunnel on every connect,
             for ``hostaddr``; else once, to know how many addresses share the time limit.
         tunnelled: whether the name connected to is another than the one that is verified.
@@ -57,13 +59,15 @@ class Target:
     limit: float = dialing.CONNECT_LIMIT
     dial: Callable[[Dialect, float], dialing.Connect] | None = None
     ca: FoundCa | None = None
+    filled: dict[str, Any] = field(default_factory=dict)
     changed: dict[str, Any] = field(init=False)
     moving: bool = field(init=False)
 
     def __post_init__(self) -> None:
         # Host and port only: a target is settled for them, and a listener may change the rest.
         same = {name for name in ("host", "port") if self._is_as_given(name)}
-        self.changed = {name: self.arguments[name] for name in self.arguments if name not in same}
+        changed = {name: self.arguments[name] for name in self.arguments if name not in same}
+        self.changed = self.filled | changed
         self.moving = self.watched is not None or self.resolve is not None
 
     def at(self, addresses: Sequence[str]) -> dict[str, str]:
@@ -90,14 +94,25 @@ class Driver(NamedTuple):
     """The module with libpq in it, if it is made of that."""
 
     def target(
-        self, cparams: Arguments, config: PluginOptions, ambient_region: Callable[[], str | None]
+        self,
+        cparams: Arguments,
+        config: PluginOptions,
+        ambient_region: Callable[[], str | None],
+        filled: Arguments = MappingProxyType({}),
     ) -> Target:
         """Settle where `cparams` lead: what gets signed, and how the connection is protected.
+
+        Args:
+            cparams: the user's connect arguments.
+            config: the options.
+            ambient_region: finds the region of the AWS session, for names that carry none.
+            filled: arguments that win over the user's.
 
         Raises:
             ConfigError: no host or user, several hosts, no region, TLS weaker than asked for, or
                 a zero byte.
         """
+        cparams = {**cparams, **filled}
         refuse_zero_bytes(cparams)
         for name in ("host", "user"):
             _refuse_object(name, cparams.get(name))
@@ -125,7 +140,8 @@ class Driver(NamedTuple):
             resolve = dialled.host
         given = {name: cparams[name] for name in cparams if is_guarded(name)}
         return Target(
-            endpoint, host, arguments, resolve, tunnelled, watched, given, limit, self.dial, ca
+            *(endpoint, host, arguments, resolve, tunnelled, watched, given, limit, self.dial, ca),
+            filled=dict(filled),
         )
 
 

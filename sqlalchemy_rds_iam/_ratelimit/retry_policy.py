@@ -1,8 +1,4 @@
-"""What a refused login means: the answer, or that others use the ceiling, too.
-
-RDS refuses a throttled login in the same words as one that is not allowed. What tells them apart is
-the past: a user who has been let in before probably still is. Only RDS Proxy says outright that it
-throttles ("Troubleshooting for RDS Proxy" in the user guide).
+"""When a connect tries again, and how often: after a refusal, and before the first login of all.
 
 Nothing here sleeps or looks at a clock.
 """
@@ -10,7 +6,7 @@ Nothing here sleeps or looks at a clock.
 from __future__ import annotations
 
 import random
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 
@@ -67,13 +63,18 @@ class RetryState:
     Attributes:
         retried: how many logins it has begun after its first.
         throttled: how many of its logins were taken for throttled.
+        has_replaced: whether other credentials were asked for after a refusal.
+        search: what the provider has found out so far, where it looks for another password.
     """
 
-    __slots__ = ("_began", "_first", "_replaced", "deadline", "retried", "throttled")
+    __slots__ = (
+        *("_began", "_first", "deadline", "has_replaced", "retried", "search", "throttled"),
+    )
 
     def __init__(self, began: float, deadline: float) -> None:
         self._began = began
-        self._first = self._replaced = False
+        self._first = self.has_replaced = False
+        self.search: Any = None
         self.deadline = deadline
         self.retried = self.throttled = 0
 
@@ -91,23 +92,10 @@ class RetryState:
             return 0.0
         return max(min(_POLL, login.first_until - now), 0.0)
 
-    def doubt(self, login: LoginHistory, now: float, *, patient: bool) -> bool:
-        """Whether to try new credentials first: once, and not if others have just been let in.
-
-        Args:
-            login: what was refused.
-            now: the time.
-            patient: whether a refusal may be taken for throttling at all.
-        """
-        if self._replaced or (patient and now - login.accepted_at <= RECENT):
-            return False
-        self._replaced = True
-        return True
-
-    def again(
+    def pause(
         self, login: LoginHistory, limiter: RateLimiter, now: float, *, certain: bool
     ) -> Retry | None:
-        """Take a refusal for throttling, if that is likely. None if it is the answer.
+        """When to try again after a refusal that is taken for throttling; None if there is no time.
 
         Args:
             login: what was refused.
@@ -115,8 +103,6 @@ class RetryState:
             now: the time.
             certain: whether the server said so.
         """
-        if login.accepted_at == NEVER and not certain:
-            return None
         # The rate is shared with other users, who are not to pay for one that is shut out.
         current = certain or now - login.accepted_at < CURRENT
         slowed = current and limiter.throttled(now)

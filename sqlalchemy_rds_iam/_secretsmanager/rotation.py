@@ -16,12 +16,16 @@ for a password that works in AWSPENDING, AWSCURRENT and AWSPREVIOUS.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._secretsmanager.secret import Secret
 from sqlalchemy_rds_iam._secretsmanager.secret_errors import VersionNotFoundError
 from sqlalchemy_rds_iam.errors import RdsIamError
+
+T = TypeVar("T")
 
 ROUNDS = 3
 """How often all versions are tried before a refusal is believed."""
@@ -50,22 +54,28 @@ class Search:
     all_refused: list[Secret] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
-    first: Exception | None = None
+    first: BaseException | None = None
     refusals: int = 0
     _rounds: int = 0
+    _looked_at: int = 0
 
     @property
     def is_first_round(self) -> bool:
         """Whether all is tried for the first time."""
         return self._rounds == 0
 
-    def refuse(self, secret: Secret, error: Exception) -> None:
+    def untried(self, versions: Sequence[T]) -> Iterator[T]:
+        """Those of `versions`, best first, that this round has not come to yet."""
+        while self._looked_at < len(versions):
+            self._looked_at += 1
+            yield versions[self._looked_at - 1]
+
+    def refuse(self, secret: Secret) -> None:
         """Note that the server has refused `secret`."""
         self.refusals += 1
         self.refused.append(secret)
         if secret.version_id not in {other.version_id for other in self.all_refused}:
             self.all_refused.append(secret)
-        self.first = self.first or error
 
     def skip(self, stage: str, error: RdsIamError) -> None:
         """Note that a version could not be tried."""
@@ -89,6 +99,7 @@ class Search:
         if alone or self._rounds == ROUNDS or remaining < NO_TIME:
             return None
         self.refused.clear()
+        self._looked_at = 0
         # Spread, so that those that were refused together do not come back together.
         return min(PAUSE * random.uniform(1.0, 1.5), remaining / 2)  # noqa: S311
 

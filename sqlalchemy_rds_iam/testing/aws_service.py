@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ class Record:
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
-class Service:
+class Service(ABC):
     """The common part of the emulated services. Knobs and records may be used from any thread.
 
     Attributes:
@@ -174,9 +175,9 @@ class Service:
                 connection.force_close()
         await runner.cleanup()
 
+    @abstractmethod
     def operation(self, call: Call) -> str:
         """The name under which `call` is recorded; never text that could hold a secret."""
-        raise NotImplementedError
 
     def caller(self, call: Call) -> str | None:  # noqa: ARG002  most services have anonymous callers
         """The access key id `call` claims to be signed with, if any."""
@@ -186,17 +187,17 @@ class Service:
         """Which parameters of `call` are recorded; never one that could hold a secret."""
         return {}
 
+    @abstractmethod
     def answer(self, call: Call) -> web.Response:
         """Do what `call` asks.
 
         Raises:
             AwsError: It is refused.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def refusal(self, error: AwsError) -> web.Response:
         """`error` in this service's format."""
-        raise NotImplementedError
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()

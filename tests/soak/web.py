@@ -35,7 +35,7 @@ def signer(engine: Engine) -> str:
 
 def _cache(engine: Engine) -> Any:
     listener: Any = next(iter(engine.dialect.dispatch.do_connect))
-    return listener.__self__._cache
+    return listener.__self__.provider.caches[0]
 
 
 def tell(connection: Connection) -> bytes:
