@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +26,17 @@ pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
 # A machine that has other things to do is no reason for a test to fail.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+def pytest_configure() -> None:
+    """Let the programs that tests run hear signals, even if this one was told to ignore them.
+
+    Below nohup, or in the background of a script, hangups and interrupts are ignored, and what is
+    ignored stays so in all programs that are run from here. What is handled does not.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 DEADLINE = 60.0
@@ -40,6 +42,19 @@ async def eventually_async(condition: Callable[[], Any], what: str = "it did not
     while not condition():
         assert time.monotonic() < end, what
         await asyncio.sleep(_PAUSE)
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run a program, and end it at the end of the block if it has not ended by itself.
+
+    Popen's own block would wait for it, for ever if a test has failed.
+    """
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def fetches_end() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import DEADLINE
+from patience import DEADLINE, running
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -90,7 +90,7 @@ def test_import_is_cheap() -> None:
 def test_emulator() -> None:
     """`rds-iam emulator` serves until it is told to stop, and then ends well."""
     arguments = [sys.executable, "-c", MAIN, "emulator", "--json", "--user", "app", "--ceiling=0"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with running(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             told = json.loads(process.stdout.readline())

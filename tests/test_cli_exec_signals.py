@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from cli_support import COMMAND, MODES, URL, python
-from patience import DEADLINE
+from patience import DEADLINE, running
 
 from sqlalchemy_rds_iam.cli import child
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -28,7 +28,7 @@ def test_signals(rds: RdsEmulator, mode: tuple[str, ...], number: signal.Signals
         "while True: time.sleep(0.01)"
     )
     command = [*COMMAND, "exec", URL, *mode, *python(code)]
-    with subprocess.Popen(
+    with running(
         command, stdout=subprocess.PIPE, env=_with_ca(rds), start_new_session=True
     ) as process:
         assert process.stdout is not None
@@ -45,7 +45,7 @@ def test_early_signals() -> None:
         with relay.listening():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             signal.raise_signal(signal.SIGTERM)
-            with subprocess.Popen(["sleep", "120"]) as process:
+            with running(["sleep", "120"]) as process:
                 relay.to(process)
                 assert process.wait(DEADLINE) == -signal.SIGTERM
     finally:
@@ -57,7 +57,7 @@ def _in_a_terminal(*command: str, key: bytes = b"") -> list[bytes]:
     take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     take += "os.execv(sys.argv[1], sys.argv[1:])"
     master, slave = pty.openpty()
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-c", take, *command],
         stdin=slave,
         stdout=subprocess.PIPE,

@@ -14,7 +14,7 @@ from datetime import datetime
 import psycopg
 import pytest
 from cli_support import COMMAND, HOST, URL, ran, shown
-from patience import DEADLINE, eventually
+from patience import DEADLINE, eventually, running
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
@@ -159,9 +159,7 @@ def test_odd_name(rds: RdsEmulator) -> None:
 def test_terminal(rds: RdsEmulator) -> None:
     """A terminal shows the token and what it is good for; a pipe gets the token alone."""
     master, slave = pty.openpty()
-    with subprocess.Popen(
-        [*COMMAND, "token", URL], stdout=slave, stderr=subprocess.PIPE
-    ) as process:
+    with running([*COMMAND, "token", URL], stdout=slave, stderr=subprocess.PIPE) as process:
         os.close(slave)
         told = process.communicate(timeout=DEADLINE)[1].decode()
         printed = os.read(master, 65536).decode()

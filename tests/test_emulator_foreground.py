@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from emulator_support import sign
-from patience import DEADLINE
+from patience import DEADLINE, running
 
 from sqlalchemy_rds_iam.testing import AccessKey, Principal, SignedEndpoint
 
@@ -26,9 +26,7 @@ COMMAND = (sys.executable, "-m", "sqlalchemy_rds_iam.testing", "--user", "app", 
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """The emulator as a process, which a signal must end with status 0 and no traceback."""
     command = [*COMMAND, "--json"] if request.param == signal.SIGINT else list(COMMAND)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from emulator_support import libpq
-from patience import DEADLINE, eventually
+from patience import DEADLINE, eventually, running
 
 from sqlalchemy_rds_iam.testing import RdsEmulator, binaries, postgres
 from sqlalchemy_rds_iam.testing.postgres import Postgres
@@ -107,7 +107,7 @@ def test_a_server_that_does_not_start_says_why() -> None:
 
 def test_the_server_dies_with_a_parent_that_is_killed() -> None:
     """SIGKILL of the process that started it ends the server and removes its files."""
-    with subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE) as parent:
+    with running([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pid, directory = parent.stdout.readline().decode().split()
         assert alive(int(pid))

@@ -13,7 +13,7 @@ from typing import Any
 import botocore.session
 import psycopg
 import pytest
-from patience import DEADLINE, eventually
+from patience import DEADLINE, eventually, running
 from secrets_support import logs_in
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -68,7 +68,7 @@ def test_canary(rds: RdsEmulator, user: str, caplog: pytest.LogCaptureFixture) -
 def test_in_the_foreground() -> None:
     """`--secret` makes a user and its secret, which any SDK reads and rotates."""
     command = [sys.executable, "-m", "sqlalchemy_rds_iam.testing", "--json", "--secret", "report"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with running(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             told = json.loads(process.stdout.readline())
