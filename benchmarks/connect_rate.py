@@ -30,6 +30,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import trust
 
@@ -170,7 +171,8 @@ def _database(command: argparse.ArgumentParser, text: str) -> URL:
         if url.password is not None:
             command.error("--url: leave out the password; a token takes its place")
         named = str(url.query.get("rds_iam_ca", "")) or None
-        ca = trust.find_ca({"rds_iam_ca": named}, parse_host(str(url.host)))
+        host = parse_host(str(url.host))
+        ca = trust.locate_ca({"rds_iam_ca": named}, host, places=POSTGRESQL.ca_places).path
     except (ArgumentError, ConfigError) as error:
         command.error(f"--url: {error}")
     return url.update_query_dict({"plugin": "rds_iam", "rds_iam_ca": ca})

@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import Any
 
 _RESUMABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
-# Arguments of libpq that psycopg copies to its errors.
-_SECRET = (b"password", b"sslpassword")
 
 
 def clear(
-    error: BaseException, caller: FrameType, handled: Collection[BaseException | None]
+    error: BaseException,
+    caller: FrameType,
+    handled: Collection[BaseException | None],
+    *,
+    forget: Callable[[BaseException], None] | None = None,
 ) -> None:
     """Empty the frames that `caller` has called, as far as `error` and what led to it show them.
 
@@ -31,9 +32,11 @@ def clear(
         caller: the frame of the function that has made the call.
         handled: the errors that were being handled when the call began. What comes behind them in
             a chain of contexts is not looked at.
+        forget: takes out of an error what it holds itself.
     """
     for each in _chain(error, handled):
-        _forget_password(each)
+        if forget is not None:
+            forget(each)
         _empty(frame for frame in _frames(each.__traceback__) if _called_by(caller, frame))
 
 
@@ -86,12 +89,3 @@ def _called_by(caller: FrameType, frame: FrameType) -> bool:
     while back is not None and back is not caller:
         last, back = back, back.f_back
     return back is caller or bool(last.f_code.co_flags & _RESUMABLE and _has_ended(last))
-
-
-def _forget_password(error: BaseException) -> None:
-    """Take the password out of what psycopg keeps of a connection that has failed."""
-    kept: Any = getattr(error, "pgconn", None)
-    if type(kept).__name__ != "FinishedPGconn":
-        return
-    kept.password = b""
-    kept.info = [option for option in kept.info if option.keyword not in _SECRET]

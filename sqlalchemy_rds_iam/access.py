@@ -31,13 +31,14 @@ from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
 from sqlalchemy_rds_iam._connecting.reporting import Dispatcher, EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._databases.driver_tls import level_of
-from sqlalchemy_rds_iam._databases.drivers import Target, driver, refuse_zero_bytes
+from sqlalchemy_rds_iam._databases.drivers import Target, refuse_zero_bytes
+from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
 from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 
-_LIBPQ = driver("psycopg")
+_LIBPQ = DRIVERS["psycopg"]
 _TLS = ("sslmode", "sslrootcert", "gssencmode")
 
 

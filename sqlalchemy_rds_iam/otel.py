@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from sqlalchemy_rds_iam._endpoints.hostname import POSTGRESQL_PORT
+from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.stats import EndpointStats, Stats, rds_iam_stats
 
@@ -193,10 +193,12 @@ def _values(metric: Metric, stats: Stats) -> Iterable[tuple[float | None, Attrib
 
 def _name(engine: Engine) -> str:
     url = engine.url
-    where = f"{url.host or 'secret'}:{url.port or POSTGRESQL_PORT}/{url.database or ''}"
+    port = url.port or driver(engine.dialect.driver).family.port
+    where = f"{url.host or 'secret'}:{port}/{url.database or ''}"
     return engine.pool.logging_name or where
 
 
 def _attributes(engine: Engine, name: str) -> Attributes:
-    found: Attributes = {"db.system.name": "postgresql", "db.client.connection.pool.name": name}
+    system = driver(engine.dialect.driver).family.name
+    found: Attributes = {"db.system.name": system, "db.client.connection.pool.name": name}
     return found | ({"db.namespace": engine.url.database} if engine.url.database else {})

@@ -41,7 +41,7 @@ from sqlalchemy_rds_iam._connecting.runtime import (
     refuse_to_block,
 )
 from sqlalchemy_rds_iam._databases.arguments import refuse_unknown_arguments
-from sqlalchemy_rds_iam._databases.drivers import driver
+from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._registry import Registry
@@ -163,8 +163,9 @@ class RdsIamPlugin(PasswordPlugin):
                 observer=Dispatcher(config),
             ),
         )
-        remedy = partial(doctor_command, config, dialect.driver, cparams)
-        return TokenProvider(config, driver(dialect.driver), tokens, runtime, remedy)
+        row, drivername = driver(dialect.driver), f"{dialect.name}+{dialect.driver}"
+        remedy = partial(doctor_command, config, drivername, row, cparams)
+        return TokenProvider(config, row, tokens, runtime, remedy)
 
 
 def shared_tokens(identity: Hashable, make: Callable[[], PasswordCache]) -> PasswordCache:

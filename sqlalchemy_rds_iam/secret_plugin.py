@@ -22,7 +22,7 @@ from sqlalchemy_rds_iam._connecting.provider import PasswordProvider
 from sqlalchemy_rds_iam._connecting.reporting import Dispatcher
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._connecting.secret import SecretProvider
-from sqlalchemy_rds_iam._databases.drivers import driver
+from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.expiry import CHEAP_PAUSE
@@ -54,15 +54,14 @@ class RdsSecretPlugin(PasswordPlugin):
         role = AssumedRole.of(config, lambda: ambient_region(config) or region)
         place = identity_key(config, role), region, config.endpoint_url
         client = _clients.shared(place, lambda: _client(config, role, region))
-        sets_user = not (config.conflict == "url" and cparams.get("user"))
-        reading = config.username_key, config.password_key, sets_user
+        reading = config.username_key, config.password_key
         reader = ("secret", place, config.name, reading, config.ttl, config.resurrect_ttl)
 
         def version(stage: str | None) -> tuple[str, PasswordCache]:
             name = stage or f"version {config.version_id}"
 
             def make() -> PasswordCache:
-                source = SecretSource(config, region, client, stage=stage, sets_user=sets_user)
+                source = SecretSource(config, region, client, stage=stage)
                 what = f"secret {config.name!r} ({name})"
                 # That there is no other version is how it should be.
                 level = logging.WARNING if stage == config.stage else logging.DEBUG

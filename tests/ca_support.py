@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -11,6 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
+from sqlalchemy_rds_iam._endpoints.hostname import HostName
+from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing.ca_bundle import ca_bundle
 
 BUNDLE = ca_bundle()
@@ -61,3 +66,10 @@ def named_ca(name: str) -> bytes:
         .sign(key, hashes.SHA256())
         .public_bytes(Encoding.PEM)
     )
+
+
+def find_ca(
+    explicit: Mapping[str, str | None], host: HostName, environ: Mapping[str, str] = os.environ
+) -> str:
+    """The file that a server of PostgreSQL is checked with; see `trust.locate_ca`."""
+    return trust.locate_ca(explicit, host, environ, places=POSTGRESQL.ca_places).path

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 from ca_server import GOV, GOV_BUNDLE, Server, cached
-from ca_support import BUNDLE, blocks, regions_named, without
+from ca_support import BUNDLE, blocks, find_ca, regions_named, without
 from cli_support import HOST, URL, shown
 
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
@@ -66,7 +66,7 @@ def test_download(home: Path, server: Server) -> None:
     assert file.read_bytes() == BUNDLE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [each.name for each in file.parent.iterdir()] == ["global-bundle.pem"]
-    assert trust.find_ca({}, parse_host(HOST)) == str(file)
+    assert find_ca({}, parse_host(HOST)) == str(file)
     assert found.err == f"rds-iam: kept as {file}\n"
     lines = found.out.splitlines()
     assert lines[0].split() == ["file", str(file)]
@@ -144,8 +144,8 @@ def test_partitions(home: Path, server: Server, monkeypatch: pytest.MonkeyPatch)
     assert found.code == 0, found.err
     assert cached(home, "aws-us-gov-bundle.pem").read_bytes() == GOV_BUNDLE
     assert cached(home).read_bytes() == BUNDLE
-    assert trust.find_ca({}, parse_host(host)) == str(cached(home, "aws-us-gov-bundle.pem"))
-    assert trust.find_ca({}, parse_host(HOST)) == str(cached(home))
+    assert find_ca({}, parse_host(host)) == str(cached(home, "aws-us-gov-bundle.pem"))
+    assert find_ca({}, parse_host(HOST)) == str(cached(home))
     assert GOV in shown("ca", "--partition", "aws-us-gov").out
     unknown = shown("ca", "--download", "--partition", "aws-iso")
     assert unknown.code == 2

@@ -15,7 +15,7 @@ from patience import DEADLINE
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam._connecting.login_errors import is_throttled
+from sqlalchemy_rds_iam._databases.postgresql import is_throttled
 from sqlalchemy_rds_iam._ratelimit.limiter import (
     CUT,
     CUT_PAUSE,

@@ -18,7 +18,8 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.options import IamOptions
-from sqlalchemy_rds_iam._databases.drivers import DRIVERS, Target
+from sqlalchemy_rds_iam._databases.drivers import Target
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from ca_support import find_ca
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
@@ -105,7 +106,7 @@ def test_a_file_that_others_can_change(
 ) -> None:
     """It is passed over with one warning that names it, the reason, and the way out."""
     for _ in range(2):
-        assert trust.find_ca({"rds_iam_ca": None}, INSTANCE) == str(other)
+        assert find_ca({"rds_iam_ca": None}, INSTANCE) == str(other)
     (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
     for part in (f"CA file {exposed} is passed over", f"{other} is used", "with rds_iam_ca"):
         assert part in record.message
@@ -115,7 +116,7 @@ def test_a_file_that_others_can_change(
 def test_the_only_file(exposed: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Where there is no other one, the error has it."""
     with pytest.raises(ConfigError, match="no CA bundle found") as caught:
-        trust.find_ca({"rds_secret_ca": None}, INSTANCE)
+        find_ca({"rds_secret_ca": None}, INSTANCE)
     assert f"others can change it: {exposed} (" in str(caught.value)
     assert "name it with rds_secret_ca" in str(caught.value)
     assert caplog.records == []
@@ -123,9 +124,9 @@ def test_the_only_file(exposed: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_named_file(exposed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who names a file has chosen it, by option or by PGSSLROOTCERT."""
-    assert trust.find_ca({"rds_iam_ca": str(exposed)}, INSTANCE) == str(exposed)
+    assert find_ca({"rds_iam_ca": str(exposed)}, INSTANCE) == str(exposed)
     monkeypatch.setenv("PGSSLROOTCERT", str(exposed))
-    assert trust.find_ca({}, INSTANCE) == str(exposed)
+    assert find_ca({}, INSTANCE) == str(exposed)
 
 
 SAFE: dict[str, Callable[[Path], object]] = {
@@ -143,7 +144,7 @@ def test_a_file_that_only_its_owner_can_change(
 ) -> None:
     """Others may read it, and be in a sticky directory with it."""
     change(file)
-    assert trust.find_ca({}, INSTANCE) == str(file)
+    assert find_ca({}, INSTANCE) == str(file)
     assert caplog.records == []
 
 
@@ -159,7 +160,7 @@ def test_read_only_mounts(exposed: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     real = os.statvfs
     monkeypatch.setattr(os, "statvfs", statvfs)
-    assert trust.find_ca({}, INSTANCE) == str(exposed)
+    assert find_ca({}, INSTANCE) == str(exposed)
     assert asked
 
 
@@ -196,7 +197,7 @@ def test_a_system_without_owners(file: Path, monkeypatch: pytest.MonkeyPatch) ->
     """As on Windows: a file is not passed over for what cannot be known."""
     file.chmod(0o666)
     monkeypatch.delattr(os, "geteuid")
-    assert trust.find_ca({}, INSTANCE) == str(file)
+    assert find_ca({}, INSTANCE) == str(file)
 
 
 def test_public_roots(
@@ -208,10 +209,10 @@ def test_public_roots(
         trustme.CA().cert_pem.write_to_path(str(each))
         each.chmod(0o666)
     monkeypatch.setattr(public_roots, "files", lambda: ["", str(exposed)])
-    assert trust.find_ca({}, PROXY) == next(public_roots.shipped())
+    assert find_ca({}, PROXY) == next(public_roots.shipped())
     assert str(exposed) in caplog.text
     monkeypatch.setattr(public_roots, "files", lambda: [str(named), str(exposed)])
-    assert trust.find_ca({}, PROXY) == str(named)
+    assert find_ca({}, PROXY) == str(named)
 
 
 def test_what_is_downloaded_is_found(home: Path) -> None:
@@ -221,5 +222,5 @@ def test_what_is_downloaded_is_found(home: Path) -> None:
         made = trust.ca_bundle.keep(trustme.CA().cert_pem.bytes(), "global-bundle.pem")
     finally:
         os.umask(umask)
-    assert trust.find_ca({}, INSTANCE) == str(made)
+    assert find_ca({}, INSTANCE) == str(made)
     assert stat.S_IMODE(made.parent.parent.stat().st_mode) == 0o700

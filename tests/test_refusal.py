@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, MaskedStr
-from sqlalchemy_rds_iam._connecting.login_errors import explain, is_refusal
+from sqlalchemy_rds_iam._connecting.login_errors import explain
+from sqlalchemy_rds_iam._databases.drivers import Target
+from sqlalchemy_rds_iam._databases.postgresql import DRIVERS, is_refusal
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
 
 
@@ -61,8 +63,9 @@ def _note(user: str, host: str, credentials: Credentials | None) -> str:
     error = Exception("refused")
     explain(
         error,
-        endpoint=Endpoint(host, 5432, user, "us-east-1"),
-        host=parse_host(host),
+        target=Target(
+            DRIVERS["psycopg"], Endpoint(host, 5432, user, "us-east-1"), parse_host(host), {}
+        ),
         token=IssuedPassword(MaskedStr("canary-token"), 1000, 1900),
         credentials=credentials,
         now=1060.0,

@@ -15,6 +15,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._connecting.login_errors import doctor_command
+from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 CANARY = "hunter2"
@@ -67,13 +68,15 @@ def test_any_options(user: str, given_options: dict[str, Any]) -> None:
     assume(make_url(plain.render_as_string()).username == user)
     config = IamOptions.take({}, dict(given_options))
     cparams = {"host": "db.example.com", "port": 5433, "user": user, "dbname": "a b"}
-    url = make_url(_named(doctor_command(config, "asyncpg", cparams)))
+    url = make_url(
+        _named(doctor_command(config, "postgresql+psycopg", DRIVERS["psycopg"], cparams))
+    )
     assert (url.username, url.host, url.port, url.database) == (
         user,
         *list(cparams.values())[:2],
         "a b",
     )
-    assert url.drivername == "postgresql+asyncpg"
+    assert url.drivername == "postgresql+psycopg"
     assert IamOptions.take(url.query, {}) == config
 
 
@@ -84,7 +87,7 @@ def test_no_secret(ca: str) -> None:
     options = {"rds_iam_rate_storage": f"redis://:{CANARY}@cache", "rds_iam_session": Session()}
     config = IamOptions.take({}, options)
     cparams = {"host": "db", "user": "app", "sslpassword": CANARY, "sslrootcert": ca}
-    command = doctor_command(config, "psycopg", cparams)
+    command = doctor_command(config, "postgresql+psycopg", DRIVERS["psycopg"], cparams)
     assert CANARY not in command
     url = make_url(_named(command))
     assert dict(url.query) == {"plugin": "rds_iam", "sslrootcert": ca}

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam._connecting.refusals import meaning
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RECENT
 
 NOW = 1000.0
@@ -47,7 +48,9 @@ def test_what_it_means(
 ) -> None:
     """One line for each case of the documentation."""
     login = Login(NEVER if age is None else NOW - age)
-    assert meaning(error, login, NOW, has_replaced=replaced, patient=patient) == expected
+    assert (
+        meaning(error, login, NOW, POSTGRESQL, has_replaced=replaced, patient=patient) == expected
+    )
 
 
 @given(errors, histories, st.booleans(), st.booleans())
@@ -56,12 +59,14 @@ def test_what_always_holds(
 ) -> None:
     """Credentials are replaced once at the most, and nothing waits that may not."""
     login = Login(accepted_at)
-    found = meaning(error, login, NOW, has_replaced=replaced, patient=patient)
+    found = meaning(error, login, NOW, POSTGRESQL, has_replaced=replaced, patient=patient)
     assert (found == "other") == (error is ELSE)
     if found == "replace":
         assert not replaced
         assert error is REFUSED
-        assert meaning(error, login, NOW, has_replaced=True, patient=patient) != "replace"
+        assert (
+            meaning(error, login, NOW, POSTGRESQL, has_replaced=True, patient=patient) != "replace"
+        )
     if found == "throttled":
         assert patient
         assert error is THROTTLED or accepted_at != NEVER

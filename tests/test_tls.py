@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import trustme
+from ca_support import find_ca
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.options import IamOptions
-from sqlalchemy_rds_iam._databases.drivers import DRIVERS
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import contexts, trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -41,26 +42,26 @@ def test_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trust, "_RDS_BUNDLES", (str(tmp_path / "etc.pem"),))
     environ = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     with pytest.raises(ConfigError, match="no CA bundle found"):
-        trust.find_ca({"rds_iam_ca": None}, INSTANCE, environ)
+        find_ca({"rds_iam_ca": None}, INSTANCE, environ)
     etc = _pem(tmp_path / "etc.pem")
-    assert trust.find_ca({}, INSTANCE, environ) == etc
+    assert find_ca({}, INSTANCE, environ) == etc
     cached = _pem(tmp_path / "cache" / "sqlalchemy-rds-iam" / "global-bundle.pem")
-    assert trust.find_ca({}, INSTANCE, environ) == cached
+    assert find_ca({}, INSTANCE, environ) == cached
     own = _pem(tmp_path / "home" / ".postgresql" / "root.crt")
-    assert trust.find_ca({}, INSTANCE, environ) == own
+    assert find_ca({}, INSTANCE, environ) == own
     named = _pem(tmp_path / "named.pem")
     environ["PGSSLROOTCERT"] = named
-    assert trust.find_ca({}, INSTANCE, environ) == named
+    assert find_ca({}, INSTANCE, environ) == named
     first, second = _pem(tmp_path / "first.pem"), _pem(tmp_path / "second.pem")
     both = {"rds_iam_ca": first, "sslrootcert": second}
-    assert trust.find_ca(both, INSTANCE, environ) == first
-    assert trust.find_ca({**both, "rds_iam_ca": None}, INSTANCE, environ) == second
+    assert find_ca(both, INSTANCE, environ) == first
+    assert find_ca({**both, "rds_iam_ca": None}, INSTANCE, environ) == second
 
 
 def test_proxy_is_certified_by_public_roots(ca: str) -> None:
     """An RDS Proxy is checked against the system's roots, unless a file is named by option."""
-    assert trust.find_ca({}, PROXY) == trust.system_roots()
-    assert trust.find_ca({"rds_iam_ca": ca}, PROXY) == ca
+    assert find_ca({}, PROXY) == trust.system_roots()
+    assert find_ca({"rds_iam_ca": ca}, PROXY) == ca
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -77,14 +78,14 @@ def test_a_file_named_for_a_proxy_is_all_that_counts(driver: str, ca: str) -> No
 
 def test_system_means_the_systems_roots() -> None:
     """The word "system" stands for the operating system's roots, as in libpq."""
-    assert trust.find_ca({"sslrootcert": "system"}, INSTANCE) == trust.system_roots()
+    assert find_ca({"sslrootcert": "system"}, INSTANCE) == trust.system_roots()
 
 
 def test_unreadable_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """A home directory that does not exist, or is no absolute path, is passed over."""
     for home in ("/nonexistent", "relative"):
         with pytest.raises(ConfigError, match="no CA bundle found"):
-            trust.find_ca({}, INSTANCE, {"HOME": home, "XDG_CACHE_HOME": ""})
+            find_ca({}, INSTANCE, {"HOME": home, "XDG_CACHE_HOME": ""})
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

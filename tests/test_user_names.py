@@ -11,7 +11,8 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._endpoints.user_names import LONGEST, kept, length
+from sqlalchemy_rds_iam._databases.grants import LONGEST_NAME
+from sqlalchemy_rds_iam._databases.user_names import kept, length
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -55,8 +56,8 @@ def test_as_postgresql_cuts(rds_emulator: RdsEmulator, name: str) -> None:
     """What is left of any name is what PostgreSQL itself leaves of it."""
     text = name.encode().hex()
     [row] = rds_emulator.execute(f"SELECT convert_from('\\x{text}', 'UTF8')::name", "app")
-    assert row == (kept(name),)
-    assert length(kept(name)) <= LONGEST
+    assert row == (kept(name, LONGEST_NAME),)
+    assert length(kept(name, LONGEST_NAME)) <= LONGEST_NAME
 
 
 @pytest.mark.parametrize("place", ["url", "secret"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from simulated.world import Steps, World
 from sqlalchemy_rds_iam._connecting.refusals import meaning
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._ratelimit.limiter import QueueTimeout, RateLimiter
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RetryState
 
@@ -110,7 +111,7 @@ class Process:
         now, patient = self._world.now, self._retries
         # A process that was never let in has just signed its first token; none is out of date.
         replaced = attempts.has_replaced or self.accepted_at == NEVER
-        means = meaning(_REFUSAL, self, now, has_replaced=replaced, patient=patient)
+        means = meaning(_REFUSAL, self, now, POSTGRESQL, has_replaced=replaced, patient=patient)
         if means == "replace":
             attempts.has_replaced = True
             return 0.0

@@ -32,7 +32,6 @@ from sqlalchemy_rds_iam._config.parsers import (
 from sqlalchemy_rds_iam._config.urls import OUTSIDE, is_blank, sole
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName, signed_endpoint
 from sqlalchemy_rds_iam._endpoints.regions import as_region
-from sqlalchemy_rds_iam._endpoints.user_names import LONGEST, kept, length
 from sqlalchemy_rds_iam.errors import ConfigError
 
 PLUGINS = ("rds_iam", "rds_secret")
@@ -118,7 +117,12 @@ class PluginOptions(ABC):
 
     @abstractmethod
     def endpoint(
-        self, host: HostName, port: int, user: Any, ambient_region: Callable[[], str | None]
+        self,
+        host: HostName,
+        port: int,
+        user: Any,
+        ambient_region: Callable[[], str | None],
+        example: str,
     ) -> Endpoint:
         """What the password of `user` at `host` is for.
 
@@ -127,6 +131,7 @@ class PluginOptions(ABC):
             port: the port connected to.
             user: the database user, as the driver would get it.
             ambient_region: finds the region of the AWS session, for names that carry none.
+            example: how URLs of such a database begin, for messages.
 
         Raises:
             ConfigError: there is no user, or no such endpoint.
@@ -276,19 +281,18 @@ class IamOptions(PluginOptions):
         return self.throttle_retry
 
     def endpoint(
-        self, host: HostName, port: int, user: Any, ambient_region: Callable[[], str | None]
+        self,
+        host: HostName,
+        port: int,
+        user: Any,
+        ambient_region: Callable[[], str | None],
+        example: str,
     ) -> Endpoint:
         """What a token for `user` at `host` is signed for; see `PluginOptions.endpoint`."""
         if not user or not isinstance(user, str):
             raise ConfigError(
                 "the URL names no database user, and a token is signed for one: "
-                "postgresql+psycopg://USER@host/database?plugin=rds_iam"
-            )
-        if (cut := kept(user)) != user:
-            raise ConfigError(
-                f"the user name {user!r} has {length(user)} bytes, and PostgreSQL keeps {LONGEST}: "
-                f"it would look for {cut!r}, for which a token signed for the longer name is not "
-                "good; give the name as the database has it"
+                f"{example}://USER@host/database?plugin=rds_iam"
             )
         return signed_endpoint(
             host, self.port or port, user, region=self.region, ambient_region=ambient_region

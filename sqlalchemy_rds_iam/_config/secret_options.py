@@ -130,6 +130,7 @@ class SecretOptions(PluginOptions):
         port: int,
         user: Any,
         ambient_region: Callable[[], str | None],  # noqa: ARG002  (no signature, so no region)
+        example: str,  # noqa: ARG002
     ) -> Endpoint:
         """Where the password is for; see `PluginOptions.endpoint`."""
         if not user or not isinstance(user, str):

@@ -1,6 +1,6 @@
 """Getting hold of a token for a connect: the cache, the fetch, and the waiting, within a deadline.
 
-Where ``tokens`` says what there is to do, and ``waits`` how, this does it.
+The cache says what there is to do, the runtime how to wait for it, and this does it.
 """
 
 from __future__ import annotations

@@ -6,43 +6,19 @@ variable of the environment asked for it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
-from sqlalchemy_rds_iam._connecting.login_errors import chain
 from sqlalchemy_rds_iam._databases.drivers import Target
+from sqlalchemy_rds_iam._databases.family import chain
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import ca_bundle, contexts, trust
 
 _CERTIFICATE = "certificate verify failed|certificate .* does not match host name"
 _NAME = "does not match host name|[Hh]ostname mismatch|IP address mismatch"
 _EXPIRED = "certificate has expired|certificate is not yet valid"
-# The apostrophe in what RDS Proxy says is one of two.
-_NO_OPTIONS = "support command-line options"
-# What drivers say because of a variable that they do not name, by libpq's keyword for the same.
-_VARIABLES = {
-    "service": ("PGSERVICE", "definition of service"),
-    "target_session_attrs": (
-        "PGTARGETSESSIONATTRS",
-        (
-            "session is (not )?read-only|hot standby mode|target attribute requirement|"
-            "target_session_attrs"
-        ),
-    ),
-    "min_protocol_version": ("PGMINPROTOCOLVERSION", r"\bmin_protocol_version"),
-    "max_protocol_version": ("PGMAXPROTOCOLVERSION", r"\bmax_protocol_version"),
-    "sslnegotiation": ("PGSSLNEGOTIATION", "sslnegotiation|ALPN"),
-    "load_balance_hosts": ("PGLOADBALANCEHOSTS", "load_balance_hosts"),
-    "gsslib": ("PGGSSLIB", "gsslib"),
-    "client_encoding": ("PGCLIENTENCODING", 'parameter "client_encoding"'),
-    "timezone": ("PGTZ", 'parameter "TimeZone"'),
-    "datestyle": ("PGDATESTYLE", 'parameter "DateStyle"'),
-    "geqo": ("PGGEQO", 'parameter "geqo"'),
-}
-_REVOKED = ("PGSSLCRL", "PGSSLCRLDIR")
 
 
 def explain_failure(
@@ -65,7 +41,7 @@ def explain_failure(
     if re.search(_CERTIFICATE, said):
         lines = [*_certificate(said, dialled, target, config), *_trust(error, target, config)]
     else:
-        lines = [*_hindrance(said, cparams)]
+        lines = [*target.driver.family.hindrances(said, cparams)]
     if lines:
         error.add_note(f"{config.PLUGIN}: " + "\n  ".join(lines))
 
@@ -138,23 +114,9 @@ def _trust(error: BaseException, target: Target, config: PluginOptions) -> Itera
     """Whom was trusted, and who issued what was shown, as far as the driver tells."""
     if target.ca is not None:
         yield f"checked with  {target.ca.path} ({target.ca.rule})"
-        if "sslmode" in target.arguments:
-            # libpq turns down whom a list of revoked certificates that it has read says nothing of.
-            for variable in filter(os.environ.get, _REVOKED):
-                yield f"and with      {os.environ[variable]} ({variable}), to be about its issuer"
+        for file in target.driver.family.revocation(target.arguments):
+            yield f"and with      {file}, to be about its issuer"
     if (name := next(filter(None, map(contexts.issuer, chain(error))), None)) is not None:
         yield f"issued by     {name!r}, by the server's own word"
     elif isinstance(config, IamOptions):
         yield "rds-iam doctor shows who issued the server's certificate"
-
-
-def _hindrance(said: str, cparams: Mapping[str, Any]) -> Iterator[str]:
-    if re.search(_NO_OPTIONS, said):
-        by = "options=" if cparams.get("options") else "PGOPTIONS of the environment"
-        yield f"an RDS Proxy takes no command-line options, which {by} would send"
-        yield "leave them out, and set parameters with SET in a listener for SQLAlchemy's event"
-        yield "'connect', or for the user: ALTER ROLE … SET … TO …"
-    for keyword, (name, pattern) in _VARIABLES.items():
-        value = os.environ.get(name)
-        if value is not None and not cparams.get(keyword) and re.search(pattern, said):
-            yield f"{name}={value!r} of the environment asks for that: unset it"

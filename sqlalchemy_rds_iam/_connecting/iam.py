@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
-from sqlalchemy_rds_iam._connecting.login_errors import explain, is_throttled
-from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure, key_of
+from sqlalchemy_rds_iam._connecting.login_errors import explain
+from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
 from sqlalchemy_rds_iam._connecting.refusals import meaning
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
@@ -81,7 +81,7 @@ class TokenProvider:
         return self._runtime.run(look_up, remaining)
 
     def _known(self, cparams: Mapping[str, Any], found: str) -> ConnectPlan | None:
-        plan = self.plans.get((*key_of(cparams), found))
+        plan = self.plans.get((*self.driver.key(cparams), found))
         return plan if plan is not None and plan.is_current else None
 
     def _settle(self, cparams: Mapping[str, Any], *found: str) -> ConnectPlan:
@@ -96,7 +96,7 @@ class TokenProvider:
             )
         host, port, *_ = target.endpoint
         limiter = limiter_for(host, port, config.connect_rate, config.rate_storage)
-        key = (*key_of(cparams), *found)
+        key = (*self.driver.key(cparams), *found)
         plan = ConnectPlan(target, self._cache.entry(target.endpoint), limiter, key)
         self.plans[key] = plan
         return plan
@@ -123,7 +123,8 @@ class TokenProvider:
 
         def means() -> str:
             replaced = state.has_replaced
-            return meaning(error, plan.entry, monotonic(), has_replaced=replaced, patient=patient)
+            now, family = monotonic(), self.driver.family
+            return meaning(error, plan.entry, now, family, has_replaced=replaced, patient=patient)
 
         token, what = None, means()
         if what == "other":
@@ -138,7 +139,7 @@ class TokenProvider:
             token = self._after_pause(failure)
         if token is not None:
             return self._once_more(failure, token)
-        if not is_throttled(error):
+        if not self.driver.family.is_throttled(error):
             self._explain(failure)
         return error
 
@@ -155,7 +156,7 @@ class TokenProvider:
         """A token to try when others have had their turn, if there is time for that."""
         (_, entry, limiter, *_), state = failure.plan, failure.state
         assert limiter is not None
-        certain = is_throttled(failure.error)
+        certain = self.driver.family.is_throttled(failure.error)
         retry = state.pause(entry, limiter, monotonic(), certain=certain)
         rate = limiter.current_rate
         self._report(
@@ -189,8 +190,7 @@ class TokenProvider:
         self.forget(entry, failure.password)
         explain(
             failure.error,
-            endpoint=target.endpoint,
-            host=target.host,
+            target=target,
             token=failure.password,
             credentials=self._cache.credentials,
             now=self._clock(),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -57,7 +56,7 @@ class ConnectListener:
                 cache.observer.subscribe(provider.reporter)
         self._config, self._timeout = config, config.timeout
         self._plans = provider.plans
-        self._runtime = runtime
+        self._runtime, self._user = runtime, provider.driver.user
         self._queue = ConnectQueue(config, runtime)
         self._clock = provider.caches[0].clock
         self.listener = self._do_connect
@@ -69,8 +68,8 @@ class ConnectListener:
         cargs: list[Any],
         cparams: dict[str, Any],
     ) -> DBAPIConnection:
-        # As `key_of` does, without the call.
-        key = cparams.get("host"), cparams.get("port"), cparams.get("user")
+        # As `Driver.key` does, without the call.
+        key = cparams.get("host"), cparams.get("port"), cparams.get(self._user)
         handled = sys.exception()
         began = monotonic()
         deadline = began + self._timeout
@@ -98,11 +97,13 @@ class ConnectListener:
                     connect = beside = self._beside(dialect, record, target, connect)
                 # Before 2.0.48 SQLAlchemy hands the same dict to every connect, and its frames keep
                 # it: so what we add goes into one of our own, which no local variable holds.
-                connection = connect(*cargs, **{**cparams, **target.changed, **password.arguments})
+                connection = connect(
+                    *cargs, **{**cparams, **target.changed, target.password: password.password}
+                )
                 break
             except BaseException as error:
                 before = handled, self._runtime.handled(error)
-                _frames.clear(error, sys._getframe(), before)  # noqa: SLF001
+                _frames.clear(error, sys._getframe(), before, forget=target.driver.family.forget)  # noqa: SLF001
                 state = state or RetryState(began, deadline)
                 result = self._after(Failure(error, cparams, plan, password, now, state), beside)
                 # An error keeps this frame, in which no password must be found.
@@ -141,17 +142,10 @@ class ConnectListener:
             if target.tunnelled:
                 raise
             # The driver looks it up, too, and is going to say so in its own words.
-        arguments = {**target.arguments}
-        if "connect_timeout" in arguments:
-            # libpq tries one address after the other, each for the whole of its time limit.
-            arguments |= self.provider.driver.limit({}, target.limit, len(found))
-        if target.tunnelled:
-            addressed = replace(target, arguments=arguments | target.at(found))
-            return plan._replace(target=addressed)
-        # How many there are is worth a look-up once, not on every connect.
-        target = replace(target, arguments=arguments, resolve=None)
-        self._plans[plan.key] = plan._replace(target=target, password=None)
-        return plan._replace(target=target)
+        plan = plan._replace(target=target.at(found))
+        if plan.target.resolve is None:
+            self._plans[plan.key] = plan._replace(password=None)
+        return plan
 
     def _beside(
         self, dialect: Dialect, record: ConnectionPoolEntry | None, target: Target, connect: Connect

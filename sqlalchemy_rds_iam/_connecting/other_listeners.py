@@ -17,7 +17,6 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sqlalchemy_rds_iam._config.options import PluginOptions
-from sqlalchemy_rds_iam._connecting.login_errors import is_refusal, is_throttled
 from sqlalchemy_rds_iam._databases import guarded
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -65,8 +64,9 @@ class Beside:
         Raises:
             ConfigError: a listener sends our password elsewhere, or lowers TLS.
         """
-        cargs, password, replaced_by = list(args), cparams["password"], None
-        settled = {**self._target.given, **self._target.arguments, "user": cparams.get("user")}
+        driver, target = self._target.driver, self._target
+        cargs, password, replaced_by = list(args), cparams[driver.password], None
+        settled = {**target.given, **target.arguments, driver.user: cparams.get(driver.user)}
         self._look_at(_EARLIER, settled, cargs, cparams, ours=True)
         for listener in self._later:
             before, name = dict(cparams), _name(listener)
@@ -77,7 +77,7 @@ class Beside:
                 self.in_charge = name
                 made: DBAPIConnection = connection
                 return made
-            if cparams.get("password") != password or cparams.get(_CREATOR):
+            if cparams.get(driver.password) != password or cparams.get(_CREATOR):
                 replaced_by = replaced_by or name
             self._look_at(repr(name), before, cargs, cparams, ours=replaced_by is None)
         self.in_charge = replaced_by
@@ -85,7 +85,8 @@ class Beside:
 
     def note(self, error: BaseException) -> None:
         """Say on a refusal that it is about what a listener has done; on other errors nothing."""
-        if not (is_refusal(error) or is_throttled(error)):
+        family = self._target.driver.family
+        if not (family.is_refusal(error) or family.is_throttled(error)):
             return
         config = self._config
         error.add_note(

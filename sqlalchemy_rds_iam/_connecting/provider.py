@@ -43,11 +43,6 @@ class ConnectPlan(NamedTuple):
         return watched is None or watched.is_current()
 
 
-def key_of(cparams: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Host, port and user of connect arguments: what a plan is for, and is kept under."""
-    return cparams.get("host"), cparams.get("port"), cparams.get("user")
-
-
 class Failure(NamedTuple):
     """An attempt to connect that failed.
 

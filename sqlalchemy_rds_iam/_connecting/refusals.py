@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sqlalchemy_rds_iam._connecting.login_errors import is_refusal, is_throttled
+from sqlalchemy_rds_iam._databases.family import Family
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RECENT, LoginHistory
 
 Meaning = Literal["other", "replace", "throttled", "final"]
@@ -19,7 +19,13 @@ answer."""
 
 
 def meaning(
-    error: BaseException, login: LoginHistory, now: float, *, has_replaced: bool, patient: bool
+    error: BaseException,
+    login: LoginHistory,
+    now: float,
+    family: Family,
+    *,
+    has_replaced: bool,
+    patient: bool,
 ) -> Meaning:
     """Say what a failed login means.
 
@@ -27,11 +33,12 @@ def meaning(
         error: the driver's.
         login: the logins at the same place so far.
         now: the time, on the clock of `login`.
+        family: of the server, which knows its words.
         has_replaced: whether this connect has asked for a new password already.
         patient: whether a refusal may be taken for throttling at all.
     """
-    certain = is_throttled(error)
-    if not certain and not is_refusal(error):
+    certain = family.is_throttled(error)
+    if not certain and not family.is_refusal(error):
         return "other"
     # Once is enough; and where others have just been let in, the credentials are good.
     is_good = patient and now - login.accepted_at <= RECENT

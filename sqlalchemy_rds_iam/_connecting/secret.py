@@ -13,13 +13,12 @@ from typing import Any
 
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
-from sqlalchemy_rds_iam._connecting.login_errors import is_refusal
-from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure, key_of
+from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver
+from sqlalchemy_rds_iam._databases.user_names import Lengths
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._endpoints.user_names import Lengths
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry
 from sqlalchemy_rds_iam._passwords.expiry import Cached
@@ -57,7 +56,7 @@ class SecretProvider:
         self.plans: dict[tuple[Any, ...], ConnectPlan] = {}
         self.reporter = EngineCounters(config)
         self._config, self._runtime = config, runtime
-        self._lengths = Lengths()
+        self._lengths = Lengths(driver.family)
         self._versions = [
             _Version(stage, cache, PasswordAcquirer(config, cache, runtime, self.reporter))
             for stage, cache in versions
@@ -65,10 +64,10 @@ class SecretProvider:
 
     def validate(self, cparams: Mapping[str, Any]) -> None:
         """Settle what does not depend on the secret; see `PasswordProvider.validate`."""
-        self._lengths.check(cparams.get("user"))
+        self._lengths.check(cparams.get(self.driver.user))
         levels = self._config.tls, cparams.get("sslmode"), cparams.get("ssl")
         host = _ANY_INSTANCE if "verify-ca" in levels else _ANY_HOST
-        stand_ins = {"host": host, "user": "?"}
+        stand_ins = {"host": host, self.driver.user: "?"}
         self.driver.target(stand_ins | dict(cparams), self._config, lambda: None)
 
     def plan(self, cparams: Mapping[str, Any], deadline: float) -> ConnectPlan:
@@ -94,7 +93,7 @@ class SecretProvider:
         """Look for another password, if this one was refused."""
         error, plan, state = failure.error, failure.plan, failure.state
         secret = _secret_of(failure.password)
-        if not is_refusal(error):
+        if not self.driver.family.is_refusal(error):
             explain_unsent(error, secret)
             return error
         search: Search = state.search or Search()
@@ -153,7 +152,7 @@ class SecretProvider:
         self, cparams: Mapping[str, Any], version: _Version, password: SecretPassword
     ) -> ConnectPlan:
         filled = self._filled(cparams, password)
-        key = (*key_of(cparams), *sorted(filled.items()), version.stage)
+        key = (*self.driver.key(cparams), *sorted(filled.items()), version.stage)
         plan = self.plans.get(key)
         if plan is None or not plan.is_current:
             target = self.driver.target(cparams, self._config, lambda: None, filled)
@@ -164,7 +163,7 @@ class SecretProvider:
         """The connect arguments that the secret says, where the user does not say the same."""
         config, login = self._config, _secret_of(password).login
         found = {
-            "user": login.user,
+            self.driver.user: login.user,
             "host": login.host,
             "port": login.port,
             self.driver.database: login.database,
@@ -186,7 +185,7 @@ class SecretProvider:
                 f"neither the URL nor the secret {config.name!r} says where the database is: name "
                 "the host in the URL, or in the secret as 'host'"
             )
-        self._lengths.check(filled.get("user", cparams.get("user")))
+        self._lengths.check(filled.get(self.driver.user, cparams.get(self.driver.user)))
         return filled
 
     def _report_refused(self, version: _Version, failure: Failure, *, first: bool) -> None:

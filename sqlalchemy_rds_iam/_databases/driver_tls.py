@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy_rds_iam._config.options import PluginOptions
+from sqlalchemy_rds_iam._databases.family import Family
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._tls import contexts, public_roots, trust
 from sqlalchemy_rds_iam._tls.ca_bundle import narrowed
@@ -43,10 +44,27 @@ class TlsArguments(NamedTuple):
     ca: FoundCa | None = None
 
 
-def libpq(
-    cparams: Arguments, config: PluginOptions, host: HostName, _tunnelled: bool
-) -> TlsArguments:
+class TlsWanted(NamedTuple):
+    """What TLS is for.
+
+    Attributes:
+        family: the databases that are connected to.
+        cparams: the connect arguments as the user has them.
+        config: the options.
+        host: the name to verify.
+        tunnelled: whether another name is connected to.
+    """
+
+    family: Family
+    cparams: Arguments
+    config: PluginOptions
+    host: HostName
+    tunnelled: bool
+
+
+def libpq(wanted: TlsWanted) -> TlsArguments:
     """What libpq is told: how much to verify, and with which CA file."""
+    family, cparams, config, host, _ = wanted
     if cparams.get("gssencmode") == "require":
         raise ConfigError("gssencmode='require' rules out TLS, which RDS asks for: remove it")
     mode = strongest(config, "sslmode", cparams.get("sslmode"))
@@ -57,7 +75,7 @@ def libpq(
         if os.environ.get("PGSSLROOTCERT") == trust.SYSTEM:
             arguments["sslrootcert"] = ""  # libpq takes it with verify-full only
         return TlsArguments(arguments)
-    found = trust.locate_ca(named, host, level=mode)
+    found = trust.locate_ca(named, host, level=mode, places=family.ca_places)
     # What is said in libpq's own words is passed on as it is. And with `require` libpq takes a
     # missing file for a wish not to verify, so that one must not be ours, to be cleaned away.
     as_it_is = mode == "require" or (named["sslrootcert"] and not config.ca)
@@ -67,12 +85,11 @@ def libpq(
     return TlsArguments(arguments, own, found)
 
 
-def context(argument: str) -> Callable[[Arguments, PluginOptions, HostName, bool], TlsArguments]:
+def context(argument: str) -> Callable[[TlsWanted], TlsArguments]:
     """What a driver is told that takes an SSL context as `argument`."""
 
-    def settle(
-        cparams: Arguments, config: PluginOptions, host: HostName, tunnelled: bool
-    ) -> TlsArguments:
+    def settle(wanted: TlsWanted) -> TlsArguments:
+        family, cparams, config, host, tunnelled = wanted
         for name in ("sslmode", "sslrootcert"):
             if name in cparams:
                 raise ConfigError(
@@ -86,8 +103,9 @@ def context(argument: str) -> Callable[[Arguments, PluginOptions, HostName, bool
         mode = strongest(config, argument, level_of(given))
         ca = None
         if mode != "require" or config.ca:
-            ca = trust.locate_ca({config.named("ca"): config.ca}, host, level=mode)
-        ctx = trust.context(mode, ca and ca.path, host, check_name=tunnelled)
+            named = {config.named("ca"): config.ca}
+            ca = trust.locate_ca(named, host, level=mode, places=family.ca_places)
+        ctx = trust.context(mode, ca and ca.path, host, check_name=tunnelled, alpn=family.alpn)
         return TlsArguments({argument: ctx}, None, ca)
 
     return settle

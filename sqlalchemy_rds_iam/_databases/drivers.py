@@ -1,24 +1,25 @@
-"""One row per DBAPI: where it wants to be told about the server and about TLS.
+"""One row per DBAPI: how it wants to be told about the server and about TLS, and what that makes.
 
-Host, port, user and password have the same names with all of them; the database and TLS have not.
+Host and port have the same names with all of them; the rest has not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Dialect
 
-from sqlalchemy_rds_iam._config.options import PLUGINS, PluginOptions
-from sqlalchemy_rds_iam._databases import dialing, driver_tls
-from sqlalchemy_rds_iam._databases.driver_tls import Arguments, TlsArguments, Watched
+from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._databases import dialing
+from sqlalchemy_rds_iam._databases.driver_tls import Arguments, TlsArguments, TlsWanted, Watched
+from sqlalchemy_rds_iam._databases.family import Family
 from sqlalchemy_rds_iam._databases.guarded import is_guarded
 from sqlalchemy_rds_iam._databases.libpq_variables import libpq_version, overruled
+from sqlalchemy_rds_iam._databases.user_names import refuse_cut
 from sqlalchemy_rds_iam._endpoints.hostname import (
-    POSTGRESQL_PORT,
     Endpoint,
     HostName,
     parse_database_host,
@@ -32,6 +33,7 @@ class Target:
     """All that connecting to one host, port and user asks for, settled once.
 
     Attributes:
+        driver: what connects.
         endpoint: what the token is signed for, or the password is for.
         host: that host's parsed name.
         arguments: connect arguments to set beside the password.
@@ -44,11 +46,13 @@ class Target:
             before every connect.
         given: what the user's connect arguments say about where to and about TLS.
         limit: seconds that the driver may take to connect, where the user has set no limit.
-        dial: makes the function that connects, if it is not the dialect's own.
         moving: whether there is something to look at before each connect.
         ca: the CA file that counts, and why; None if there is none, or in a context of the user's.
+        dial: makes the function that connects, if it is not the dialect's own.
+        password: what the driver calls the password.
     """
 
+    driver: Driver
     endpoint: Endpoint
     host: HostName
     arguments: dict[str, Any]
@@ -57,9 +61,10 @@ class Target:
     watched: Watched | None = None
     given: dict[str, Any] = field(default_factory=dict)
     limit: float = dialing.CONNECT_LIMIT
-    dial: Callable[[Dialect, float], dialing.Connect] | None = None
     ca: FoundCa | None = None
     filled: dict[str, Any] = field(default_factory=dict)
+    dial: Callable[[Dialect, float], dialing.Connect] | None = field(init=False)
+    password: str = field(init=False)
     changed: dict[str, Any] = field(init=False)
     moving: bool = field(init=False)
 
@@ -68,9 +73,21 @@ class Target:
         same = {name for name in ("host", "port") if self._is_as_given(name)}
         changed = {name: self.arguments[name] for name in self.arguments if name not in same}
         self.changed = self.filled | changed
+        self.dial, self.password = self.driver.dial, self.driver.password
         self.moving = self.watched is not None or self.resolve is not None
 
-    def at(self, addresses: Sequence[str]) -> dict[str, str]:
+    def at(self, addresses: Sequence[str]) -> Target:
+        """The same, now that the name in `resolve` has been looked up."""
+        arguments = {**self.arguments}
+        if "connect_timeout" in arguments:
+            # libpq tries one address after the other, each for the whole of its time limit.
+            arguments |= self.driver.limit({}, self.limit, len(addresses))
+        if self.tunnelled:
+            return replace(self, arguments=arguments | self.hosts(addresses))
+        # How many there are is worth a look-up once, not on every connect.
+        return replace(self, arguments=arguments, resolve=None)
+
+    def hosts(self, addresses: Sequence[str]) -> dict[str, str]:
         """How libpq is told to connect to these, and to check the certificate for `host`."""
         # It tries the addresses in turn, and wants a host for each.
         hosts = ",".join([self.host.host] * len(addresses))
@@ -82,16 +99,31 @@ class Target:
 
 
 class Driver(NamedTuple):
-    """What is particular about one DBAPI."""
+    """What is particular about one DBAPI.
 
-    tls: Callable[[Arguments, PluginOptions, HostName, bool], TlsArguments]
-    database: str
-    """What it calls the database's name."""
+    Attributes:
+        family: the databases that it connects to.
+        tls: makes the connect arguments that ask for TLS.
+        limit: makes those that limit how long connecting takes.
+        database: what it calls the database's name; likewise `user` and `password`.
+        user: see `database`.
+        password: see `database`.
+        dial: makes the function that connects, if it is not the dialect's own.
+        libpq: the module with libpq in it, if it is made of that.
+    """
+
+    family: Family
+    tls: Callable[[TlsWanted], TlsArguments]
     limit: dialing.Limit
+    database: str = "database"
+    user: str = "user"
+    password: str = "password"  # noqa: S105  (the argument's name)
     dial: Callable[[Dialect, float], dialing.Connect] | None = None
-
     libpq: str | None = None
-    """The module with libpq in it, if it is made of that."""
+
+    def key(self, cparams: Arguments) -> tuple[Any, ...]:
+        """Host, port and user: what there is a plan for."""
+        return cparams.get("host"), cparams.get("port"), cparams.get(self.user)
 
     def target(
         self,
@@ -114,15 +146,18 @@ class Driver(NamedTuple):
         """
         cparams = {**cparams, **filled}
         refuse_zero_bytes(cparams)
-        for name in ("host", "user"):
+        for name in ("host", self.user):
             _refuse_object(name, cparams.get(name))
-        dialled = _one_host(cparams, config)
-        port = _port(cparams)
+        dialled = _one_host(cparams, config, self.family)
+        port = _port(cparams, self.family)
         host = parse_database_host(config.host) if config.host else dialled
-        endpoint = config.endpoint(host, port, cparams.get("user"), ambient_region)
+        user, example = cparams.get(self.user), self.family.example
+        endpoint = config.endpoint(host, port, user, ambient_region, example)
+        if isinstance(config, IamOptions):
+            refuse_cut(endpoint.user, self.family)
         tunnelled = host.host != dialled.host
         # The normalised name: a certificate never matches one with a trailing dot.
-        settled, watched, ca = self.tls(cparams, config, host, tunnelled)
+        settled, watched, ca = self.tls(TlsWanted(self.family, cparams, config, host, tunnelled))
         limit = max(dialing.CONNECT_LIMIT, config.timeout)
         limited = self.limit(cparams, limit)
         arguments = {"host": dialled.host, "port": port, **limited, **settled}
@@ -140,23 +175,13 @@ class Driver(NamedTuple):
             resolve = dialled.host
         given = {name: cparams[name] for name in cparams if is_guarded(name)}
         return Target(
-            *(endpoint, host, arguments, resolve, tunnelled, watched, given, limit, self.dial, ca),
+            *(self, endpoint, host, arguments, resolve, tunnelled, watched, given, limit, ca),
             filled=dict(filled),
         )
 
 
-def driver(name: str) -> Driver:
-    """The row for SQLAlchemy's ``dialect.driver``; a `ConfigError` names the known ones."""
-    if name not in DRIVERS:
-        raise ConfigError(
-            f"the driver {name!r} is not supported by {' or '.join(PLUGINS)}; known are "
-            f"{', '.join(DRIVERS)} (as in postgresql+psycopg://…)"
-        )
-    return DRIVERS[name]
-
-
 def refuse_zero_bytes(arguments: Arguments) -> None:
-    """Refuse what C and PostgreSQL's protocol would cut off, or take for two words.
+    """Refuse what C and the protocols of databases would cut off, or take for two words.
 
     Raises:
         ConfigError: there is a zero byte in one of the connect arguments.
@@ -170,12 +195,12 @@ def refuse_zero_bytes(arguments: Arguments) -> None:
             raise ConfigError(f"there is a zero byte (%00 in a URL) in {name!r}: remove it")
 
 
-def _one_host(cparams: Arguments, config: PluginOptions) -> HostName:
+def _one_host(cparams: Arguments, config: PluginOptions, family: Family) -> HostName:
     host = cparams.get("host")
     if not host:
         raise ConfigError(
             f"the URL names no host, and a {config.BRINGS} is for one: "
-            f"postgresql+psycopg://user@HOST/database?plugin={config.PLUGIN}"
+            f"{family.example}://user@HOST/database?plugin={config.PLUGIN}"
         )
     if not isinstance(host, str):
         host = ",".join(map(str, host))
@@ -189,19 +214,11 @@ def _refuse_object(name: str, value: Any) -> None:
         raise ConfigError(f"{name} is an object of the type {kind}: expected a text")
 
 
-def _port(cparams: Arguments) -> int:
-    port = cparams.get("port") or POSTGRESQL_PORT
+def _port(cparams: Arguments, family: Family) -> int:
+    port = cparams.get("port") or family.port
     try:
         return int(port)
     except (TypeError, ValueError):
-        raise ConfigError(f"port={port!r}: expected one port number, such as 5432") from None
-
-
-DRIVERS = {
-    "psycopg": Driver(driver_tls.libpq, "dbname", dialing.libpq, libpq="psycopg"),
-    "asyncpg": Driver(driver_tls.context("ssl"), "database", dialing.asyncpg),
-    "psycopg2": Driver(driver_tls.libpq, "dbname", dialing.libpq, libpq="psycopg2"),
-    "pg8000": Driver(
-        driver_tls.context("ssl_context"), "database", dialing.none, dial=dialing.pg8000
-    ),
-}
+        raise ConfigError(
+            f"port={port!r}: expected one port number, such as {family.port}"
+        ) from None

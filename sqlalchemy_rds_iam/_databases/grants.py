@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sqlalchemy_rds_iam._databases.user_names import kept
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
-from sqlalchemy_rds_iam._endpoints.user_names import LONGEST, kept
 from sqlalchemy_rds_iam.errors import ConfigError
+
+LONGEST_NAME = 63
+"""Bytes of a name that PostgreSQL keeps (``NAMEDATALEN`` - 1, "Identifiers and Key Words")."""
 
 
 class Grants(NamedTuple):
@@ -78,9 +81,9 @@ def quoted(name: str) -> str:
 
 
 def _name(name: str) -> str:
-    if "\0" in name or not name or kept(name) != name:
+    if "\0" in name or not name or kept(name, LONGEST_NAME) != name:
         raise ConfigError(
-            f"{name!r} cannot be a name in PostgreSQL: expected 1 to {LONGEST} bytes, none of them "
-            "zero"
+            f"{name!r} cannot be a name in PostgreSQL: expected 1 to {LONGEST_NAME} bytes, none of "
+            "them zero"
         )
     return name

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
@@ -125,3 +126,56 @@ def _refuse(cparams: Mapping[str, Any], config: PluginOptions) -> None:
             f"ssl_min_protocol_version={least!r} allows TLS before 1.2: remove it, or say TLSv1.2 "
             "or TLSv1.3"
         )
+
+
+# The apostrophe in what RDS Proxy says is one of two.
+_NO_OPTIONS = "support command-line options"
+# What drivers say because of a variable that they do not name, by libpq's keyword for the same.
+_VARIABLES = {
+    "service": ("PGSERVICE", "definition of service"),
+    "target_session_attrs": (
+        "PGTARGETSESSIONATTRS",
+        (
+            "session is (not )?read-only|hot standby mode|target attribute requirement|"
+            "target_session_attrs"
+        ),
+    ),
+    "min_protocol_version": ("PGMINPROTOCOLVERSION", r"\bmin_protocol_version"),
+    "max_protocol_version": ("PGMAXPROTOCOLVERSION", r"\bmax_protocol_version"),
+    "sslnegotiation": ("PGSSLNEGOTIATION", "sslnegotiation|ALPN"),
+    "load_balance_hosts": ("PGLOADBALANCEHOSTS", "load_balance_hosts"),
+    "gsslib": ("PGGSSLIB", "gsslib"),
+    "client_encoding": ("PGCLIENTENCODING", 'parameter "client_encoding"'),
+    "timezone": ("PGTZ", 'parameter "TimeZone"'),
+    "datestyle": ("PGDATESTYLE", 'parameter "DateStyle"'),
+    "geqo": ("PGGEQO", 'parameter "geqo"'),
+}
+_REVOKED = ("PGSSLCRL", "PGSSLCRLDIR")
+
+
+def hindrances(said: str, cparams: Mapping[str, Any]) -> Iterator[str]:
+    """What of the environment a driver complains about without naming it, and what to do.
+
+    Args:
+        said: the words of the driver's error.
+        cparams: what the user says, which the environment does not.
+    """
+    if re.search(_NO_OPTIONS, said):
+        by = "options=" if cparams.get("options") else "PGOPTIONS of the environment"
+        yield f"an RDS Proxy takes no command-line options, which {by} would send"
+        yield "leave them out, and set parameters with SET in a listener for SQLAlchemy's event"
+        yield "'connect', or for the user: ALTER ROLE … SET … TO …"
+    for keyword, (name, pattern) in _VARIABLES.items():
+        value = os.environ.get(name)
+        if value is not None and not cparams.get(keyword) and re.search(pattern, said):
+            yield f"{name}={value!r} of the environment asks for that: unset it"
+
+
+def revocation(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """The lists of revoked certificates that the environment names, each with its variable.
+
+    libpq turns down a certificate whose issuer the lists that it has read say nothing about.
+    """
+    if "sslmode" in arguments:
+        for variable in filter(os.environ.get, _REVOKED):
+            yield f"{os.environ[variable]} ({variable})"

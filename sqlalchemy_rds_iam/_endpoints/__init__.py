@@ -1,1 +1,1 @@
-"""Where to: what the names of hosts, regions and users say."""
+"""Where to: what the names of hosts and regions say."""

@@ -2,7 +2,7 @@
 
 RDS accepts only tokens that were signed for its own endpoint names ("You cannot use a custom Route
 53 DNS record instead of the DB instance endpoint to generate the authentication token", "IAM
-database authentication" in the RDS user guide). Looking up blocks: ``waits`` says in which thread.
+database authentication" in the RDS user guide). Looking up blocks; `runtime` has threads for it.
 """
 
 from __future__ import annotations

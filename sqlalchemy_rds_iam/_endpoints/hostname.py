@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from sqlalchemy_rds_iam.errors import ConfigError
 
-POSTGRESQL_PORT = 5432
-
 
 class Endpoint(NamedTuple):
     """The endpoint that a token is signed for, and the region of its signature if it has one."""

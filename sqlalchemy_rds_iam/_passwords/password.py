@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 
 class MaskedStr(str):
@@ -31,8 +30,6 @@ class IssuedPassword:
         fresh_until: when something has to be done about it: make another one, or renew what it is
             made of.
         accepted: whether a login with it has succeeded, so that a refusal means a change.
-        user: the user whose password it is, if that is not for others to say.
-        arguments: the connect arguments of a login with it.
     """
 
     password: MaskedStr
@@ -40,10 +37,3 @@ class IssuedPassword:
     expires_at: float
     fresh_until: float = 0.0
     accepted: bool = False
-    user: str | None = None
-    arguments: dict[str, Any] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self.arguments = {"password": self.password}
-        if self.user is not None:
-            self.arguments["user"] = self.user

@@ -25,7 +25,6 @@ class SecretSource:
         region: where it is.
         client: asks for it.
         stage: the staging label of the version; None for the version id in `config`.
-        sets_user: whether logins are to be the secret's user's.
         clock: epoch seconds.
     """
 
@@ -36,14 +35,12 @@ class SecretSource:
         client: SecretsClient,
         *,
         stage: str | None,
-        sets_user: bool,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
         self._region = region
         self._client = client
         self._stage = stage
-        self._sets_user = sets_user
         self._clock = clock
         self._request = {"SecretId": config.name}
         if stage is not None:
@@ -102,9 +99,7 @@ class SecretSource:
 
     def token(self, secret: Secret, endpoint: Any, now: float) -> SecretPassword:  # noqa: ARG002
         """The password, good until it is refused."""
-        login = secret.login
-        user = login.user if self._sets_user else None
-        return SecretPassword(login.password, now, float("inf"), user=user, secret=secret)
+        return SecretPassword(secret.login.password, now, float("inf"), secret=secret)
 
     def _read(self, answer: dict[str, Any]) -> Secret:
         config = self._config

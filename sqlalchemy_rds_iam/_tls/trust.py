@@ -55,6 +55,21 @@ _RDS_BUNDLES = (
 _PEM = b"-----BEGIN CERTIFICATE-----"
 
 
+class CaPlaces(NamedTuple):
+    """Where the clients of one kind of database look for a CA file, and so do we.
+
+    Attributes:
+        variable: of the environment, which names one.
+        file: below the user's home.
+    """
+
+    variable: str | None = None
+    file: str | None = None
+
+
+NO_PLACES = CaPlaces()
+
+
 class FoundCa(NamedTuple):
     """A CA file, and what led to it.
 
@@ -69,34 +84,29 @@ class FoundCa(NamedTuple):
     passed: tuple[str, ...] = ()
 
 
-def find_ca(
-    explicit: Mapping[str, str | None], host: HostName, environ: Mapping[str, str] = os.environ
-) -> str:
-    """Find the file with the certificate authorities to check `host` against; see `locate_ca`."""
-    return locate_ca(explicit, host, environ).path
-
-
 def locate_ca(
     explicit: Mapping[str, str | None],
     host: HostName,
     environ: Mapping[str, str] = os.environ,
     *,
     level: str = "verify-full",
+    places: CaPlaces = NO_PLACES,
 ) -> FoundCa:
     """Find the file with the certificate authorities to check `host` against, and say why that one.
 
     Args:
         explicit: files the user named, by the option that named them; the first one counts.
         host: an RDS Proxy is certified by public roots, so for one those come next.
-        environ: where ``PGSSLROOTCERT``, ``HOME`` and ``XDG_CACHE_HOME`` are read.
+        environ: where the variable of `places`, ``HOME`` and ``XDG_CACHE_HOME`` are read.
         level: what the file is for; with less than ``verify-full`` it must not have public roots.
+        places: of the database's own clients.
 
     Raises:
         ConfigError: a named file is missing, unreadable, empty or not PEM; none was found that
             no other user can change; or there are public roots in it and names are not checked.
     """
     own = next(iter(explicit), "rds_iam_ca")
-    found = _located(explicit, host, environ, own)
+    found = _located(explicit, host, environ, own, places)
     if level != "verify-full" and (found.is_system or public_roots.are_in_file(found.path)):
         raise ConfigError(
             f"there are public roots in {found.path!r} ({found.rule}), and {level} checks who "
@@ -107,7 +117,11 @@ def locate_ca(
 
 
 def _located(
-    explicit: Mapping[str, str | None], host: HostName, environ: Mapping[str, str], own: str
+    explicit: Mapping[str, str | None],
+    host: HostName,
+    environ: Mapping[str, str],
+    own: str,
+    theirs: CaPlaces,
 ) -> FoundCa:
     for option, path in explicit.items():
         if path:
@@ -115,18 +129,19 @@ def _located(
     if host.is_proxy:
         rule = "the system's public roots, which certify RDS Proxy"
         return FoundCa(system_roots(own), rule, is_system=True)
-    if path := environ.get("PGSSLROOTCERT"):
-        return _named("PGSSLROOTCERT", path)
-    places = bundle_places(environ, host.partition)
+    if theirs.variable and (path := environ.get(theirs.variable)):
+        return _named(theirs.variable, path)
+    places = bundle_places(environ, host.partition, theirs.file)
     found, passed = _first_safe(map(str, places), own)
     if found:
         found_ca = _named("the well-known place", found)
         return found_ca._replace(rule="a well-known place", passed=tuple(passed))
+    options = " or ".join(filter(None, (own, theirs.variable)))
     best = next((place for place in places if place.parent.name == ca_bundle.CACHE), places[0])
     raise ConfigError(
         "no CA bundle found to verify the database's certificate with. Download Amazon's with "
         f"rds-iam ca --download, or from {BUNDLE_URLS.get(host.partition or '', BUNDLE_URL)} to "
-        f"{best}, or anywhere and name it with {own} or PGSSLROOTCERT; looked in "
+        f"{best}, or anywhere and name it with {options}; looked in "
         f"{', '.join(map(str, places))}{_listed(passed)}"
     )
 
@@ -166,21 +181,24 @@ def _warn(passed: str, why: str, used: str, own: str) -> None:
 
 
 def bundle_places(
-    environ: Mapping[str, str] = os.environ, partition: str | None = None
+    environ: Mapping[str, str] = os.environ,
+    partition: str | None = None,
+    file: str | None = None,
 ) -> list[Path]:
     """Where a CA bundle is looked for when no setting names one, best first.
 
     Args:
         environ: where ``HOME`` and ``XDG_CACHE_HOME`` are read.
         partition: of the database; those beside ``aws`` have bundles, and so places, of their own.
+        file: below the user's home, where the database's own clients look.
     """
     places = [Path(place) for place in _RDS_BUNDLES]
     home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  (never raises)
     if cache := ca_bundle.cache_home(environ):
         names = dict.fromkeys((bundle_name(partition), bundle_name(None)))
         places[:0] = [cache / ca_bundle.CACHE / name for name in names]
-    if Path(home).is_absolute():
-        places.insert(0, Path(home, ".postgresql", "root.crt"))
+    if file and Path(home).is_absolute():
+        places.insert(0, Path(home, file))
     return places
 
 
@@ -238,25 +256,28 @@ def _named(option: str, path: str) -> FoundCa:
     return FoundCa(str(file), option)
 
 
-def context(mode: str, ca: str | None, host: HostName, *, check_name: bool) -> ssl.SSLContext:
+def context(
+    mode: str, ca: str | None, host: HostName, *, check_name: bool, alpn: str | None = None
+) -> ssl.SSLContext:
     """The SSL context for drivers that take one, shared by all connects with the same trust.
 
     Args:
         mode: ``require``, ``verify-ca`` or ``verify-full``.
         ca: CA file, or None not to verify (``require`` only). CAs that Amazon RDS has in other
-            regions than the host's are left out of it, see `bundle.narrow`.
+            regions than the host's are left out of it, see `ca_bundle.narrowed`.
         host: the signed host.
         check_name: check the certificate against `host`, whatever name is dialled (a tunnel).
+        alpn: the name of the protocol within TLS, where servers insist on it (RFC 7301).
 
     Raises:
         ConfigError: the CA file cannot be parsed.
     """
     name = host.host if check_name else None
     if ca is None:
-        return _context(mode, None, name)
+        return _context(mode, None, name, alpn)
     source = ca_bundle.source(ca, host.region)
     ca_bundle.part(source).log(source, ca)
-    return _context(mode, source, name)
+    return _context(mode, source, name, alpn)
 
 
 def check(ca: str) -> None:
@@ -265,15 +286,18 @@ def check(ca: str) -> None:
     Raises:
         ConfigError: it cannot be parsed.
     """
-    _context("verify-ca", ca_bundle.source(ca, None), None)
+    _context("verify-ca", ca_bundle.source(ca, None), None, None)
 
 
 @functools.lru_cache(maxsize=64)
-def _context(mode: str, source: ca_bundle.Source | None, name: str | None) -> ssl.SSLContext:
+def _context(
+    mode: str, source: ca_bundle.Source | None, name: str | None, alpn: str | None
+) -> ssl.SSLContext:
     ctx = NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     ctx.name = name
     ctx.minimum_version = ssl.TLSVersion.TLSv1_2
-    ctx.set_alpn_protocols(["postgresql"])  # direct TLS negotiation insists on it
+    if alpn is not None:
+        ctx.set_alpn_protocols([alpn])
     ctx.check_hostname = mode == "verify-full"
     if source is None:
         ctx.verify_mode = ssl.CERT_NONE

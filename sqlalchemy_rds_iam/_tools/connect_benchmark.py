@@ -17,8 +17,9 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
-from sqlalchemy_rds_iam._connecting.login_errors import is_refusal, is_throttled
 from sqlalchemy_rds_iam._connecting.runtime import await_future
+from sqlalchemy_rds_iam._databases.family import Family
+from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.errors import ConfigError, WaitTimeout
 
@@ -107,7 +108,8 @@ def gauge(
         "rds_iam_throttle_retry": False,
     }
     connect = (_tasks if url.get_dialect().is_async else _threads)(url, options)
-    return asyncio.run(_run(connect, Gauged(rate, ceiling), connects, timeout))
+    family = driver(url.get_dialect().driver).family
+    return asyncio.run(_run(connect, Gauged(rate, ceiling), connects, timeout, family))
 
 
 def _ceiling(url: URL, rate: float, *, exceed: bool) -> int:
@@ -156,7 +158,11 @@ def _tasks(url: URL, options: dict[str, Any]) -> Callable[[], Awaitable[float]]:
 
 
 async def _run(
-    connect: Callable[[], Awaitable[float]], found: Gauged, connects: int, limit: float
+    connect: Callable[[], Awaitable[float]],
+    found: Gauged,
+    connects: int,
+    limit: float,
+    family: Family,
 ) -> Gauged:
     async def timed() -> float:
         try:
@@ -177,8 +183,8 @@ async def _run(
         try:
             found.times.append(await timed())
         except Exception as error:  # noqa: BLE001  (it is what is counted)
-            found.throttled += is_throttled(error)
-            found.refused += is_refusal(error)
+            found.throttled += family.is_throttled(error)
+            found.refused += family.is_refusal(error)
             found.errors.append(first_line(error))
         found.seconds = max(found.seconds, time.monotonic() - began)
 

@@ -77,7 +77,7 @@ def settings(access: Access) -> Settings:
         if key in _VARIABLES and (value or key == "sslrootcert")
     }
     if target.resolve is not None and target.tunnelled:
-        told |= target.at(_addresses(target.resolve, access.config.timeout))
+        told |= target.hosts(_addresses(target.resolve, access.config.timeout))
     variables = {_VARIABLES[key]: str(value) for key, value in told.items()}
     lost: list[str] = []
     if access.url.get_driver_name() in {"psycopg", "psycopg2"}:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam._tools.ca_download import download
@@ -119,7 +120,7 @@ def _look(access: Access | None, host: HostName) -> _Looked:
     if access is not None:
         named = {"rds_iam_ca": access.config.ca, "sslrootcert": access.cparams.get("sslrootcert")}
     try:
-        found = trust.locate_ca(named, host, level=_level(access))
+        found = trust.locate_ca(named, host, level=_level(access), places=POSTGRESQL.ca_places)
         content = inventory(Path(found.path).read_text("utf-8", "replace"))
     except ConfigError as error:
         fail(str(error))  # it is the machine that lacks something, not the command line

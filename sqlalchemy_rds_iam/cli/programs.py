@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sqlalchemy_rds_iam._connecting.login_errors import is_refusal, is_throttled
+from sqlalchemy_rds_iam._databases.postgresql import is_refusal, is_throttled
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._tools import libpq_environment
 from sqlalchemy_rds_iam.access import Access

@@ -34,7 +34,8 @@ def context(chart: Chart) -> ssl.SSLContext:
         if isinstance(value, ssl.SSLContext):
             return value
     mode, ca = target.arguments["sslmode"], target.arguments.get("sslrootcert")
-    found: ssl.SSLContext = trust.context(mode, ca, target.host, check_name=mode == "verify-full")
+    full, alpn = mode == "verify-full", target.driver.family.alpn
+    found: ssl.SSLContext = trust.context(mode, ca, target.host, check_name=full, alpn=alpn)
     return found
 
 

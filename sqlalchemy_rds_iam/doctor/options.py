@@ -19,7 +19,7 @@ from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import without_blanks, without_plugins
-from sqlalchemy_rds_iam._databases.drivers import driver
+from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._endpoints import cname
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.doctor.chart import Chart

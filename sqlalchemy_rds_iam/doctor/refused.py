@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._aws.sigv4 import sign
-from sqlalchemy_rds_iam._endpoints.hostname import POSTGRESQL_PORT, Endpoint, parse_host
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
 from sqlalchemy_rds_iam.doctor import iam_log
 from sqlalchemy_rds_iam.doctor.advice import log_group, metric, policy, simulate
 from sqlalchemy_rds_iam.doctor.answers import explained, is_refused_token, said
@@ -84,7 +85,7 @@ def _doubts(chart: Chart) -> Iterator[tuple[str, str, Endpoint]]:
     names = [*chart.aliases, *(chart.server.names if chart.server else ())]
     endpoints = [found for found in map(parse_host, names) if found.region is not None]
     if chart.tunnelled or config.port is not None:
-        for port in dict.fromkeys((POSTGRESQL_PORT, chart.port)):
+        for port in dict.fromkeys((POSTGRESQL.port, chart.port)):
             if port != signed.port:
                 yield "port-wrong", f"rds_iam_port={port}", signed._replace(port=port)
     if host.region is None:

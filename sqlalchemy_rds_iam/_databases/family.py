@@ -1,0 +1,55 @@
+"""A family of databases: what is the same whatever driver connects, and nothing else knows.
+
+A second family is a module like ``postgresql.py``, with its row of facts and its drivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy_rds_iam._tls.trust import NO_PLACES, CaPlaces
+
+
+@dataclass(frozen=True)
+class Family:
+    """What one kind of database has in common.
+
+    Attributes:
+        name: SQLAlchemy's name of the dialect, and OpenTelemetry's of the system.
+        title: its name in messages.
+        example: how its URLs begin, in messages.
+        port: the port where its servers listen by default.
+        longest_name: bytes that a user's name may have; the server cuts longer ones.
+        alpn: the protocol's name in TLS (RFC 7301), if servers ask for it.
+        ca_places: where its clients look for a CA file.
+        is_refusal: whether an error is the server refusing the password.
+        is_throttled: whether an error is RDS Proxy saying that logins come too fast.
+        not_by_token: says that a user may not log in by token, and the SQL that lets it.
+        hindrances: what of the environment makes a connect fail with such words.
+        revocation: the files with revoked certificates that count with such connect arguments.
+        forget: takes the password out of an error that holds it.
+    """
+
+    name: str
+    title: str
+    example: str
+    port: int
+    longest_name: int
+    is_refusal: Callable[[BaseException], bool]
+    is_throttled: Callable[[BaseException], bool]
+    not_by_token: Callable[[str], str]
+    alpn: str | None = None
+    ca_places: CaPlaces = NO_PLACES
+    hindrances: Callable[[str, Mapping[str, Any]], Iterable[str]] = lambda _said, _cparams: ()
+    revocation: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _arguments: ()
+    forget: Callable[[BaseException], None] = lambda _error: None
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """A driver's error, and what it was made of."""
+    yield error
+    for inner in (getattr(error, "orig", None), error.__cause__):
+        if isinstance(inner, BaseException):
+            yield inner

@@ -1,0 +1,92 @@
+"""PostgreSQL: its drivers, what they say when a password is refused, and the SQL of IAM logins.
+
+RDS answers every reason with SQLSTATE 28000 "PAM authentication failed" (`auth_failed` in
+PostgreSQL's ``auth.c``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy_rds_iam._databases import dialing, driver_tls, libpq_variables
+from sqlalchemy_rds_iam._databases.drivers import Driver
+from sqlalchemy_rds_iam._databases.family import Family, chain
+from sqlalchemy_rds_iam._databases.grants import LONGEST_NAME, membership
+from sqlalchemy_rds_iam._tls.trust import CaPlaces
+
+_STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
+_TEXT = "authentication failed"
+_THROTTLED = "too many competing requests|Rate of connection to proxy exceeded"
+# Arguments of libpq that psycopg copies to its errors.
+_SECRET = (b"password", b"sslpassword")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether this is the server refusing the password, as far as the driver reports it.
+
+    libpq drivers know no SQLSTATE for a failed connect, only its text. Refusals by pg_hba.conf
+    share the SQLSTATE but have other causes. What RDS Proxy throttles is for `is_throttled`.
+    """
+    for failure in chain(error):
+        state, text = _state(failure), str(failure)
+        if "pg_hba.conf" in text or re.search(_THROTTLED, text):
+            return False
+        if state in _STATES or (state is None and _TEXT in text):
+            return True
+    return False
+
+
+def is_throttled(error: BaseException) -> bool:
+    """Whether this is RDS Proxy saying that logins come too fast; RDS itself never does.
+
+    Source: "Troubleshooting for RDS Proxy" in the Amazon RDS User Guide.
+    """
+    return any(re.search(_THROTTLED, str(failure)) for failure in chain(error))
+
+
+def _state(error: BaseException) -> str | None:
+    state: Any = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if state is None and error.args and isinstance(error.args[0], dict):
+        state = error.args[0].get("C")  # pg8000
+    return None if state is None else str(state)
+
+
+def _not_by_token(user: str) -> str:
+    return f"the database user {user!r} lacks the role: {membership(user)}"
+
+
+def _forget(error: BaseException) -> None:
+    """Take the password out of what psycopg keeps of a connection that has failed."""
+    kept: Any = getattr(error, "pgconn", None)
+    if type(kept).__name__ != "FinishedPGconn":
+        return
+    kept.password = b""
+    kept.info = [option for option in kept.info if option.keyword not in _SECRET]
+
+
+POSTGRESQL = Family(
+    "postgresql",
+    "PostgreSQL",
+    "postgresql+psycopg",
+    port=5432,
+    longest_name=LONGEST_NAME,
+    is_refusal=is_refusal,
+    is_throttled=is_throttled,
+    not_by_token=_not_by_token,
+    alpn="postgresql",
+    ca_places=CaPlaces("PGSSLROOTCERT", ".postgresql/root.crt"),
+    hindrances=libpq_variables.hindrances,
+    revocation=libpq_variables.revocation,
+    forget=_forget,
+)
+
+DRIVERS = {
+    "psycopg": Driver(POSTGRESQL, driver_tls.libpq, dialing.libpq, "dbname", libpq="psycopg"),
+    "asyncpg": Driver(POSTGRESQL, driver_tls.context("ssl"), dialing.asyncpg),
+    "psycopg2": Driver(POSTGRESQL, driver_tls.libpq, dialing.libpq, "dbname", libpq="psycopg2"),
+    "pg8000": Driver(
+        POSTGRESQL, driver_tls.context("ssl_context"), dialing.none, dial=dialing.pg8000
+    ),
+}
+"""By SQLAlchemy's name of the driver."""
