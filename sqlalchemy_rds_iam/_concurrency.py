@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-_HEAD_START = 0.001
+_GIVE_WAY = 0.001
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def run_in_daemon_thread(work: Callable[[], T]) -> Future[T]:
     def run() -> None:
         # A caller that starts a thread waits for its first sign of life, then for Python's global
         # lock: a connect, or an event loop, would stand still for 5 ms of what `work` begins with.
-        time.sleep(_HEAD_START)
+        time.sleep(_GIVE_WAY)
         try:
             result = context.run(work)
         except BaseException as error:  # noqa: BLE001  (the waiting caller gets it)

@@ -94,7 +94,7 @@ def own_as_well(ward: Ward, plugin: str) -> None:
 
 
 @fault("name-not-endpoint")
-def cname_that_nobody_explained(ward: Ward) -> None:
+def cname_that_is_not_explained(ward: Ward) -> None:
     from dns_support import dns_server
 
     ward.cleanup.enter_context(dns_server()).point(ALIAS, ward.rds.endpoint.host)

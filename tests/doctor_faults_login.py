@@ -37,7 +37,7 @@ def no_grant(ward: Ward) -> None:
 
 @fault("rds-iam-missing")
 def no_such_user(ward: Ward) -> None:
-    ward.url = ward.rds.url(user="nobody_at_all")
+    ward.url = ward.rds.url(user="missing_user")
 
 
 @fault("port-wrong")
@@ -46,7 +46,7 @@ def swapped_port(ward: Ward) -> None:
 
 
 @fault("port-wrong")
-def port_that_nobody_listens_at(ward: Ward) -> None:
+def port_without_a_server(ward: Ward) -> None:
     host, port = ward.rds.endpoint.host, ward.rds.address[1]
     ward.patch.setattr(ward.rds.gateway, "_endpoint", SignedEndpoint(host, port, "us-east-1"))
     ward.options(rds_iam_port="5432")

@@ -19,7 +19,7 @@ from sentry_sdk.transport import Transport
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 SIGNATURE = re.compile(r"X-Amz-Signature(=|%3D)[0-9a-f]{64}")
-"""What no one else may see of a token."""
+"""What no other code may see of a token."""
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

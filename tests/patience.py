@@ -85,7 +85,7 @@ class Gate:
     async def wait(self) -> None:
         """Wait, on any event loop."""
         self.reached.set()
-        await eventually_async(self._open.is_set, "nobody opens the gate")
+        await eventually_async(self._open.is_set, "the gate is not opened")
 
     def open(self) -> None:
         """Let all waiting coroutines go on."""

@@ -152,7 +152,7 @@ def lead(limiter: RateLimiter, now: float, *, inline: bool = True) -> bool:
     return True
 
 
-def crowd(
+def connect_at_once(
     limiter: RateLimiter, size: int, then: Callable[[int], None] = lambda _: None
 ) -> list[float]:
     """Let so many threads through at once, and say when each had its turn.
@@ -184,7 +184,7 @@ def most(starts: list[float], *, window: float = 1.0) -> int:
 
 
 def processes(count: int, url: str, rate: int, size: int) -> list[list[float]]:
-    """Let crowds of whole processes through at the same time; when each had its turns."""
+    """Let groups of whole processes through at the same time; when each had its turns."""
     command = [sys.executable, "-W", "error", __file__, url, *map(str, (count, rate, size))]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
     ended = [process.communicate(timeout=DEADLINE)[0] for process in started]
@@ -205,7 +205,7 @@ def _process(url: str, count: int, rate: int, size: int) -> None:
         meeting.incr("present")
         while int(str(meeting.get("present"), "ascii")) < count:
             time.sleep(0.005)
-    print(json.dumps(crowd(limiter, size)))  # noqa: T201
+    print(json.dumps(connect_at_once(limiter, size)))  # noqa: T201
     assert not limiter._storage.down
 
 

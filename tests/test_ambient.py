@@ -116,7 +116,7 @@ ENVIRONMENTS = st.fixed_dictionaries(
         "AWS_CONFIG_FILE": st.sampled_from(
             [
                 *("", "~/.aws/config", "$HOME/.aws/config", "${HOME}/.aws/config"),
-                *("$NOSUCH/config", "~/.aws", "~nobody-here/config", "~/.aws/credentials"),
+                *("$NOSUCH/config", "~/.aws", "~no-such-user/config", "~/.aws/credentials"),
             ]
         ),
         "AWS_SHARED_CREDENTIALS_FILE": st.sampled_from(

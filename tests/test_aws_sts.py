@@ -131,7 +131,7 @@ DENIED = "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: 
     ("prepare", "code", "says"),
     [
         (
-            lambda a: stolen(a.key, access_key="AKIANOBODY0000000000"),
+            lambda a: stolen(a.key, access_key="AKIAUNKNOWN000000000"),
             "InvalidClientTokenId",
             "invalid",
         ),
@@ -202,7 +202,7 @@ async def test_a_revoked_session_keeps_its_name_but_not_its_rights(
         ({"RoleSessionName": "two words"}, "ValidationError", r"'two words' at 'roleSessionName'"),
         ({"RoleSessionName": "x" * 65}, "ValidationError", "less than or equal to 64"),
         ({"ExternalId": "<&>"}, "ValidationError", "Value '<&>' at 'externalId'"),
-        ({"RoleArn": "arn:aws:iam::123456789012:role/nobody"}, "AccessDenied", DENIED),
+        ({"RoleArn": "arn:aws:iam::123456789012:role/missing"}, "AccessDenied", DENIED),
         ({"RoleArn": "arn:aws:iam::123456789012:user/ci"}, "AccessDenied", DENIED),
     ],
 )

@@ -55,12 +55,12 @@ def test_unknown_profile(
     _without_keys(monkeypatch)
     shared = tmp_path / "credentials"
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(shared))
-    database = connect(options=way | {"rds_iam_profile": "nobody"})
+    database = connect(options=way | {"rds_iam_profile": "unknown"})
     error = database.raises(CredentialsError)
-    assert "nobody" in str(error)
+    assert "unknown" in str(error)
     assert "rds_iam_profile" in str(error)
     shared.write_text(
-        "[nobody]\n"
+        "[unknown]\n"
         f"aws_access_key_id = {rds.key.access_key}\n"
         f"aws_secret_access_key = {rds.key.secret_key}\n"
     )
@@ -69,7 +69,7 @@ def test_unknown_profile(
 
 def test_no_permission(connect: Any, rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """An identity without rds-db:connect gets the driver's error and our note, one login each."""
-    principal = rds.identities.user("poor", db_users=["somebody"])
+    principal = rds.identities.user("poor", db_users=["another"])
     _use(monkeypatch, rds.identities.issue(principal).environ())
     database = connect()
     for attempt in (1, 2):

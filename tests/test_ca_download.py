@@ -90,7 +90,7 @@ def test_deadline(home: Path, server: Server) -> None:
     assert time.monotonic() - began < SOON
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory somebody else's")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory another user's")
 def test_others_directory(home: Path, server: Server) -> None:
     """A directory in others' hands is not used, whichever user wrote what is in it."""
     cached(home).parent.mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_checked_by_itself() -> None:
         download("aws-iso")
 
 
-def test_nobody_else_downloads(
+def test_no_other_download(
     home: Path, server: Server, monkeypatch: pytest.MonkeyPatch, rds: Any
 ) -> None:
     """Without --download nothing is fetched, although there is no bundle."""

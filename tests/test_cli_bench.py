@@ -10,7 +10,7 @@ import pytest
 from cli_support import shown
 from patience import DEADLINE, Gate
 
-from sqlalchemy_rds_iam._tools.connect_benchmark import MOST_FAILURES, Gauged, gauge
+from sqlalchemy_rds_iam._tools.connect_benchmark import MOST_FAILURES, BenchmarkResult, measure
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 DRIVERS = ["psycopg", "psycopg2", "asyncpg", "pg8000"]
@@ -38,7 +38,7 @@ def test_counts(rds: RdsEmulator, driver: str) -> None:
 @pytest.mark.timing
 def test_gentle(rds: RdsEmulator) -> None:
     """Connects begin at the rate that was asked for, not faster."""
-    gauge(rds.url(), connects=5, rate=5)
+    measure(rds.url(), connects=5, rate=5)
     times = [each.time for each in rds.decisions][1:]
     assert times[-1] - times[0] > 4 / 5 / 2
 
@@ -123,8 +123,8 @@ def test_missing_driver(rds: RdsEmulator) -> None:
 
 def test_percentiles() -> None:
     """The nearest rank: of 100 times the 99th is p99; of none there is none."""
-    gauged = Gauged(5, 200, times=[float(each) for each in range(100, 0, -1)])
-    assert [gauged.percentile(share) for share in (0.01, 0.5, 0.99, 1.0)] == [1, 50, 99, 100]
-    assert Gauged(5, 200, times=[3.0]).percentile(0.99) == 3
-    assert Gauged(5, 200).percentile(0.5) is None
-    assert Gauged(5, 200).as_data()["p50_ms"] is None
+    result = BenchmarkResult(5, 200, times=[float(each) for each in range(100, 0, -1)])
+    assert [result.percentile(share) for share in (0.01, 0.5, 0.99, 1.0)] == [1, 50, 99, 100]
+    assert BenchmarkResult(5, 200, times=[3.0]).percentile(0.99) == 3
+    assert BenchmarkResult(5, 200).percentile(0.5) is None
+    assert BenchmarkResult(5, 200).as_data()["p50_ms"] is None

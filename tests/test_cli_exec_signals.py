@@ -1,4 +1,4 @@
-"""`rds-iam exec`: signals reach the program, from whomever they come, and end it as they do."""
+"""`rds-iam exec`: signals reach the program, wherever they come from, and end it as they do."""
 
 from __future__ import annotations
 

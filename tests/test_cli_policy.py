@@ -150,7 +150,7 @@ def test_denied(api: RdsApi, host: str) -> None:
     assert kind.answer in operation.output_shape.members
 
 
-def test_nobody_answers(api: RdsApi, rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_answer(api: RdsApi, rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without RDS, STS or credentials the rest is known; every wait has its deadline."""
     api.fail("hang")
     rds.aws.sts.fail("hang")

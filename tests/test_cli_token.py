@@ -165,7 +165,7 @@ def test_terminal(rds: RdsEmulator) -> None:
         printed = os.read(master, 65536).decode()
         os.close(master)
     assert process.returncode == 0
-    assert "whoever sees this can log in as 'app' until" in told
+    assert "who sees this can log in as 'app' until" in told
     assert "\x1b" not in printed + told
     piped = ran("token", URL)
     assert (piped.err, piped.out.count("\n")) == ("", 1)

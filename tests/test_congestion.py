@@ -50,7 +50,7 @@ class Login:
         self.first_until = NEVER
 
 
-def _crowd(limiter: RateLimiter, now: float, timeout: float = 0.0) -> int:
+def _take_all(limiter: RateLimiter, now: float, timeout: float = 0.0) -> int:
     """Take turns until there is none in time; how many there were."""
     for number in range(100_000):
         try:
@@ -97,7 +97,7 @@ def test_a_cut_ends_a_burst() -> None:
 
 
 @given(later=st.floats(0, 30))
-def test_somebody_comes_after_a_cut(later: float) -> None:
+def test_a_connect_comes_after_a_cut(later: float) -> None:
     """A connect that comes any time after a cut has a turn, at once if enough time has passed."""
     limiter = RateLimiter(200)
     limiter.throttled(NOW)
@@ -122,7 +122,7 @@ def test_the_rate_comes_back_evenly() -> None:
     limiter.throttled(NOW)
     rates = []
     for second in range(1, 31):
-        _crowd(limiter, NOW + second)
+        _take_all(limiter, NOW + second)
         rates.append(limiter.current_rate)
     gains = [after - before for before, after in pairwise(rates)]
     assert gains[:10] == pytest.approx([REGAIN * 200] * 10)
@@ -133,7 +133,7 @@ def test_the_rate_comes_back_evenly() -> None:
 def test_waits_count_on_the_rate_coming_back(queue: int, rate: int) -> None:
     """A connect that waits after a cut is told when its turn comes if nothing else is throttled."""
     limiter = RateLimiter(rate)
-    _crowd(limiter, NOW)
+    _take_all(limiter, NOW)
     limiter.throttled(NOW)
     turns = [limiter.enqueue(NOW, FOREVER) for _ in range(queue)]
     runtime = [ticket.wait for ticket in turns if ticket is not None]
@@ -154,7 +154,7 @@ def test_no_turn_even_at_best() -> None:
     limiter.throttled(NOW)
     back = (200 - limiter.current_rate) / (REGAIN * 200)
     expected = back * 200 / 2 + (30 - back) * 200
-    assert _crowd(limiter, NOW, 30.0) == pytest.approx(expected, rel=0.05)
+    assert _take_all(limiter, NOW, 30.0) == pytest.approx(expected, rel=0.05)
 
 
 def test_threads_note_what_they_saw() -> None:
@@ -212,7 +212,7 @@ def test_tried_until_the_deadline(timeout: float) -> None:
     assert len(set(pauses)) == len(pauses)
 
 
-def test_nobody_let_in_all_the_while() -> None:
+def test_no_login_accepted_all_the_while() -> None:
     """The past is worth nothing any more only if no login was let in from beginning to end."""
     for accepted_at, forgotten in ((NOW - 5, True), (NOW + 5, False)):
         attempts, login = RetryState(NOW, NOW + 10), Login(accepted_at)

@@ -44,7 +44,7 @@ def test_fault(name: str, ward: Ward) -> None:
     assert len(ward.rds.decisions) <= MOST_LOGINS
     if code.startswith(("tls", "certificate")):
         assert {outcome.check: outcome.status for outcome in report.outcomes}["Login"] == "skipped"
-        assert ward.rds.decisions == [], "a token was shown to a server that nobody trusts"
+        assert ward.rds.decisions == [], "a token was shown to a server that is not trusted"
     assert_no_secret(report, ward)
 
 

@@ -120,7 +120,7 @@ def test_reasons(reason: str, code: str, ward: Ward, logs: Logs) -> None:
     assert (report.causes[0].code, report.causes[0].certainty) == (code, "likely")
 
 
-def test_nobody_is_asked_unasked(ward: Ward, logs: Logs) -> None:
+def test_no_log_is_read_unasked(ward: Ward, logs: Logs) -> None:
     """CloudWatch is asked only if the user says so, and only after a refused token."""
     FAULTS["policy for another user"][1](ward)
     ward.examine()

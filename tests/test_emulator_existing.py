@@ -112,9 +112,9 @@ def test_a_login_without_superuser(port: int) -> None:
 def test_what_the_server_would_refuse(port: int) -> None:
     """Sessions through one login are refused where the user's own would be, in the same words."""
     with RdsEmulator(server=f"postgresql://by_trust@127.0.0.1:{port}/postgres") as rds:
-        for name in ("barred", "nobody", "two", "admin"):
+        for name in ("barred", "packed", "two", "admin"):
             rds.create_user(name)
-        rds.execute("ALTER ROLE barred NOLOGIN; ALTER ROLE nobody CONNECTION LIMIT 0")
+        rds.execute("ALTER ROLE barred NOLOGIN; ALTER ROLE packed CONNECTION LIMIT 0")
         rds.execute("ALTER ROLE two CONNECTION LIMIT 2")
         rds.execute("ALTER ROLE admin SUPERUSER CONNECTION LIMIT 0 VALID UNTIL '2001-01-01'")
         rds.execute("CREATE DATABASE private")
@@ -129,7 +129,7 @@ def test_what_the_server_would_refuse(port: int) -> None:
             return str(caught.value)
 
         assert 'role "barred" is not permitted to log in' in refusal("barred")
-        assert 'too many connections for role "nobody"' in refusal("nobody")
+        assert 'too many connections for role "packed"' in refusal("packed")
         assert 'permission denied for database "private"' in refusal("app", "private")
         assert 'too many connections for database "full_up"' in refusal("app", "full_up")
         assert 'database "closed" is not currently accepting' in refusal("app", "closed")

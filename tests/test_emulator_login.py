@@ -150,7 +150,7 @@ def test_a_key_of_sts_is_known_at_once_and_revoked_at_once(rds: RdsEmulator) -> 
     assert rds.decisions[-1].principal == role.arn
 
 
-@pytest.mark.parametrize("user", ["nobody_iam", "missing", "quo\"te'd"])
+@pytest.mark.parametrize("user", ["no_iam", "missing", "quo\"te'd"])
 def test_a_user_without_rds_iam_fails_as_a_password(rds: RdsEmulator, user: str) -> None:
     """Such a user, or none at all, is asked for a password: 28P01, and IAM counts nothing."""
     if user != "missing":

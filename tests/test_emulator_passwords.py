@@ -98,9 +98,9 @@ def test_rds_iam_takes_precedence(rds: RdsEmulator) -> None:
         rds.secrets.create("app", "postgres")
 
 
-def test_nobody_gets_in_unasked(rds: RdsEmulator) -> None:
+def test_no_login_unasked(rds: RdsEmulator) -> None:
     """The emulator's own user, which the server trusts, is refused like an unknown one."""
-    for user in ("postgres", "nobody-of-that-name"):
+    for user in ("postgres", "no-user-of-that-name"):
         assert not logs_in(rds, {"username": user, "password": "guess"})
     assert rds.decisions[0].detail.endswith("the server: it asks this user for no password")
 

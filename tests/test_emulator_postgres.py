@@ -56,7 +56,7 @@ def test_either_postgresql_serves(choice: str) -> None:
     assert not alive(pid.pid)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
 def test_programs_out_of_reach_are_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As root with a wheel below a private directory, the server's user runs a copy."""
     monkeypatch.setattr(postgres, "_open_to_all", lambda path: "site-packages" not in str(path))

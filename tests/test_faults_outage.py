@@ -120,7 +120,7 @@ def test_the_error_names_the_provider(
     assert named in str(database.raises(CredentialsError))
 
 
-def test_an_answer_cut_short_is_not_quoted(
+def test_an_incomplete_answer_is_not_quoted(
     open_database: Callable[..., Database],
     sts: Provider,
     impatient: None,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from patience import SOON, eventually
-from redis_support import Server, crowd, lead, most, pass_through, processes
+from redis_support import Server, connect_at_once, lead, most, pass_through, processes
 
 from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, QueueTimeout
 from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, storage
@@ -120,7 +120,7 @@ def test_killed_and_restarted_in_mid_use(patient: Server, said: Any) -> None:
         if gone == 60:
             server.start()
 
-    starts = crowd(limiter, 250, fault)
+    starts = connect_at_once(limiter, 250, fault)
     # A process that goes over to its own tokens and back may have a burst of these on top.
     assert most(starts) <= 200 * HEADROOM + 1
     assert starts[-1] - starts[0] < SOON

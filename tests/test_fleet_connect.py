@@ -109,7 +109,7 @@ def test_lazy_engines_start_no_thread(databases: Connect, rds: RdsEmulator, serv
     assert server.calls("eval") >= 1
 
 
-def test_nobody_can_connect_to_it(
+def test_no_connection_to_it(
     databases: Connect, rds: RdsEmulator, server: Server, said: Any
 ) -> None:
     """A storage that was never there costs one warning, and no connect."""

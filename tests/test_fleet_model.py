@@ -166,7 +166,7 @@ def test_more_processes_than_turns() -> None:
 
 
 @given(rate=st.sampled_from([20, 200]), lost=st.integers(1, 5))
-def test_whoever_never_comes_back(rate: int, lost: int) -> None:
+def test_connects_that_never_come_back(rate: int, lost: int) -> None:
     """Turns that are neither used nor given back hold up no connect for long."""
     fleet = Fleet(1, rate, 0)
     fleet.limiters[0].enqueue(0.0, FOREVER)

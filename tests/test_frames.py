@@ -22,7 +22,16 @@ from sqlalchemy_rds_iam.testing.aws_service import AwsError
 
 pytest_plugins = ["rds_secret_fixtures", "leaks_fixtures"]
 
-WAYS = ["refused", "nobody", "wrong-ca", "no-tls", "closed", "timeout", "server-error", "cancelled"]
+WAYS = [
+    "refused",
+    "no-server",
+    "wrong-ca",
+    "no-tls",
+    "closed",
+    "timeout",
+    "server-error",
+    "cancelled",
+]
 # The drivers' own words for how long to try.
 LIMITS = {"psycopg": "connect_timeout", "psycopg2": "connect_timeout"}
 
@@ -44,7 +53,7 @@ def spoil(
         driver = world[0].partition("+")[2]
         if way == "refused":
             frames_support.refuse(rds)
-        elif way == "nobody":
+        elif way == "no-server":
             return {"port": frames_support.closed_port()}
         elif way == "wrong-ca":
             rds.gateway.certificate = rds.certificates.unrelated()

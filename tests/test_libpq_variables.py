@@ -18,11 +18,11 @@ from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"
-NOBODY = "127.0.0.9"
+NO_SERVER = "127.0.0.9"
 LIBPQ = [name for name in WORLDS if "psycopg" in name]
 
 IN_THE_WAY = [
-    ("PGHOSTADDR", NOBODY),
+    ("PGHOSTADDR", NO_SERVER),
     ("PGREQUIREAUTH", "scram-sha-256"),
     ("PGREQUIREAUTH", "!password"),
     ("PGREQUIREAUTH", ""),
@@ -39,7 +39,7 @@ HARMLESS = [
     ("PGREQUIRESSL", "0"),
     ("PGPASSWORD", "of another"),
     ("PGPASSFILE", "/nonexistent"),
-    ("PGHOST", NOBODY),
+    ("PGHOST", NO_SERVER),
     ("PGPORT", "1"),
     ("PGUSER", "another"),
     ("PGSSLROOTCERT", "system"),
@@ -99,7 +99,7 @@ def test_passwords_may_be_sent_otherwise(monkeypatch: pytest.MonkeyPatch) -> Non
     config = SecretOptions.take({"rds_secret_id": "x"}, {})
     monkeypatch.setenv("PGREQUIREAUTH", "scram-sha-256")
     monkeypatch.setenv("PGCHANNELBINDING", "require")
-    monkeypatch.setenv("PGHOSTADDR", NOBODY)
+    monkeypatch.setenv("PGHOSTADDR", NO_SERVER)
     assert libpq_variables.overruled({}, config, 18_00_00) == {"hostaddr": ""}
     named = {"require_auth": "scram-sha-256", "channel_binding": "require"}
     assert libpq_variables.overruled(named, config, 18_00_00) == {"hostaddr": ""}
@@ -112,7 +112,7 @@ def test_the_url_says_where_to(
     rds: RdsEmulator, world: tuple[str, bool], databases: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dialled by name, the server is the one of the URL, and PGHOSTADDR has no say."""
-    monkeypatch.setenv("PGHOSTADDR", NOBODY)
+    monkeypatch.setenv("PGHOSTADDR", NO_SERVER)
     url = rds.url(world[0], rds_iam_region="us-east-1").set(host="localhost")
     url = url.difference_update_query(["rds_iam_host", "rds_iam_port"])
     # Its token is for localhost, so the emulator is reached and refuses it.
@@ -126,7 +126,7 @@ def test_a_service(connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """It comes before all variables, so that it might say as much as they."""
     service = tmp_path / "service.conf"
     service.write_text(
-        f"[elsewhere]\nhostaddr={NOBODY}\nrequire_auth=scram-sha-256\nchannel_binding=require\n"
+        f"[elsewhere]\nhostaddr={NO_SERVER}\nrequire_auth=scram-sha-256\nchannel_binding=require\n"
         "sslmode=disable\nport=1\npassword=x\nssl_min_protocol_version=TLSv1\n"
         "application_name=mine\n"
     )

@@ -174,7 +174,7 @@ def test_a_changed_bundle_counts_from_the_next_connect(
 def test_a_server_that_changes_its_user(rds: RdsEmulator, driver: str) -> None:
     """An engine made as root goes on after a fork and as another user, who has a file of his."""
     if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
+        pytest.skip("only root can become another user")
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         file = Path(directory, "global-bundle.pem")

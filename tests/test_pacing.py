@@ -185,7 +185,7 @@ def test_a_turn_given_back_is_used() -> None:
     assert limiter.poll(last, 1000.2, FOREVER) is None
 
 
-def test_whoever_never_comes_back() -> None:
+def test_connects_that_never_come_back() -> None:
     """Turns that are neither used nor given back do not hold up the queue for ever."""
     limiter = RateLimiter(10)
     turns = [limiter.enqueue(1000.0, FOREVER) for _ in range(40)]

@@ -143,7 +143,7 @@ def test_pod_identity_token_rotated_too_late(
     database = _open(open_database, provider)
     login(database, rds, provider)
     clock.offset += LIFE + 1
-    site.setattr(rds.aws.container, "token", "nobody has this one")
+    site.setattr(rds.aws.container, "token", "no task has this one")
     error = str(database.raises(CredentialsError))
     assert "container-role" in error
     assert "401" in error
@@ -151,7 +151,7 @@ def test_pod_identity_token_rotated_too_late(
     login(database, rds, provider)
 
 
-def test_a_code_that_nobody_types(open_database: Open, site: Site) -> None:
+def test_a_code_that_is_not_typed(open_database: Open, site: Site) -> None:
     """A profile that needs a code from the terminal is refused, instead of asking for it."""
     provider = catalogue.source_profile(site)
     file = site.directory / "config"

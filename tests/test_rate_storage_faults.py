@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis_support import Server, crowd, most, pass_through
+from redis_support import Server, connect_at_once, most, pass_through
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
@@ -162,7 +162,7 @@ def test_who_writes_the_key(server: Server, said: Any, value: str) -> None:
     """What is written into the key and is no time is a failure; with the key it goes."""
     server.admin.set("rds_iam:db", value)
     limiter = SharedRateLimiter(100, storage(server.url), "db")
-    starts = crowd(limiter, 60)
+    starts = connect_at_once(limiter, 60)
     assert most(starts, window=0.25) <= 25 * 1.2
     assert limiter._storage.down
     assert said() == ["WARNING"]

@@ -94,11 +94,11 @@ def test_whose_word_counts(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> N
 def test_the_urls_user_with_the_secrets_password(rds: RdsEmulator, log_in: LogIn) -> None:
     """With the URL's word the user is the URL's, and with the secret's the secret's."""
     fields = rds.secrets.create("full", USER).fields()
-    rds.secrets.store("odd", {**fields, "username": "somebody"})
+    rds.secrets.store("odd", {**fields, "username": "another"})
     place = {"username": USER}
     assert log_in("odd", {"rds_secret_conflict": "url"}, place=place).scalar(WHO)
     log_in("odd", {"rds_secret_conflict": "secret"}, place=place).raises(Exception)
-    assert [decision.db_user for decision in rds.decisions][:2] == [USER, "somebody"]
+    assert [decision.db_user for decision in rds.decisions][:2] == [USER, "another"]
 
 
 def test_alternating_users(rds: RdsEmulator, log_in: LogIn) -> None:

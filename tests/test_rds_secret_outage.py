@@ -160,7 +160,7 @@ def test_keys_that_were_replaced(
 
 
 @pytest.mark.usefixtures("one_try")
-def test_nobody_answers(log_in: LogIn, secret: Secret, dead_end: str) -> None:
+def test_no_answer(log_in: LogIn, secret: Secret, dead_end: str) -> None:
     """An endpoint that cannot be reached: the error says what to look at, and may pass."""
     error = log_in(secret, {"rds_secret_endpoint_url": dead_end}).raises(SecretError)
     assert "Is the endpoint of Secrets Manager reachable" in str(error)

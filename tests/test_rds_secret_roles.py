@@ -19,14 +19,14 @@ pytest_plugins = ["rds_secret_fixtures"]
 
 
 @pytest.fixture
-def _nobody_else(rds: RdsEmulator) -> Any:
+def _no_other_identity(rds: RdsEmulator) -> Any:
     """The identity that is found may not read secrets, so the one that does is another."""
     rds.key.principal.secrets = frozenset()
     yield
     rds.key.principal.secrets = None
 
 
-@pytest.mark.usefixtures("_nobody_else")
+@pytest.mark.usefixtures("_no_other_identity")
 def test_a_role(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
     """A role is assumed, at the STS and with the session name that the options say."""
     role = rds.identities.role("reads-secrets")
@@ -48,7 +48,7 @@ def test_a_role(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
     assert rds.aws.sts.calls["AssumeRole"] == calls + 1
 
 
-@pytest.mark.usefixtures("_nobody_else")
+@pytest.mark.usefixtures("_no_other_identity")
 def test_a_role_that_may_not(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
     """A role that asks for an external id: the error names this plugin's option."""
     role = rds.identities.role("locked", external_id="canary")
@@ -60,7 +60,7 @@ def test_a_role_that_may_not(rds: RdsEmulator, log_in: LogIn, secret: Secret) ->
     assert isinstance(error, SecretError)
 
 
-@pytest.mark.usefixtures("_nobody_else")
+@pytest.mark.usefixtures("_no_other_identity")
 def test_a_profile(
     rds: RdsEmulator,
     log_in: LogIn,
@@ -82,11 +82,11 @@ def test_a_profile(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.delenv("AWS_ENDPOINT_URL_SECRETS_MANAGER")
     assert log_in(secret, {"rds_secret_profile": "secrets"}).scalar(WHO) == f"{USER}@postgres"
-    error = log_in(secret, {"rds_secret_profile": "nobody"}).raises(CredentialsError)
+    error = log_in(secret, {"rds_secret_profile": "unknown"}).raises(CredentialsError)
     assert "rds_secret_profile names what is in neither" in str(error)
 
 
-@pytest.mark.usefixtures("_nobody_else")
+@pytest.mark.usefixtures("_no_other_identity")
 @pytest.mark.parametrize(
     "kind", ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
 )

@@ -326,7 +326,7 @@ def test_sts_endpoint_url(
     assert _who(rds) == app.arn
 
 
-def test_nobody_to_assume_it(
+def test_no_identity_to_assume_it(
     open_database: Callable[..., Database], rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without an identity underneath the error says where one was looked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -205,3 +206,43 @@ def _python(code: str) -> None:
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def _forbidden() -> list[str]:
+    """The words that the contributors' page says are not used any more."""
+    [said] = re.findall(r"not used any more; a test looks for them:\n(.*?)\.\n\n", MAP, re.DOTALL)
+    return [word.strip("` ") for word in said.replace("\n", " ").split(", ")]
+
+
+@pytest.mark.parametrize("word", _forbidden())
+def test_words_of_our_own_are_gone(word: str) -> None:
+    """What once stood for a standard term is nowhere: not in code, tests, benchmarks or pages.
+
+    A class as it is written, and any other word as a part of a name, too.
+    """
+    root = PACKAGE.parent
+    folders = (PACKAGE, root / "tests", root / "benchmarks", root / "docs")
+    files = [path for folder in folders for path in folder.rglob("*.*")] + [root / "README.md"]
+    files = [path for path in files if path.suffix in {".py", ".md"}]
+    assert len(files) > 400
+    flags = re.NOFLAG if word[0].isupper() else re.IGNORECASE
+    pattern = re.compile(rf"(?<![A-Za-z]){word}(?![a-z])", flags)
+    found = [
+        f"{path.relative_to(root)}: {line.strip()}"
+        for path in files
+        for line in path.read_text("utf-8").splitlines()
+        if pattern.search(line) and not any(fine in line for fine in _FINE)
+    ]
+    listed = [line for line in found if line.startswith("docs/contributing.md")]
+    assert len(listed) == 1, found
+    assert found == listed
+
+
+# A system user, what AWS and others say, and a connector of another product.
+_FINE = (
+    "``nobody``",
+    '("postgres", "nobody")',
+    "postgres or nobody",
+    "Supply chain",
+    "SQL Connector",
+)

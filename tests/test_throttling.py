@@ -60,10 +60,10 @@ def test_a_ceiling_below_the_rate(connect: Connect, rds: RdsEmulator, ceiling: A
     assert limiter.cuts >= 1
 
 
-def test_nobody_was_let_in_yet(connect: Connect, rds: RdsEmulator, ceiling: Any) -> None:
+def test_no_login_accepted_yet(connect: Connect, rds: RdsEmulator, ceiling: Any) -> None:
     """A user who has never been let in is told so at once: one more try, and no waiting."""
     ceiling(100)
-    rds.key.principal.db_users = frozenset({"somebody_else"})
+    rds.key.principal.db_users = frozenset({"another"})
     try:
         database = connect(poolclass=NullPool)
         database.raises(Exception)
@@ -77,7 +77,7 @@ def test_a_permission_that_was_taken_away(connect: Connect, rds: RdsEmulator, ce
     ceiling(100)
     database = connect(options={"rds_iam_timeout": "3"}, poolclass=NullPool)
     assert database.scalar("select 1") == 1
-    rds.key.principal.db_users = frozenset({"somebody_else"})
+    rds.key.principal.db_users = frozenset({"another"})
     try:
         database.raises(Exception)
         tried = len(rds.decisions)

@@ -312,7 +312,7 @@ def test_a_missing_grant_is_no_stream_of_calls(account: Account) -> None:
     assert len(account.fetches) < 20
 
 
-def test_cut_short_is_handed_on(account: Account) -> None:
+def test_an_abandoned_fetch_is_handed_on(account: Account) -> None:
     """A fetch whose leader is interrupted ends for those who wait, and the next one leads."""
     answer = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
     account.fault = KeyboardInterrupt()  # type: ignore[assignment]
@@ -341,7 +341,7 @@ def test_lost_flight_is_given_up(account: Account) -> None:
     assert account.connect().password.count("KEY1") == 1
 
 
-def test_a_flight_that_nobody_launches(account: Account) -> None:
+def test_a_fetch_that_is_never_launched(account: Account) -> None:
     """Ctrl-C in the wrong moment leaves a fetch that never begins; seconds later it is lost."""
     lost = account.tokens.lookup(account.entry, ahead=True, failure_ttl=1)
     account.now += START_LIMIT - 0.1
@@ -359,7 +359,7 @@ def test_a_clock_that_is_set_back_a_little(account: Account) -> None:
     assert not account.tokens.lookup(account.entry, ahead=True, failure_ttl=1).must_fetch
 
 
-def test_time_is_told_to_whoever_has_its_turn(account: Account) -> None:
+def test_time_is_read_when_its_turn_comes(account: Account) -> None:
     """Who had to wait for the lock does not judge by the time at which waiting began."""
     account.tokens.clock = lambda: pytest.fail("told too early")
     told = threading.Event()

@@ -34,7 +34,7 @@ NETWORK = {
 
 
 # For clients that are made to have their models read, and never make a call.
-_NOBODY = {"region_name": "us-east-1", "aws_access_key_id": "-", "aws_secret_access_key": "-"}
+_DUMMY_KEYS = {"region_name": "us-east-1", "aws_access_key_id": "-", "aws_secret_access_key": "-"}
 
 
 def botocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
@@ -55,7 +55,7 @@ def botocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
         asks_sts = _asks_sts(_furnished(session, profile)) or asks_sts
         if asks_sts and "models" not in _read:
             with _once("models"):
-                session.create_client("sts", **_NOBODY)
+                session.create_client("sts", **_DUMMY_KEYS)
     return session
 
 
@@ -73,7 +73,7 @@ def aiobotocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
             watch_signers(session, is_async=True)
 
         async def read_models() -> None:
-            async with session.create_client("sts", **_NOBODY):
+            async with session.create_client("sts", **_DUMMY_KEYS):
                 pass
 
         asks_sts = _asks_sts(_furnished(session, profile)) or asks_sts
@@ -242,9 +242,9 @@ def _furnished(session: Any, profile: str | None) -> Any:
     settings = session.get_scoped_config()
     if "mfa_serial" in settings:
         raise CredentialsError(
-            f"the profile {session.profile or 'default'!r} has an mfa_serial, and there is nobody "
-            "to type the code that botocore would ask for at the terminal: use IAM Identity Center "
-            "(aws sso login) or a credential_process",
+            f"the profile {session.profile or 'default'!r} has an mfa_serial, and botocore "
+            "would ask for its code at the terminal, where no answer comes: use IAM Identity "
+            "Center (aws sso login) or a credential_process",
             retryable=False,
         )
     try:

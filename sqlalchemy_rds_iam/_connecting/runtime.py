@@ -226,8 +226,8 @@ def refuse_to_block(*_: Any) -> None:
         await_(_Nothing())  # type: ignore[arg-type]
     except InvalidRequestError:
         raise ConfigError(
-            "create_engine() has made a sync engine with an async driver, whose connections nobody "
-            "awaits: use create_async_engine(), or a sync driver such as postgresql+psycopg"
+            "create_engine() has made a sync engine with an async driver, whose connections are "
+            "never awaited: use create_async_engine(), or a sync driver such as postgresql+psycopg"
         ) from None
 
 

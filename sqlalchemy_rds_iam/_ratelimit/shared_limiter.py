@@ -87,7 +87,7 @@ class SharedRateLimiter(RateLimiter):
         return False
 
     def enqueue(self, now: float, latest: float) -> Ticket | None:
-        """Take a turn, as with a pace of its own; then see `lead`."""
+        """Take a turn, as with a limiter of its own; then see `background_work`."""
         with self._lock:
             self._gone = min(self._gone, self._issued)
         return super().enqueue(now, latest)

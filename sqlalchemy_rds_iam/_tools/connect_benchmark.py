@@ -31,7 +31,7 @@ MOST_FAILURES = 3
 
 
 @dataclass
-class Gauged:
+class BenchmarkResult:
     """What a run has measured. Times are seconds.
 
     Attributes:
@@ -81,9 +81,9 @@ class Gauged:
         }
 
 
-def gauge(
+def measure(
     url: URL, *, connects: int = 20, rate: float = 5.0, timeout: float = 30.0, exceed: bool = False
-) -> Gauged:
+) -> BenchmarkResult:
     """Open so many new connections, one after the other is due, and close each again.
 
     It blocks; from a coroutine call it in a thread.
@@ -109,7 +109,7 @@ def gauge(
     }
     connect = (_tasks if url.get_dialect().is_async else _threads)(url, options)
     family = driver(url.get_dialect().driver).family
-    return asyncio.run(_run(connect, Gauged(rate, ceiling), connects, timeout, family))
+    return asyncio.run(_run(connect, BenchmarkResult(rate, ceiling), connects, timeout, family))
 
 
 def _ceiling(url: URL, rate: float, *, exceed: bool) -> int:
@@ -159,11 +159,11 @@ def _tasks(url: URL, options: dict[str, Any]) -> Callable[[], Awaitable[float]]:
 
 async def _run(
     connect: Callable[[], Awaitable[float]],
-    found: Gauged,
+    found: BenchmarkResult,
     connects: int,
     limit: float,
     family: Family,
-) -> Gauged:
+) -> BenchmarkResult:
     async def timed() -> float:
         try:
             async with asyncio.timeout(limit):

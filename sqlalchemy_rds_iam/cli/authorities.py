@@ -110,8 +110,8 @@ def ca(
         if fetch and Path(looked.found.path) != kept:
             note(f"it is not the one that counts: {looked.found.rule} comes first")
     typer.echo(json.dumps(_as_data(looked)) if as_json else _as_text(looked))
-    if complaint := _complaint(looked):
-        note(complaint)
+    if problem := _problem_of(looked):
+        note(problem)
         raise typer.Exit(FAILED)
 
 
@@ -149,7 +149,7 @@ def _missing(there: list[str]) -> list[str]:
     return sorted(set().union(*(part for part in known if part & set(there))) - set(there))
 
 
-def _complaint(looked: _Looked) -> str | None:
+def _problem_of(looked: _Looked) -> str | None:
     """What keeps the file from being of use, if anything does."""
     _, content, host, _, now = looked
     amazon = [each for each in content.authorities if each.is_amazon]
@@ -169,7 +169,7 @@ def _as_data(looked: _Looked) -> dict[str, Any]:
         "file": found.path,
         "rule": found.rule,
         "passed_over": list(found.passed),
-        "usable": _complaint(looked) is None,
+        "usable": _problem_of(looked) is None,
         "region": host.region,
         "regions": content.regions(now),
         "missing_regions": missing,

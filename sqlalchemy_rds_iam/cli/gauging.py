@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sqlalchemy_rds_iam._tools.connect_benchmark import MOST_FAILURES, Gauged, gauge
+from sqlalchemy_rds_iam._tools.connect_benchmark import MOST_FAILURES, BenchmarkResult, measure
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
     FAILED,
@@ -68,39 +68,39 @@ def bench(
     """
     with told():
         found = access(url, options, timeout)
-        gauged = gauge(
+        result = measure(
             found.engine_url,
             connects=connects,
             rate=rate,
             timeout=found.config.timeout,
             exceed=exceed,
         )
-    typer.echo(json.dumps(gauged.as_data()) if as_json else _as_text(gauged, str(found.endpoint)))
-    if gauged.errors:
-        note(_verdict(gauged))
+    typer.echo(json.dumps(result.as_data()) if as_json else _as_text(result, str(found.endpoint)))
+    if result.errors:
+        note(_verdict(result))
         raise typer.Exit(FAILED)
 
 
-def _as_text(gauged: Gauged, endpoint: str) -> str:
-    data = gauged.as_data()
+def _as_text(result: BenchmarkResult, endpoint: str) -> str:
+    data = result.as_data()
     rows = [
         ("endpoint", endpoint),
-        ("let in", f"{data['connects']}, {gauged.per_second:.1f} a second"),
-        ("asked for", f"{gauged.rate:g} a second, of {gauged.ceiling} that the plugin lets begin"),
-        ("refused", f"{gauged.refused}"),
-        ("throttled", f"{gauged.throttled} that the server says so of"),
+        ("let in", f"{data['connects']}, {result.per_second:.1f} a second"),
+        ("asked for", f"{result.rate:g} a second, of {result.ceiling} that the plugin lets begin"),
+        ("refused", f"{result.refused}"),
+        ("throttled", f"{result.throttled} that the server says so of"),
         ("first", f"{data['first_ms']:.1f} ms, AWS credentials included"),
     ]
-    if gauged.times:
+    if result.times:
         rows.append(("p50, p99", f"{data['p50_ms']:.1f} ms, {data['p99_ms']:.1f} ms"))
     return "\n".join(f"{label:<12}{text}" for label, text in rows)
 
 
-def _verdict(gauged: Gauged) -> str:
-    words = f"{len(gauged.errors)} connects failed; the first: {gauged.errors[0]}"
-    if len(gauged.errors) >= MOST_FAILURES:
+def _verdict(result: BenchmarkResult) -> str:
+    words = f"{len(result.errors)} connects failed; the first: {result.errors[0]}"
+    if len(result.errors) >= MOST_FAILURES:
         words += f". After {MOST_FAILURES} no more were begun"
-    if gauged.refused:
+    if result.refused:
         words += (
             ". As the first login was let in, that is likely throttling: see the metric "
             "IamDbAuthConnectionFailureThrottling"

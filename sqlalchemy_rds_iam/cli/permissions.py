@@ -34,7 +34,7 @@ GRANT_EPILOG = (
 
 
 def policy(url: Url, *, options: Options = None, timeout: Timeout = None) -> None:
-    """Print the IAM policy that lets an identity connect as the user of the URL, and nobody else.
+    """Print the IAM policy that lets an identity connect as the user of the URL alone.
 
     The resource id in it, which is no name, is looked up with the AWS credentials that are found:
     rds:DescribeDBInstances, rds:DescribeDBClusters or rds:DescribeDBProxies, by the kind of

@@ -37,11 +37,11 @@ def token(
     """Print a token: the password to log in with as the user of the URL, for 15 minutes.
 
     It is signed as an engine of this URL would sign it, for its host, port, user and region, with
-    the AWS credentials that are found. Nobody is asked whether it will be accepted: that takes the
+    the AWS credentials that are found. Whether it will be accepted is not known: that takes the
     permission rds-db:connect (see `rds-iam policy`) and the database role rds_iam (see
     `rds-iam grant`).
 
-    Whoever has the token can log in with it. Nothing else of this package ever prints one.
+    The token is all that a login takes. Nothing else of this package ever prints one.
 
     Exits with 0; with 1 if there are no AWS credentials; with 2 if called wrongly.
     """
@@ -50,7 +50,7 @@ def token(
         signed = found.token()
         if is_terminal():
             note(
-                f"whoever sees this can log in as {found.endpoint.user!r} until "
+                f"who sees this can log in as {found.endpoint.user!r} until "
                 f"{_moment(signed.expires_at)}; in a pipe this note is left out"
             )
         typer.echo(json.dumps(_as_data(found, signed)) if as_json else str(signed.password))

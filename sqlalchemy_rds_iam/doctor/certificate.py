@@ -47,7 +47,7 @@ class Certificate:
     @property
     def issued_by(self) -> str:
         """The issuer in a few words."""
-        return ", ".join(self.issuer.values()) or "nobody in particular"
+        return ", ".join(self.issuer.values()) or "an unknown issuer"
 
     @property
     def service(self) -> str | None:

@@ -99,7 +99,7 @@ def _membership(chart: Chart, seen: RowMapping) -> Iterator[Finding]:
         power = "a superuser" if seen["almighty"] else "a member of rds_superuser"
         yield warning(
             "user-powerful",
-            f"{seen['who']!r} is {power}: whoever gets the application gets the database",
+            f"{seen['who']!r} is {power}: who gets the application gets the database",
             why="as a member of rds_iam it cannot log in by password any more, the master user "
             "included, so a mistake in IAM locks everybody out",
             fix="Give the application a user of its own",

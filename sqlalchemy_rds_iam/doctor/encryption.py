@@ -139,7 +139,7 @@ def _unverified(chart: Chart, error: ssl.SSLCertVerificationError) -> Finding:
         endpoint = next((name for name in names if parse_host(name).partition), None)
         return problem(
             "certificate-name",
-            f"the server's certificate is not for {host}, but for {', '.join(names) or 'nobody'}",
+            f"the server's certificate is not for {host}, but for {', '.join(names) or 'no name'}",
             why="what answers there is another server than the one that is signed for",
             evidence=evidence,
             fix="If it is the right server, sign for its own name"

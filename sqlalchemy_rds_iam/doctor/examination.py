@@ -101,7 +101,7 @@ CHECKS = (
         "TLS",
         encryption.examine,
         lambda chart: chart.address is not None,
-        "nobody answers",
+        "no server answers",
         _late(
             "server-silent",
             "the server has not set up TLS",
@@ -137,7 +137,7 @@ CHECKS = (
         "Database",
         database.examine,
         lambda chart: chart.logged_in or chart.secret is not None,
-        "nobody was let in",
+        "no login was accepted",
         _no_session_in_time,
     ),
 )

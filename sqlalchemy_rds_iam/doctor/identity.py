@@ -24,7 +24,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
-from sqlalchemy_rds_iam.doctor.keys import complaint, verdict
+from sqlalchemy_rds_iam.doctor.keys import finding_of, verdict
 from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
 
 WRONG_CLOCK, INEXACT_CLOCK = 240.0, 30.0
@@ -46,7 +46,7 @@ def examine(chart: Chart) -> Iterator[Finding]:
         base = _base(chart) if role else None
         caller, _ = _ask(chart, base)
         yield from _clock(chart)
-        yield complaint(chart, error, role, caller)
+        yield finding_of(chart, error, role, caller)
         return
     credentials = chart.credentials
     found = f"access key …{credentials.access_key[-4:]} from {credentials.provider!r}"
@@ -71,7 +71,7 @@ def examine(chart: Chart) -> Iterator[Finding]:
         yield warning(
             "session-ending",
             f"the credentials end in {credentials.expires_at - time.time():.0f} s",
-            fix="Have whoever provides them renew them earlier",
+            fix="Have what provides them renew them earlier",
         )
     if credentials.provider == "env" and (profile := os.environ.get("AWS_PROFILE")):
         yield note(
@@ -185,5 +185,5 @@ def _clock(chart: Chart) -> Iterator[Finding]:
 def _expiry(credentials: Credentials) -> str:
     if credentials.expires_at is None:
         temporary = credentials.session_token is not None
-        return "nobody knows when" if temporary else "never, these are long-term keys"
+        return "at an unknown time" if temporary else "never, these are long-term keys"
     return f"in {credentials.expires_at - time.time():.0f} s"

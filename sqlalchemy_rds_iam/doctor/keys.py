@@ -46,7 +46,7 @@ _HAVING = (
     Cause(
         "mfa_serial",
         "profile-mfa",
-        "the profile asks for a one-time code, and nobody is there to type it",
+        "the profile asks for a one-time code, which has to be typed",
         "Use IAM Identity Center, or a credential_process",
         ("aws sso login --profile PROFILE",),
     ),
@@ -68,7 +68,7 @@ _HAVING = (
         "still expired|had expired|ExpiredToken",
         "session-expired",
         "the AWS session is over",
-        "Have whoever provides the keys renew them: sign in again, or restart the agent",
+        "Have what provides the keys renew them: sign in again, or restart the agent",
         ("aws sts get-caller-identity",),
     ),
     Cause(
@@ -130,7 +130,7 @@ _HAVING = (
 _CONNECTION = re.compile("Could not connect|timeout|Connection was closed|Failed to connect")
 
 
-def complaint(
+def finding_of(
     chart: Chart, error: RdsIamError, role: AssumedRole | None, caller: str | None
 ) -> Finding:
     """Why there are no credentials.
@@ -143,7 +143,7 @@ def complaint(
     """
     words = _CONSULT.sub("", chart.scrub(str(error)))
     if "no AWS credentials found" in words:
-        return metadata.complaint(words)
+        return metadata.finding_of(words)
     at_sts = role is not None or "assume-role" in words
     if at_sts and _CONNECTION.search(words):
         words_for_table = f"Could not connect to sts: {words}"

@@ -110,7 +110,7 @@ def _no_iam_user(chart: Chart, answer: Answer) -> Finding:
         "rds-iam-missing",
         f"the server asks {user!r} for a password, not for a token: the user lacks the role "
         "rds_iam, does not exist, or IAM authentication is off",
-        why="which of them it is the server tells nobody from outside",
+        why="which of them it is the server does not say to clients",
         evidence=tuple(evidence),
         fix="Grant the role (as the master user); if the user is a member, switch IAM "
         "authentication on",

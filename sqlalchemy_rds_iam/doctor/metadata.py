@@ -21,7 +21,7 @@ _SECONDS = 1.0
 _OK, _NOT_FOUND = 200, 404
 
 
-def complaint(words: str, environ: Mapping[str, str] = os.environ) -> Finding:
+def finding_of(words: str, environ: Mapping[str, str] = os.environ) -> Finding:
     """The finding for a chain of providers none of which had credentials.
 
     Args:

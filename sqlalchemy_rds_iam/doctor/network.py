@@ -157,7 +157,7 @@ def _unreached(chart: Chart, error: OSError, evidence: tuple[str, ...]) -> Findi
         local = ipaddress.ip_address(evidence[-1].split()[0]).is_loopback
         return problem(
             "port-closed",
-            f"nobody listens at {place}",
+            f"no server listens at {place}",
             evidence=evidence,
             fix="Start the tunnel, or correct its port"
             if local

@@ -165,7 +165,7 @@ def _settled(chart: Chart) -> Iterator[Finding]:
     if trust.STRENGTH.get(level, 0) < trust.STRENGTH["verify-full"]:
         yield warning(
             "tls-unverified",
-            f"with TLS at the level {level!r} nobody checks that the right server gets the token",
+            f"TLS at the level {level!r} does not check that the right server gets the token",
             fix="Leave out rds_iam_tls and sslmode, which makes it verify-full",
         )
 

@@ -146,7 +146,7 @@ def _unknown(chart: Chart) -> Iterator[Finding]:
         f"{chart.caller or 'the identity'} is not allowed rds-db:connect as {endpoint.user!r} on "
         "this endpoint",
         LIKELY,
-        why="it is what is left: the server tells nobody whether a policy is missing, names "
+        why="it is what is left: the server does not say whether a policy is missing, names "
         "another user, resource, region or account, or a deny forbids it; only its log "
         "iam-db-auth-error does (--log reads it)",
         evidence=ruled_out,
@@ -195,7 +195,7 @@ def _cut(chart: Chart) -> Finding | None:
         why="poolers and proxies keep passwords in buffers of 128, 160, 256 or 1024 characters, "
         "and the signature is at the end",
         evidence=(
-            f"certificate by {server.issued_by}, which is nobody's at Amazon",
+            f"certificate by {server.issued_by}, which is not Amazon's",
             f"the token has {len(token.password)} characters",
         ),
         fix="Connect to RDS itself; or use a version of what is between that takes long passwords",

@@ -220,15 +220,15 @@ class Gateway(Knobs):
         with contextlib.ExitStack() as undo:
             undo.callback(server[1].transport.abort)
             try:
-                outcome, complaint = await passwords.relay_login(
+                outcome, refusal = await passwords.relay_login(
                     (client.reader, client.writer), server, startup
                 )
             except FAILURES:
                 raise RefusedError(*_NOT_ACCEPTING) from None
             # Before the client learns of it, so that no caller sees a login without its decision.
-            self.records.add(passwords.decision(now, startup.user, complaint))
+            self.records.add(passwords.decision(now, startup.user, refusal))
             client.writer.write(outcome)
-            if complaint is not None:
+            if refusal is not None:
                 return None
             undo.pop_all()
         return server

@@ -77,17 +77,17 @@ def refusal(user: str) -> bytes:
     return wire.error("28P01", f'password authentication failed for user "{user}"')
 
 
-def decision(now: float, user: str, complaint: str | None) -> Decision:
-    """What is remembered of a login by password, granted without a `complaint`."""
+def decision(now: float, user: str, refusal: str | None) -> Decision:
+    """What is remembered of a login by password, granted without a `refusal`."""
     detail = f"user {user!r} is not a member of rds_iam, so IAM was not asked"
     granted = Decision(now, user, granted=True, detail=detail, method="password")
-    if complaint is None:
+    if refusal is None:
         return granted
     return replace(
         granted,
         granted=False,
         reason="PasswordAuthentication",
-        detail=f"{detail}; the server: {complaint}",
+        detail=f"{detail}; the server: {refusal}",
     )
 
 

@@ -71,7 +71,7 @@ def main() -> int:
         sys.stdout.write(report.text(found, seconds, given.seed) + "\n")
         if given.keep:
             for name, each in evidence.items():
-                sys.stdout.write(f"--- {name}\n{each.complaints}\n")
+                sys.stdout.write(f"--- {name}\n{each.errors_shown}\n")
     return measure.TARGETS_MET if found.good else measure.TARGET_MISSED
 
 
@@ -109,7 +109,7 @@ def _play(
             actor.account.vary()
             if actor.dead:
                 raise measure.NoResult(
-                    f"{actor.role.name} has died: {evidence[actor.role.name].complaints}"
+                    f"{actor.role.name} has died: {evidence[actor.role.name].errors_shown}"
                 )
         if now - told >= _PROGRESS:
             told = now

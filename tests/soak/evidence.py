@@ -60,7 +60,7 @@ class Evidence:
                     self._take(json.loads(line))
 
     @property
-    def complaints(self) -> str:
+    def errors_shown(self) -> str:
         """What the process wrote to its standard error."""
         return (self.directory / "stderr").read_text(encoding="utf-8", errors="replace")
 

@@ -21,7 +21,7 @@ from soak.obedient import connector
 from sqlalchemy_rds_iam._aws.sessions import _Making
 
 LONGEST = 10.0
-_NOBODY = 1
+_CLOSED_PORT = 1
 """A port where no server listens."""
 
 
@@ -48,7 +48,7 @@ def list_late(connect: Callable[[], None]) -> int:
 
 def fork_during(module: str, way: str) -> int:
     """Fork, and wait for the child."""
-    connect, nowhere = connector(way), connector(way, _NOBODY)
+    connect, nowhere = connector(way), connector(way, _CLOSED_PORT)
     importing, forked = threading.Event(), threading.Event()
 
     class Slow:

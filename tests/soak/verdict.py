@@ -163,8 +163,8 @@ def _judge_client(
         (last["rss"] > first["rss"] + SPARE_RSS, f"memory grew: {row['rss']}"),
         (actor.exit_code != 0, f"exit status {actor.exit_code}"),
         (any(evidence.children), f"children ended with {Counter(evidence.children)}"),
-        ("Traceback" in evidence.complaints, "a traceback on standard error"),
-        (any(word in evidence.complaints for word in SECRETS), "a secret on standard error"),
+        ("Traceback" in evidence.errors_shown, "a traceback on standard error"),
+        (any(word in evidence.errors_shown for word in SECRETS), "a secret on standard error"),
         (not evidence.connects, "no connect at all"),
     ):
         if wrong:
