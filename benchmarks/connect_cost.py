@@ -35,7 +35,7 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
-from sqlalchemy_rds_iam.testing.ca_bundle import ca_bundle
+from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 
 DRIVERS = ("psycopg", "psycopg2")
 """Those that go through libpq, which reads the CA file on every connect."""

@@ -32,7 +32,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
-from sqlalchemy_rds_iam._databases import drivers
+from sqlalchemy_rds_iam._databases import known
 
 BUDGET = 2e-6
 """Seconds that the plugin may add to a connect."""
@@ -175,7 +175,7 @@ def _creator(engine: Engine, *, is_async: bool) -> Callable[[], object]:
 
 def _engine(driver: str, query: dict[str, str]) -> Engine:
     # The plugin makes pg8000's socket, which is the DBAPI's part all the same.
-    drivers.DRIVERS[driver] = drivers.DRIVERS[driver]._replace(dial=None)
+    known.DRIVERS[driver] = known.DRIVERS[driver]._replace(dial=None)
     where = url(driver, query)
     return create_async_engine(where).sync_engine if ASYNC[driver] else create_engine(where)
 

@@ -16,8 +16,8 @@ from botocore.credentials import ReadOnlyCredentials
 from emulator_support import MODELS
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam.testing.aws import AwsEndpoints
-from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities
+from sqlalchemy_rds_iam.testing.aws.endpoints import AwsEndpoints
+from sqlalchemy_rds_iam.testing.aws.identities import AccessKey, Identities
 
 pytest.importorskip("aiobotocore", reason="the endpoints are tested with both SDKs")
 

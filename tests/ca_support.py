@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._tls import trust
-from sqlalchemy_rds_iam.testing.ca_bundle import ca_bundle
+from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 
 BUNDLE = ca_bundle()
 

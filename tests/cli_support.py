@@ -15,7 +15,7 @@ from patience import DEADLINE
 from typer.testing import CliRunner
 
 from sqlalchemy_rds_iam.cli.app import app
-from sqlalchemy_rds_iam.testing import binaries
+from sqlalchemy_rds_iam.testing.server import binaries
 
 MAIN = "from sqlalchemy_rds_iam.cli import main; main()"
 COMMAND = [sys.executable, "-W", "error", "-c", MAIN]

@@ -19,7 +19,7 @@ from worlds import WORLDS, Database
 
 from sqlalchemy_rds_iam import plugin, secret_plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.postgres import Postgres
+from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
 pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
 

@@ -30,7 +30,7 @@ from sqlalchemy_rds_iam._databases import dialing
 from sqlalchemy_rds_iam._endpoints.hostname import HostName, parse_host
 from sqlalchemy_rds_iam._passwords.password import MaskedStr
 from sqlalchemy_rds_iam.testing import Decision, Gateway, RdsEmulator, SignedEndpoint
-from sqlalchemy_rds_iam.testing.database_secrets import Secrets
+from sqlalchemy_rds_iam.testing.database.secrets import Secrets
 
 _LOOPBACK = "127.0.0.1"
 _PROFILE = re.compile(r"(?:rds_iam_profile|source_profile|AWS_PROFILE)['\"]?\s*=\s*['\"]?([\w.-]+)")

@@ -9,7 +9,7 @@ import time
 from doctor_support import Ward, fault
 
 from sqlalchemy_rds_iam.testing import Principal
-from sqlalchemy_rds_iam.testing.aws_service import AwsError
+from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
 ELSEWHERE = "arn:aws:iam::210987654321:role/partner"
 

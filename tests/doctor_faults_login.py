@@ -11,7 +11,7 @@ from doctor_faults import GLOBAL
 from doctor_support import Ward, fault, pose
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam.doctor import refused
+from sqlalchemy_rds_iam.doctor import refused_token
 from sqlalchemy_rds_iam.testing import SignedEndpoint
 
 PROXY = "app.proxy-c0ffee123456.us-east-1.rds.amazonaws.com"
@@ -68,7 +68,7 @@ def throttled(ward: Ward) -> None:
     gateway = ward.rds.gateway
     ward.patch.setattr(gateway, "_ceiling", type(gateway._ceiling)(1))
     ward.patch.setattr(gateway._ceiling, "_window", 0.1)
-    ward.patch.setattr(refused, "PAUSE", 0.2)
+    ward.patch.setattr(refused_token, "PAUSE", 0.2)
     stop = threading.Event()
 
     def storm() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from doctor_support import Ward
 
-from sqlalchemy_rds_iam.doctor import refused
+from sqlalchemy_rds_iam.doctor import refused_token
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 
@@ -17,6 +17,6 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 def ward(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ward]:
     """A healthy set-up."""
     # Nothing but throttling needs the time, and that fault takes it back.
-    monkeypatch.setattr(refused, "PAUSE", 0.01)
+    monkeypatch.setattr(refused_token, "PAUSE", 0.01)
     with contextlib.ExitStack() as cleanup:
         yield Ward(rds, monkeypatch, tmp_path, cleanup, rds.url())

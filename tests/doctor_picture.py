@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from sqlalchemy_rds_iam.cli.diagnosis import show
+from sqlalchemy_rds_iam.cli.doctor_report import show
 from sqlalchemy_rds_iam.doctor import Report, examine
 from sqlalchemy_rds_iam.testing import RdsEmulator
 

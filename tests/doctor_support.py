@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import URL
 
-from sqlalchemy_rds_iam.cli.diagnosis import show
+from sqlalchemy_rds_iam.cli.doctor_report import show
 from sqlalchemy_rds_iam.doctor import Report, examine
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator, SignedEndpoint
 

@@ -17,7 +17,7 @@ from patience import Gate, eventually_async, fetches_end
 from worlds import Database
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.aws_service import AwsError, Service
+from sqlalchemy_rds_iam.testing.aws.service import AwsError, Service
 
 LIFE = 500.0
 """Seconds that credentials live; botocore renews them whenever it is asked, as it is under 600."""

@@ -77,12 +77,12 @@ def _our_frames(error: BaseException) -> str:
 def signatures(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The signatures of all tokens that are made, also of those that are gone."""
     made: set[str] = set()
-    usual = IssuedPassword.__post_init__
+    usual = IssuedPassword.__init__
 
-    def note(token: IssuedPassword) -> None:
-        usual(token)
+    def note(token: IssuedPassword, *args: Any, **kwargs: Any) -> None:
+        usual(token, *args, **kwargs)
         if type(token) is IssuedPassword:
             made.add(token.password.rpartition("=")[2])
 
-    monkeypatch.setattr(IssuedPassword, "__post_init__", note)
+    monkeypatch.setattr(IssuedPassword, "__init__", note)
     return made

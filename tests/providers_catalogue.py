@@ -12,7 +12,7 @@ import botocore.utils
 from providers_support import LIFE, START_URL, Provider, Site, iso, lines_of, session_of
 
 from sqlalchemy_rds_iam.testing import AccessKey, Principal
-from sqlalchemy_rds_iam.testing.identities import ACCOUNT_ID
+from sqlalchemy_rds_iam.testing.aws.identities import ACCOUNT_ID
 
 PROFILE = {"rds_iam_profile": "app"}
 

@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.aws_service import AwsError, Call, Service
-from sqlalchemy_rds_iam.testing.aws_sigv4 import authenticate
-from sqlalchemy_rds_iam.testing.identities import ACCOUNT_ID, Identities
+from sqlalchemy_rds_iam.testing.aws.identities import ACCOUNT_ID, Identities
+from sqlalchemy_rds_iam.testing.aws.service import AwsError, Call, Service
+from sqlalchemy_rds_iam.testing.aws.sigv4 import authenticate
 
 # What an action's answer is a list of, and the parameter that names one of them.
 _ACTIONS = {

@@ -15,9 +15,9 @@ import pytest
 from aws_support import Account, call_sts, served_account
 from patience import DEADLINE, SOON, eventually
 
-from sqlalchemy_rds_iam.testing.aws import AwsEndpoints
-from sqlalchemy_rds_iam.testing.aws_service import AwsError
-from sqlalchemy_rds_iam.testing.identities import Identities
+from sqlalchemy_rds_iam.testing.aws.endpoints import AwsEndpoints
+from sqlalchemy_rds_iam.testing.aws.identities import Identities
+from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
 Do = Callable[..., Awaitable[Any]]
 

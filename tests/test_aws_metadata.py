@@ -13,8 +13,8 @@ import botocore.utils
 import pytest
 from aws_support import Account, found_by_chain, served_account
 
-from sqlalchemy_rds_iam.testing.aws_metadata import RoleService
-from sqlalchemy_rds_iam.testing.aws_service import AwsError
+from sqlalchemy_rds_iam.testing.aws.metadata import RoleService
+from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
 both_worlds = pytest.mark.parametrize("is_async", [False, True], ids=["botocore", "aiobotocore"])
 

@@ -12,9 +12,9 @@ from botocore.credentials import Credentials
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sqlalchemy_rds_iam.testing.aws_service import AwsError, Call
-from sqlalchemy_rds_iam.testing.aws_sigv4 import authenticate, authorization, signature
-from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities
+from sqlalchemy_rds_iam.testing.aws.identities import AccessKey, Identities
+from sqlalchemy_rds_iam.testing.aws.service import AwsError, Call
+from sqlalchemy_rds_iam.testing.aws.sigv4 import authenticate, authorization, signature
 
 HOST = "127.0.0.1:8443"
 IDENTITIES = Identities()

@@ -17,7 +17,7 @@ from aws_support import REGION, Account, AioSession, served_account
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from sqlalchemy_rds_iam.testing.identities import ACCOUNT_ID
+from sqlalchemy_rds_iam.testing.aws.identities import ACCOUNT_ID
 
 Do = Callable[..., Awaitable[Any]]
 

@@ -13,7 +13,7 @@ import botocore.exceptions
 import pytest
 from aws_support import Account, call_sts, found_by_chain, served_account
 
-from sqlalchemy_rds_iam.testing.identities import AccessKey
+from sqlalchemy_rds_iam.testing.aws.identities import AccessKey
 
 both_worlds = pytest.mark.parametrize("is_async", [False, True], ids=["botocore", "aiobotocore"])
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam._tls import ca_bundle
-from sqlalchemy_rds_iam.testing.ca_bundle import REGIONS
+from sqlalchemy_rds_iam.testing.server.ca_bundle import REGIONS
 
 BLOCKS = blocks(BUNDLE)
 OWN = trustme.CA().cert_pem.bytes()

@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from sqlalchemy_rds_iam import __version__
 from sqlalchemy_rds_iam.cli.app import app
-from sqlalchemy_rds_iam.cli.report import Report
-from sqlalchemy_rds_iam.testing.demo import DemoError, Finding
+from sqlalchemy_rds_iam.cli.demo_steps import DemoError, Finding
+from sqlalchemy_rds_iam.cli.steps import Report
 from sqlalchemy_rds_iam.testing.foreground import DEFAULT_CEILING
 
 MAIN = "from sqlalchemy_rds_iam.cli import main; main()"

@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam._tools.ca_download import download
 from sqlalchemy_rds_iam._tools.ca_inventory import inventory
-from sqlalchemy_rds_iam.testing import ca_bundle
+from sqlalchemy_rds_iam.testing.server import ca_bundle
 
 pytest_plugins = ["ca_fixtures"]
 

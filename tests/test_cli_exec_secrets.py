@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import URL
 
-from sqlalchemy_rds_iam.cli import child
+from sqlalchemy_rds_iam.cli import exec_child
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 SECRETS = {
@@ -109,7 +109,7 @@ def test_any_password(password: str, in_query: bool) -> None:
         host,
         query={"rds_iam_rate_storage": redis} if in_query else {},
     ).render_as_string(hide_password=False)
-    kept, gone = child.without_secrets({"DATABASE_URL": url, "HOME": "/"}, keep_aws=True)
+    kept, gone = exec_child.without_secrets({"DATABASE_URL": url, "HOME": "/"}, keep_aws=True)
     assert (kept, gone) == ({"HOME": "/"}, ["DATABASE_URL"])
 
 

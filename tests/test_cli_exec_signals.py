@@ -12,7 +12,7 @@ import pytest
 from cli_support import COMMAND, MODES, URL, python
 from patience import DEADLINE, running
 
-from sqlalchemy_rds_iam.cli import child
+from sqlalchemy_rds_iam.cli import exec_child
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 
@@ -40,7 +40,7 @@ def test_signals(rds: RdsEmulator, mode: tuple[str, ...], number: signal.Signals
 def test_early_signals() -> None:
     """A signal that comes before the program is there is passed on to it; an ignored one is not."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    relay = child._Relay()
+    relay = exec_child._Relay()
     try:
         with relay.listening():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

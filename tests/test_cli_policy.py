@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tools.iam_policy import Resource, connect_policy
 from sqlalchemy_rds_iam._tools.rds_api import KINDS
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.aws_service import AwsError
+from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
 EU = "eu-central-1.rds.amazonaws.com"
 INSTANCE = f"mydb.abc123.{EU}"

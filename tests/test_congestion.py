@@ -35,7 +35,7 @@ from sqlalchemy_rds_iam._ratelimit.retry_policy import (
     RetryState,
 )
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.opening import RefusedError
+from sqlalchemy_rds_iam.testing.database.startup import RefusedError
 
 Connect = Callable[..., Database]
 NOW = 1000.0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_rds_iam.testing import demo
+from sqlalchemy_rds_iam.cli import demo_steps
 
 pytestmark = pytest.mark.server
 
@@ -26,7 +26,7 @@ def _silent(_words: str) -> None:
 def scene() -> Iterator[Any]:
     """The demo with its emulator started, and its steps at hand one by one."""
     with ExitStack() as cleanup:
-        scene = demo._Demo(cleanup)
+        scene = demo_steps._Demo(cleanup)
         scene.start(_silent)
         yield scene
 
@@ -68,7 +68,7 @@ def test_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "mine")
     monkeypatch.setenv("PGHOST", "elsewhere")
     before = dict(os.environ)
-    with demo.stage() as steps:
+    with demo_steps.stage() as steps:
         steps["Emulator"](_silent)
         assert not {"AWS_PROFILE", "PGHOST"} & set(os.environ)
         assert steps["Sync engine"](_silent).facts["current_user"] == "app"
@@ -79,27 +79,30 @@ def test_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_refusal_for_another_reason(scene: Any, step: str) -> None:
     """A token that is refused, yet not for what is wrong with it, fails the step."""
     scene._rds.gateway.refuse_next = 1
-    with pytest.raises(demo.DemoError, match="refused, but not as"):
+    with pytest.raises(demo_steps.DemoError, match="refused, but not as"):
         getattr(scene, step)(_silent)
 
 
 def test_let_in(scene: Any) -> None:
     """A server that lets in what it must refuse fails the step."""
-    with pytest.raises(demo.DemoError, match="let in"):
+    with pytest.raises(demo_steps.DemoError, match="let in"):
         scene._refused(password=scene._token(time.time()))
 
 
 def test_lost_connects(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Connects that are lost fail the rollover, with the first error."""
-    monkeypatch.setattr(demo, "_ROLLOVER_DEADLINE", 1.0)
-    monkeypatch.setattr(demo, "_GENERATIONS", 1)
+    monkeypatch.setattr(demo_steps, "_ROLLOVER_DEADLINE", 1.0)
+    monkeypatch.setattr(demo_steps, "_GENERATIONS", 1)
     scene._rds.create_user("app", iam=False)
-    with pytest.raises(demo.DemoError, match=r" [1-9][0-9]* lost; .*authentication failed"):
+    with pytest.raises(demo_steps.DemoError, match=r" [1-9][0-9]* lost; .*authentication failed"):
         scene.rollover(_silent)
 
 
 def test_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a driver nothing starts, and the message says what to install."""
     monkeypatch.setitem(sys.modules, "asyncpg", None)
-    with pytest.raises(ImportError, match=r"needs asyncpg: pip install .*asyncpg"), demo.stage():
+    with (
+        pytest.raises(ImportError, match=r"needs asyncpg: pip install .*asyncpg"),
+        demo_steps.stage(),
+    ):
         pass

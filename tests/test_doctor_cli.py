@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from sqlalchemy_rds_iam.cli.app import app
 from sqlalchemy_rds_iam.cli.common import VARIABLES
-from sqlalchemy_rds_iam.cli.diagnosis import show
+from sqlalchemy_rds_iam.cli.doctor_report import show
 from sqlalchemy_rds_iam.doctor import MOST_LOGINS
 
 pytest_plugins = ["doctor_fixtures"]

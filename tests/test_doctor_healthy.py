@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam.doctor import Report, Status, examine, options
-from sqlalchemy_rds_iam.testing.aws_service import AwsError
+from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
 pytest_plugins = ["doctor_fixtures"]
 

@@ -13,7 +13,7 @@ from doctor_support import Ward, assert_no_secret
 
 from sqlalchemy_rds_iam.doctor import Report, examine, iam_log
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.aws_service import AwsError, Call, Service
+from sqlalchemy_rds_iam.testing.aws.service import AwsError, Call, Service
 
 pytest_plugins = ["doctor_fixtures"]
 

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from patience import DEADLINE, SOON
 
 from sqlalchemy_rds_iam.doctor import certificate
-from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import (
     Certainty,
     Finding,
@@ -32,8 +31,9 @@ from sqlalchemy_rds_iam.doctor.findings import (
     problem,
     report,
 )
-from sqlalchemy_rds_iam.doctor.wire import Answer, DeclinedError, Door, NotPostgresError
-from sqlalchemy_rds_iam.testing.ca_bundle import ca_bundle
+from sqlalchemy_rds_iam.doctor.state import State
+from sqlalchemy_rds_iam.doctor.wire import DeclinedError, Door, NotPostgresError, ServerReply
+from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 
 # Reading certificates.
 
@@ -149,7 +149,7 @@ def test_any_answer(said: bytes) -> None:
         contextlib.suppress(OSError),
         Door(address, 5) as door,
     ):
-        assert isinstance(door.knock("app", "app"), Answer)
+        assert isinstance(door.probe("app", "app"), ServerReply)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_deadline() -> None:
         with Door(listener.getsockname(), 0.05) as door:
             client, _ = listener.accept()
             with client, pytest.raises(TimeoutError):
-                door.knock("app", "app")
+                door.probe("app", "app")
         assert time.monotonic() - began < SOON
 
 
@@ -184,7 +184,7 @@ def test_an_error_before_anybody_is_asked() -> None:
     said = b"SFATAL\0C53300\0Msorry, too many clients already\0\0"
     message = b"E" + (len(said) + 4).to_bytes(4, "big") + said
     with _server(message) as address, Door(address, 5) as door:
-        answer = door.knock("app", "app")
+        answer = door.probe("app", "app")
     assert (answer.sqlstate, answer.words) == ("53300", "sorry, too many clients already")
     assert not answer.accepted
     assert answer.method is None
@@ -195,12 +195,12 @@ def test_an_error_before_anybody_is_asked() -> None:
 
 def test_scrubbing() -> None:
     """A secret is hidden in every form that URLs give it, and so is what looks like a token's."""
-    chart = Chart("", {}, 1.0)
-    chart.hide("aB3/+= x", None)
+    state = State("", {}, 1.0)
+    state.hide("aB3/+= x", None)
     for text in ("aB3/+= x", quote("aB3/+= x"), quote_plus("aB3/+= x"), quote("aB3/+= x", "")):
-        assert chart.scrub(f"it said {text}!") == "it said ***!"
-    assert chart.scrub("host/?X-Amz-Signature=abc123&y") == "host/?X-Amz-Signature=***&y"
-    assert chart.scrub("x-amz-security-token=IQo%2F") == "x-amz-security-token=***"
+        assert state.scrub(f"it said {text}!") == "it said ***!"
+    assert state.scrub("host/?X-Amz-Signature=abc123&y") == "host/?X-Amz-Signature=***&y"
+    assert state.scrub("x-amz-security-token=IQo%2F") == "x-amz-security-token=***"
 
 
 # Judging.

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from emulator_support import sign
 
-from sqlalchemy_rds_iam.testing import RdsEmulator, wire
-from sqlalchemy_rds_iam.testing.login import log_in, read_message
-from sqlalchemy_rds_iam.testing.passwords import scram_verifier
+from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.database import wire
+from sqlalchemy_rds_iam.testing.database.login import log_in, read_message
+from sqlalchemy_rds_iam.testing.database.password_login import scram_verifier
 
 pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
 

@@ -15,10 +15,11 @@ import pytest
 from emulator_support import libpq
 from secrets_support import logs_in
 
-from sqlalchemy_rds_iam.testing import RdsEmulator, ServerError, postgres
-from sqlalchemy_rds_iam.testing.backend import Backend
-from sqlalchemy_rds_iam.testing.postgres import Postgres
-from sqlalchemy_rds_iam.testing.roles import Roles
+from sqlalchemy_rds_iam.testing import RdsEmulator, ServerError
+from sqlalchemy_rds_iam.testing.database.backend import Backend
+from sqlalchemy_rds_iam.testing.database.users import Roles
+from sqlalchemy_rds_iam.testing.server import postgres
+from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
 PASSWORD = "p@ss w/ord"
 QUOTED = "p%40ss%20w%2Ford"

@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam.testing import RdsEmulator, wire
-from sqlalchemy_rds_iam.testing.ceiling import Ceiling
-from sqlalchemy_rds_iam.testing.login import read_message
+from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.database import wire
+from sqlalchemy_rds_iam.testing.database.login import read_message
+from sqlalchemy_rds_iam.testing.database.throttle import Ceiling
 
 pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
 

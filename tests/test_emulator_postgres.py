@@ -14,8 +14,9 @@ import pytest
 from emulator_support import libpq
 from patience import DEADLINE, eventually, running
 
-from sqlalchemy_rds_iam.testing import RdsEmulator, binaries, postgres
-from sqlalchemy_rds_iam.testing.postgres import Postgres
+from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.server import binaries, postgres
+from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
 pytestmark = pytest.mark.server
 

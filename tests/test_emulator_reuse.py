@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import DEADLINE, eventually
 
-from sqlalchemy_rds_iam.testing import RdsEmulator, reuse, wire
+from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.database import session_reuse, wire
 
 pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
 
@@ -234,7 +235,7 @@ def test_messages_however_they_come(messages: list[tuple[int, bytes]], sizes: li
     """Whatever the chunks, the same bytes go on in whole messages, and each is recognised."""
     stream = b"".join(wire.message(bytes([kind]), body) for kind, body in messages)
     found, passed, at = [], b"", 0
-    cutter = reuse._Messages()
+    cutter = session_reuse._Messages()
     for size in itertools.cycle(sizes):
         if at >= len(stream):
             break
@@ -278,8 +279,8 @@ async def test_idle_is_answered(said: bytes, heard: bytes, idle: bool) -> None:
     """A session is idle if all was answered that its client has asked before it left."""
     client, server = asyncio.StreamReader(), asyncio.StreamReader()
     nowhere: Any = Nowhere()
-    session = reuse.Session((server, nowhere), ("", 0, ()), [], key=b"key")
-    task = asyncio.create_task(reuse.relay((client, nowhere), session))
+    session = session_reuse.Session((server, nowhere), ("", 0, ()), [], key=b"key")
+    task = asyncio.create_task(session_reuse.relay((client, nowhere), session))
     server.feed_data(heard)
     await asyncio.sleep(0)
     await asyncio.sleep(0)

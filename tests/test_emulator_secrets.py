@@ -14,7 +14,7 @@ from patience import eventually_async
 from secrets_support import call, logs_in, refusal
 
 from sqlalchemy_rds_iam.testing import CURRENT_FIRST, STEPS, AwsError, RdsEmulator, Secret
-from sqlalchemy_rds_iam.testing.rotation import new_password, other_user
+from sqlalchemy_rds_iam.testing.database.rotation import new_password, other_user
 
 USER = "rotated"
 ALTERNATING = "alternating-users"

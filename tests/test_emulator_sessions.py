@@ -16,8 +16,9 @@ import pytest
 from emulator_support import libpq, with_context
 from patience import DEADLINE, eventually
 
-from sqlalchemy_rds_iam.testing import RdsEmulator, wire
-from sqlalchemy_rds_iam.testing.relay import relay
+from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.database import wire
+from sqlalchemy_rds_iam.testing.database.relay import relay
 
 pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
 

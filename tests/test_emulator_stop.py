@@ -10,8 +10,9 @@ import pytest
 from emulator_support import libpq
 from patience import eventually_async
 
-from sqlalchemy_rds_iam.testing import RdsEmulator, gateway
-from sqlalchemy_rds_iam.testing.relay import relay
+from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.database import gateway
+from sqlalchemy_rds_iam.testing.database.relay import relay
 
 
 def test_stopped_while_a_session_ends(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:

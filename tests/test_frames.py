@@ -18,7 +18,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError, _frames
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
-from sqlalchemy_rds_iam.testing.aws_service import AwsError
+from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
 pytest_plugins = ["rds_secret_fixtures", "leaks_fixtures"]
 

@@ -13,7 +13,8 @@ from docs_world import World
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from sqlalchemy_rds_iam.testing import RdsEmulator, postgres
+from sqlalchemy_rds_iam.testing import RdsEmulator
+from sqlalchemy_rds_iam.testing.server import postgres
 
 GUIDE = documents()["docs/from-passwords.md"]
 BEFORE, AFTER = [block for block in GUIDE.blocks if block.language == "env"]

@@ -13,7 +13,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError, plugin
 from sqlalchemy_rds_iam.testing import Principal, RdsEmulator
-from sqlalchemy_rds_iam.testing.identities import ACCOUNT_ID
+from sqlalchemy_rds_iam.testing.aws.identities import ACCOUNT_ID
 
 pytest_plugins = ["providers_fixtures"]
 

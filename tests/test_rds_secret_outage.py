@@ -17,7 +17,7 @@ from rds_secret_support import LogIn
 from sqlalchemy_rds_iam import CredentialsError, SecretError, WaitTimeout
 from sqlalchemy_rds_iam._passwords import expiry
 from sqlalchemy_rds_iam.testing import AwsError, RdsEmulator, Secret
-from sqlalchemy_rds_iam.testing.aws_secrets import (
+from sqlalchemy_rds_iam.testing.aws.secrets_api import (
     DECRYPTION_FAILURE,
     INTERNAL_ERROR,
     KMS_DENIED,

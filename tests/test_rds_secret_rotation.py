@@ -15,7 +15,7 @@ from sqlalchemy_rds_iam._passwords import cache
 from sqlalchemy_rds_iam._passwords.expiry import CHEAP_PAUSE
 from sqlalchemy_rds_iam._secretsmanager import rotation
 from sqlalchemy_rds_iam.testing import CURRENT_FIRST, STEPS, AwsError, RdsEmulator, Secret
-from sqlalchemy_rds_iam.testing import aws_secret_operations as operations
+from sqlalchemy_rds_iam.testing.aws import secret_operations as operations
 
 pytest_plugins = ["rds_secret_fixtures"]
 

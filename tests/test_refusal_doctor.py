@@ -32,7 +32,7 @@ def test_the_command_finds_the_cause(
     rds: RdsEmulator, connect: Callable[..., Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the note of any driver's error names runs as it is, and examines the same login."""
-    monkeypatch.setattr("sqlalchemy_rds_iam.doctor.refused.PAUSE", 0.01)
+    monkeypatch.setattr("sqlalchemy_rds_iam.doctor.refused_token.PAUSE", 0.01)
     rds.key.principal.db_users = frozenset({"report"})
     try:
         error = connect().raises(Exception)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam.testing import AwsError
-from sqlalchemy_rds_iam.testing.aws_secret_store import SecretStore
+from sqlalchemy_rds_iam.testing.aws.secret_store import SecretStore
 
 REGION = "eu-central-1"
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from sqlalchemy_rds_iam.testing.ceiling import Ceiling
+from sqlalchemy_rds_iam.testing.database.throttle import Ceiling
 
 LATENCY = (0.020, 0.060)
 """Least and most seconds that a login takes, from the first packet to the answer."""

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from sqlalchemy_rds_iam import __version__
-from sqlalchemy_rds_iam.cli import authorities, doctor, gauging, permissions, programs, tokens
-from sqlalchemy_rds_iam.cli.report import Report
+from sqlalchemy_rds_iam.cli import bench, ca, doctor, exec_, policy_and_grant, token
+from sqlalchemy_rds_iam.cli.steps import Report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,12 +24,12 @@ app = typer.Typer(
 )
 
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
-app.command(epilog=tokens.EPILOG)(tokens.token)
-app.command("exec", epilog=programs.EPILOG)(programs.execute)
-app.command(epilog=permissions.POLICY_EPILOG)(permissions.policy)
-app.command(epilog=permissions.GRANT_EPILOG)(permissions.grant)
-app.command(epilog=authorities.EPILOG)(authorities.ca)
-app.command(epilog=gauging.EPILOG)(gauging.bench)
+app.command(epilog=token.EPILOG)(token.token)
+app.command("exec", epilog=exec_.EPILOG)(exec_.execute)
+app.command(epilog=policy_and_grant.POLICY_EPILOG)(policy_and_grant.policy)
+app.command(epilog=policy_and_grant.GRANT_EPILOG)(policy_and_grant.grant)
+app.command(epilog=ca.EPILOG)(ca.ca)
+app.command(epilog=bench.EPILOG)(bench.bench)
 
 
 def run() -> None:
@@ -73,7 +73,7 @@ def demo(
     Exits with 0 only if every step passed.
     """
     with _told_in_a_sentence():
-        from sqlalchemy_rds_iam.testing.demo import stage
+        from sqlalchemy_rds_iam.cli.demo_steps import stage
 
         report = Report(quiet=as_json)
         report.heading(

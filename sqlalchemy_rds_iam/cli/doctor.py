@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from sqlalchemy_rds_iam.cli.common import EXAMPLE, FAILED, AsJson, Options, Url, given, told
-from sqlalchemy_rds_iam.cli.diagnosis import show
+from sqlalchemy_rds_iam.cli.doctor_report import show
 from sqlalchemy_rds_iam.doctor import Report, examine
 
 EPILOG = (

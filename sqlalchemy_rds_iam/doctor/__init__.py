@@ -16,8 +16,8 @@ attempted (`MOST_LOGINS`); no secret is in the report; every check has a deadlin
 
 from __future__ import annotations
 
-from sqlalchemy_rds_iam.doctor.chart import MOST_LOGINS
 from sqlalchemy_rds_iam.doctor.examination import examine
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, Outcome, Report, Status
+from sqlalchemy_rds_iam.doctor.state import MOST_LOGINS
 
 __all__ = ["MOST_LOGINS", "Certainty", "Finding", "Outcome", "Report", "Status", "examine"]

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy_rds_iam._databases.grants import membership
 from sqlalchemy_rds_iam._tools.iam_policy import Resource, connect_policy
 from sqlalchemy_rds_iam._tools.rds_api import KINDS
-from sqlalchemy_rds_iam.doctor.chart import Chart
+from sqlalchemy_rds_iam.doctor.state import State
 
 SESSIONS = (
     "SELECT usename, application_name, state, count(*) FROM pg_stat_activity "
@@ -28,28 +28,28 @@ _STATE = {
 _WHO = re.compile(r"arn:([^:]+):(?:iam|sts)::(\d+):(?:assumed-role/([^/]+)/.*|(.+))")
 
 
-def describe(chart: Chart) -> tuple[str, ...]:
+def describe(state: State) -> tuple[str, ...]:
     """The AWS command that shows state, port, resource id and IAM setting of the endpoint."""
-    target = chart.target
+    target = state.target
     kind = KINDS.get(target.host.kind) if target is not None else None
     if target is None or kind is None:
         return ()
     return (kind.command(target.host, target.endpoint.region, _STATE.get(kind.action)),)
 
 
-def policy(chart: Chart) -> tuple[str, ...]:
+def policy(state: State) -> tuple[str, ...]:
     """The policy that lets the caller connect as this user, and the command that completes it."""
-    url = shlex.quote(make_url(chart.given).render_as_string())
-    document = connect_policy([_resource(chart)], chart.settled.endpoint.user)
+    url = shlex.quote(make_url(state.given).render_as_string())
+    document = connect_policy([_resource(state)], state.settled.endpoint.user)
     return f"rds-iam policy {url}", json.dumps(document)
 
 
-def simulate(chart: Chart) -> tuple[str, ...]:
+def simulate(state: State) -> tuple[str, ...]:
     """The command that asks IAM whether the caller may connect, for users who may ask that."""
-    caller = principal(chart.caller)
+    caller = principal(state.caller)
     if caller is None:
         return ()
-    resource = shlex.quote(_resource(chart).arn(chart.settled.endpoint.user))
+    resource = shlex.quote(_resource(state).arn(state.settled.endpoint.user))
     command = "aws iam simulate-principal-policy --action-names rds-db:connect"
     return (f"{command} --policy-source-arn {caller} --resource-arns {resource}",)
 
@@ -68,9 +68,9 @@ def grant(user: str) -> str:
     return f"{membership(user)};"
 
 
-def metric(chart: Chart, name: str) -> str:
+def metric(state: State, name: str) -> str:
     """The command that shows one of CloudWatch's counters of IAM authentication."""
-    endpoint, host = chart.settled.endpoint, chart.settled.host
+    endpoint, host = state.settled.endpoint, state.settled.host
     dimension = "DBInstanceIdentifier" if host.kind == "instance" else "DBClusterIdentifier"
     return (
         f"aws cloudwatch get-metric-statistics --region {endpoint.region} --namespace AWS/RDS "
@@ -80,15 +80,15 @@ def metric(chart: Chart, name: str) -> str:
     )
 
 
-def log_group(chart: Chart) -> str | None:
+def log_group(state: State) -> str | None:
     """Where CloudWatch keeps the server's reasons, once they are exported."""
-    host = chart.settled.host
+    host = state.settled.host
     if host.kind not in {"instance", "cluster"}:
         return None  # a reader's or a proxy's name is not that of the cluster
     return f"/aws/rds/{host.kind}/{host.host.partition('.')[0]}/iam-db-auth-error"
 
 
-def _resource(chart: Chart) -> Resource:
-    target = chart.settled
+def _resource(state: State) -> Resource:
+    target = state.settled
     unknown = Resource(target.host.partition or "aws", target.endpoint.region)
-    return unknown.within(chart.caller, chart.config.role_arn)
+    return unknown.within(state.caller, state.config.role_arn)

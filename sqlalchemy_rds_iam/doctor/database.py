@@ -15,8 +15,8 @@ from sqlalchemy import Engine, RowMapping, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sqlalchemy_rds_iam.doctor.advice import SESSIONS
-from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
+from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT
 
 _LOOK = text("""
@@ -48,26 +48,26 @@ _POOL_SIZE, _MAX_OVERFLOW = 5, 10
 _LIBPQ = ("PGCHANNELBINDING", "PGHOSTADDR", "PGOPTIONS", "PGREQUIREAUTH", "PGSERVICE")
 
 
-def examine(chart: Chart) -> Iterator[Finding]:
+def examine(state: State) -> Iterator[Finding]:
     """Connect as the application does, and look at user, TLS and limits."""
-    assert chart.engine is not None
-    chart.logins += 1
+    assert state.engine is not None
+    state.logins += 1
     try:
-        seen = _look(chart.engine)
+        seen = _look(state.engine)
     except (SQLAlchemyError, OSError) as error:
-        yield (_failed if chart.secret is None else _failed_with_secret)(chart, error)
+        yield (_failed if state.secret is None else _failed_with_secret)(state, error)
         return
-    chart.logged_in = True
+    state.logged_in = True
     where = "a replica, which reads only" if seen["replica"] else "it takes writes"
     yield ok(
-        f"PostgreSQL {seen['version']}, as {seen['who']!r} through {chart.engine.dialect.driver}",
+        f"PostgreSQL {seen['version']}, as {seen['who']!r} through {state.engine.dialect.driver}",
         f"role       {where}",
         f"TLS        {'ends at the server' if seen['encrypted'] else 'ends before the server'}",
         f"sessions   {seen['taken']} of {seen['most']}, of which {seen['reserved']} are reserved",
     )
-    if chart.secret is None:
-        yield from _membership(chart, seen)
-    yield from _limits(chart, seen)
+    if state.secret is None:
+        yield from _membership(state, seen)
+    yield from _limits(state, seen)
     skew = seen["clock"] - time.time()
     if abs(skew) > 60:  # noqa: PLR2004  a minute, which no login or network explains
         yield note(f"the database's clock is {skew:+.0f} s off this machine's")
@@ -94,7 +94,7 @@ def _look(engine: Engine) -> RowMapping:
     return asyncio.run(look())
 
 
-def _membership(chart: Chart, seen: RowMapping) -> Iterator[Finding]:
+def _membership(state: State, seen: RowMapping) -> Iterator[Finding]:
     if seen["powerful"] or seen["almighty"]:
         power = "a superuser" if seen["almighty"] else "a member of rds_superuser"
         yield warning(
@@ -105,11 +105,11 @@ def _membership(chart: Chart, seen: RowMapping) -> Iterator[Finding]:
             fix="Give the application a user of its own",
             commands=("CREATE USER app; GRANT rds_iam TO app;",),
         )
-    if not seen["uses_iam"] and not chart.settled.host.is_proxy and chart.method == CLEARTEXT:
+    if not seen["uses_iam"] and not state.settled.host.is_proxy and state.method == CLEARTEXT:
         yield note(f"{seen['who']!r} is no member of rds_iam, and logged in by token all the same")
 
 
-def _limits(chart: Chart, seen: RowMapping) -> Iterator[Finding]:
+def _limits(state: State, seen: RowMapping) -> Iterator[Finding]:
     free = seen["most"] - seen["reserved"]
     limits = [("the server", free, seen["taken"])]
     if seen["user_most"] >= 0:
@@ -124,10 +124,10 @@ def _limits(chart: Chart, seen: RowMapping) -> Iterator[Finding]:
                 fix="Close what is idle, or make pools smaller",
                 commands=(SESSIONS,),
             )
-    size = chart.keywords.get("pool_size", _POOL_SIZE)
-    overflow = chart.keywords.get("max_overflow", _MAX_OVERFLOW)
+    size = state.keywords.get("pool_size", _POOL_SIZE)
+    overflow = state.keywords.get("max_overflow", _MAX_OVERFLOW)
     smallest = min(most for _, most, _ in limits)
-    if "poolclass" not in chart.keywords and isinstance(size, int) and size + overflow > smallest:
+    if "poolclass" not in state.keywords and isinstance(size, int) and size + overflow > smallest:
         yield warning(
             "pool-too-large",
             f"the pool may open {size + overflow} connections, and there are {smallest}",
@@ -141,27 +141,27 @@ def _words(error: Exception) -> list[str]:
     return str(cause).strip().splitlines() or [type(cause).__name__]
 
 
-def _failed_with_secret(chart: Chart, error: Exception) -> Finding:
+def _failed_with_secret(state: State, error: Exception) -> Finding:
     first, *more = _words(error)
     notes = [line.strip() for note in getattr(error, "__notes__", ()) for line in note.splitlines()]
     return problem(
         "secret-login-failed",
-        f"no login with the secret {chart.secret!r}: {first}",
+        f"no login with the secret {state.secret!r}: {first}",
         evidence=(*more[:3], *notes[:_NOTED]),
         fix="See what is said, and which versions the secret has",
         commands=(
-            f"aws secretsmanager describe-secret --secret-id {shlex.quote(chart.secret or '')}",
+            f"aws secretsmanager describe-secret --secret-id {shlex.quote(state.secret or '')}",
         ),
     )
 
 
-def _failed(chart: Chart, error: Exception) -> Finding:
+def _failed(state: State, error: Exception) -> Finding:
     lines = _words(error)
     found = [f"{name} is set" for name in _LIBPQ if os.environ.get(name)]
-    assert chart.engine is not None
+    assert state.engine is not None
     return problem(
         "driver-failed",
-        f"the server lets this user in, but not through {chart.engine.dialect.driver}: {lines[0]}",
+        f"the server lets this user in, but not through {state.engine.dialect.driver}: {lines[0]}",
         evidence=(*lines[1:4], *found),
         fix="Look at connect_args, at the driver's environment variables, and at listeners of "
         "your own",

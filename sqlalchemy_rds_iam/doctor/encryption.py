@@ -17,8 +17,8 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import ca_bundle, trust
 from sqlalchemy_rds_iam.doctor import certificate
 from sqlalchemy_rds_iam.doctor.certificate import Certificate
-from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, ok, problem, warning
+from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.wire import DeclinedError, Door, NotPostgresError
 
 # OpenSSL's verification results (X509_V_ERR_…).
@@ -27,9 +27,9 @@ _SOON = 30 * 86400.0
 _SERVICES = {"rds": "Amazon RDS", "proxy": "RDS Proxy", None: "neither Amazon RDS nor RDS Proxy"}
 
 
-def context(chart: Chart) -> ssl.SSLContext:
+def context(state: State) -> ssl.SSLContext:
     """What the plugin has the driver verify the server with."""
-    target = chart.settled
+    target = state.settled
     for value in target.arguments.values():
         if isinstance(value, ssl.SSLContext):
             return value
@@ -39,31 +39,31 @@ def context(chart: Chart) -> ssl.SSLContext:
     return found
 
 
-def open_door(chart: Chart, seconds: float) -> Door:
+def open_door(state: State, seconds: float) -> Door:
     """A connection with TLS as the options ask for it.
 
     Raises:
         OSError: there is none; `DeclinedError` and `ssl.SSLError` among them.
     """
-    assert chart.address is not None
-    door = Door(chart.address, seconds)
+    assert state.address is not None
+    door = Door(state.address, seconds)
     try:
-        door.encrypt(context(chart), chart.dialled.strip("[]"))
+        door.encrypt(context(state), state.dialled.strip("[]"))
     except BaseException:
         door.close()
         raise
     return door
 
 
-def examine(chart: Chart) -> Iterator[Finding]:
+def examine(state: State) -> Iterator[Finding]:
     """Set up TLS."""
-    assert chart.address is not None
+    assert state.address is not None
     try:
-        with Door(chart.address, chart.timeout / 2) as door:
-            encrypted = door.encrypt(context(chart), chart.dialled.strip("[]"))
+        with Door(state.address, state.timeout / 2) as door:
+            encrypted = door.encrypt(context(state), state.dialled.strip("[]"))
             version = encrypted.version()
-            chart.server = _read(encrypted)
-            chart.encrypted = True
+            state.server = _read(encrypted)
+            state.encrypted = True
     except DeclinedError:
         yield problem(
             "tls-declined",
@@ -71,21 +71,21 @@ def examine(chart: Chart) -> Iterator[Finding]:
             why="RDS always offers TLS: what answers is no RDS, or something in between takes it "
             "off",
             fix="Look at what listens there: a pooler, a proxy or another PostgreSQL",
-            commands=(f"psql 'host={chart.dialled} port={chart.port} sslmode=require'",),
+            commands=(f"psql 'host={state.dialled} port={state.port} sslmode=require'",),
         )
     except NotPostgresError as error:
         yield problem(
             "not-postgres",
-            f"what listens at {chart.dialled}:{chart.port} is no PostgreSQL: {error}",
+            f"what listens at {state.dialled}:{state.port} is no PostgreSQL: {error}",
             fix="Correct host and port",
         )
     except ssl.SSLCertVerificationError as error:
-        chart.server = _look(chart)
-        yield _unverified(chart, error)
+        state.server = _look(state)
+        yield _unverified(state, error)
     except TimeoutError:
         yield problem(
             "server-silent",
-            f"{chart.dialled}:{chart.port} takes the connection and then says nothing",
+            f"{state.dialled}:{state.port} takes the connection and then says nothing",
             why="a load balancer or a tunnel takes connections for a server that is not there; a "
             "server under heavy load is slow to begin with one",
             fix="Look at the server's state and load, and at what is between",
@@ -99,15 +99,15 @@ def examine(chart: Chart) -> Iterator[Finding]:
             "it, a port that is not the database's",
         )
     else:
-        yield from _verified(chart, str(version))
+        yield from _verified(state, str(version))
 
 
-def _verified(chart: Chart, version: str) -> Iterator[Finding]:
-    server = chart.server
+def _verified(state: State, version: str) -> Iterator[Finding]:
+    server = state.server
     if server is None:
         yield ok(f"{version}, certificate not readable")
         return
-    yield ok(f"{version}, certificate good until {_day(server.ends)}", *_evidence(chart, server))
+    yield ok(f"{version}, certificate good until {_day(server.ends)}", *_evidence(state, server))
     if server.ends - time.time() < _SOON:
         yield warning(
             "certificate-ending",
@@ -117,9 +117,9 @@ def _verified(chart: Chart, version: str) -> Iterator[Finding]:
         )
 
 
-def _unverified(chart: Chart, error: ssl.SSLCertVerificationError) -> Finding:
-    server, host = chart.server, chart.settled.host.host
-    evidence = _evidence(chart, server) if server else ()
+def _unverified(state: State, error: ssl.SSLCertVerificationError) -> Finding:
+    server, host = state.server, state.settled.host.host
+    evidence = _evidence(state, server) if server else ()
     if error.verify_code in {_EXPIRED, _NOT_YET_VALID}:
         code, when = (
             ("expired", "over") if error.verify_code == _EXPIRED else ("early", "not valid")
@@ -182,18 +182,18 @@ def _untrusted(
     )
 
 
-def _evidence(chart: Chart, server: Certificate) -> tuple[str, ...]:
+def _evidence(state: State, server: Certificate) -> tuple[str, ...]:
     return (
         f"for        {', '.join(server.names)}",
         f"issued by  {server.issued_by}",
         f"valid      {_day(server.begins)} to {_day(server.ends)}",
         f"looks like {_SERVICES[server.service]}",
-        f"CA file    {_ca(chart)}",
+        f"CA file    {_ca(state)}",
     )
 
 
-def _ca(chart: Chart) -> str:
-    target = chart.settled
+def _ca(state: State) -> str:
+    target = state.settled
     if target.ca is None:
         return "none, or that of an SSL context of your own"
     part = ca_bundle.part(ca_bundle.source(target.ca.path, target.host.region))
@@ -203,16 +203,16 @@ def _ca(chart: Chart) -> str:
     )
 
 
-def _look(chart: Chart) -> Certificate | None:
+def _look(state: State) -> Certificate | None:
     """The server's certificate, from a connection that trusts any server and carries nothing."""
     anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE
     anybody.set_alpn_protocols(["postgresql"])
-    assert chart.address is not None
+    assert state.address is not None
     try:
-        with Door(chart.address, chart.timeout / 3) as door:
-            return _read(door.encrypt(anybody, chart.settled.endpoint.host))
+        with Door(state.address, state.timeout / 3) as door:
+            return _read(door.encrypt(anybody, state.settled.endpoint.host))
     except OSError:
         return None
 

@@ -20,7 +20,6 @@ from sqlalchemy_rds_iam.doctor import (
     network,
     options,
 )
-from sqlalchemy_rds_iam.doctor.chart import Chart, Check
 from sqlalchemy_rds_iam.doctor.findings import (
     Finding,
     Outcome,
@@ -31,38 +30,39 @@ from sqlalchemy_rds_iam.doctor.findings import (
     report,
     warning,
 )
+from sqlalchemy_rds_iam.doctor.state import Check, State
 
 
-def _late(code: str, summary: str, fix: str) -> Callable[[Chart], Finding]:
-    def finding(chart: Chart) -> Finding:
-        return problem(code, f"{summary} within {chart.timeout:g} s", fix=fix)
+def _late(code: str, summary: str, fix: str) -> Callable[[State], Finding]:
+    def finding(state: State) -> Finding:
+        return problem(code, f"{summary} within {state.timeout:g} s", fix=fix)
 
     return finding
 
 
-def _no_credentials_in_time(chart: Chart) -> Finding:
-    if chart.credentials is not None:
-        return note(f"STS has not said within {chart.timeout:g} s whose the credentials are")
-    if chart.config.role_arn is not None:
+def _no_credentials_in_time(state: State) -> Finding:
+    if state.credentials is not None:
+        return note(f"STS has not said within {state.timeout:g} s whose the credentials are")
+    if state.config.role_arn is not None:
         return problem(
             "sts-unreachable",
-            f"STS has not let {chart.config.role_arn} be assumed within {chart.timeout:g} s",
+            f"STS has not let {state.config.role_arn} be assumed within {state.timeout:g} s",
             fix="Let this machine reach STS: a NAT gateway, a proxy, or a VPC endpoint for STS, "
             "which rds_iam_sts_endpoint_url may name",
         )
     return problem(
         "credentials-late",
-        f"the provider of the credentials has not answered within {chart.timeout:g} s",
+        f"the provider of the credentials has not answered within {state.timeout:g} s",
         fix="Look at the credential_process, the agent or the portal that provides them",
         commands=("aws sts get-caller-identity --debug",),
     )
 
 
-def _no_session_in_time(chart: Chart) -> Finding:
-    lets_in = "the server lets this user in, but " if chart.secret is None else ""
+def _no_session_in_time(state: State) -> Finding:
+    lets_in = "the server lets this user in, but " if state.secret is None else ""
     return problem(
         "driver-late",
-        f"{lets_in}the driver has not connected within {chart.timeout:g} s",
+        f"{lets_in}the driver has not connected within {state.timeout:g} s",
         fix="Look at connect_args, and at listeners of your own",
     )
 
@@ -86,21 +86,21 @@ CHECKS = (
     Check(
         "Name",
         network.examine_name,
-        lambda chart: bool(chart.dialled),
+        lambda state: bool(state.dialled),
         "the options do not say where to connect",
         _DNS_LATE,
     ),
     Check(
         "Network",
         network.examine_network,
-        lambda chart: chart.target is not None,
+        lambda state: state.target is not None,
         "it is not known where to connect",
         _DNS_LATE,
     ),
     Check(
         "TLS",
         encryption.examine,
-        lambda chart: chart.address is not None,
+        lambda state: state.address is not None,
         "no server answers",
         _late(
             "server-silent",
@@ -111,21 +111,21 @@ CHECKS = (
     Check(
         "Identity",
         identity.examine,
-        lambda chart: chart.engine is not None and chart.config.enabled and not chart.secret,
+        lambda state: state.engine is not None and state.config.enabled and not state.secret,
         "the options do not say whose",
         _no_credentials_in_time,
     ),
     Check(
         "Token",
         login.examine_token,
-        lambda chart: chart.credentials is not None and chart.target is not None,
+        lambda state: state.credentials is not None and state.target is not None,
         "there are no credentials to sign with, or nothing to sign for",
         _late("token-late", "the token was not signed", "Look at this machine's load"),
     ),
     Check(
         "Login",
         login.examine_login,
-        lambda chart: chart.encrypted and chart.token is not None,
+        lambda state: state.encrypted and state.token is not None,
         "there is no token, or no verified server to show it to",
         _late(
             "auth-timeout",
@@ -136,7 +136,7 @@ CHECKS = (
     Check(
         "Database",
         database.examine,
-        lambda chart: chart.logged_in or chart.secret is not None,
+        lambda state: state.logged_in or state.secret is not None,
         "no login was accepted",
         _no_session_in_time,
     ),
@@ -167,32 +167,32 @@ def examine(
         tell: takes the name of each check as it begins.
         keywords: the keywords of ``create_engine()``, the plugin's options among them.
     """
-    chart = Chart(url, keywords, timeout, read_log)
+    state = State(url, keywords, timeout, read_log)
     outcomes = []
     for check in CHECKS:
         if tell is not None:
             tell(check.name)
-        outcomes.append(_outcome(check, chart))
+        outcomes.append(_outcome(check, state))
     # At the end, when every secret is known.
-    scrubbed = [_scrubbed(outcome, chart) for outcome in outcomes]
-    return report(chart.scrub(_shown(chart)), scrubbed, logged_in=chart.logged_in)
+    scrubbed = [_scrubbed(outcome, state) for outcome in outcomes]
+    return report(state.scrub(_shown(state)), scrubbed, logged_in=state.logged_in)
 
 
-def _outcome(check: Check, chart: Chart) -> Outcome:
-    if not check.ready(chart):
-        needs = check.needs if chart.secret is None else "there is no token"
+def _outcome(check: Check, state: State) -> Outcome:
+    if not check.ready(state):
+        needs = check.needs if state.secret is None else "there is no token"
         return Outcome(check.name, (Finding(Status.SKIPPED, f"not looked at, as {needs}"),))
     found: list[Finding] = []
 
     def look() -> None:
-        for finding in check.examine(chart):
+        for finding in check.examine(state):
             found.append(finding)  # noqa: PERF402  (what was found counts although it takes too long)
 
     began = time.monotonic()
     try:
-        call_with_timeout(chart.timeout * _LONGER.get(check.name, 1.0), look)
+        call_with_timeout(state.timeout * _LONGER.get(check.name, 1.0), look)
     except TimeoutError:
-        found.append(check.late(chart))
+        found.append(check.late(state))
     except Exception as error:  # noqa: BLE001  (an examination that breaks off reports nothing)
         found.append(
             warning(
@@ -204,29 +204,29 @@ def _outcome(check: Check, chart: Chart) -> Outcome:
     return Outcome(check.name, tuple(found), time.monotonic() - began)
 
 
-def _scrubbed(outcome: Outcome, chart: Chart) -> Outcome:
+def _scrubbed(outcome: Outcome, state: State) -> Outcome:
     return replace(
         outcome,
         findings=tuple(
             replace(
                 each,
-                summary=chart.scrub(each.summary),
-                why=chart.scrub(each.why),
-                evidence=tuple(chart.scrub(line) for line in each.evidence if line),
-                fix=chart.scrub(each.fix),
-                commands=tuple(map(chart.scrub, each.commands)),
+                summary=state.scrub(each.summary),
+                why=state.scrub(each.why),
+                evidence=tuple(state.scrub(line) for line in each.evidence if line),
+                fix=state.scrub(each.fix),
+                commands=tuple(map(state.scrub, each.commands)),
             )
             for each in outcome.findings
         ),
     )
 
 
-def _shown(chart: Chart) -> str:
+def _shown(state: State) -> str:
     """What is examined, in one line."""
-    if chart.target is not None:
-        through = f", through {chart.dialled}:{chart.port}" if chart.tunnelled else ""
-        return f"{chart.target.endpoint}{through}"
+    if state.target is not None:
+        through = f", through {state.dialled}:{state.port}" if state.tunnelled else ""
+        return f"{state.target.endpoint}{through}"
     try:
-        return options.shown(make_url(chart.given).set(query={}))
+        return options.shown(make_url(state.given).set(query={}))
     except ArgumentError:
         return "a URL that cannot be read"

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.doctor.advice import log_group, metric, policy, simulate
-from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, note, problem
+from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.errors import RdsIamError
 
 PATIENCE, INTERVAL = 8.0, 2.0
@@ -55,25 +55,25 @@ _MEANINGS = {
 }
 
 
-def reason(chart: Chart, began: float) -> Finding:
+def reason(state: State, began: float) -> Finding:
     """What the log says about a login.
 
     Args:
-        chart: what is known.
+        state: what is known.
         began: epoch seconds of the login.
 
     Returns:
         A problem; or a note on why the log says nothing.
     """
-    group = log_group(chart)
+    group = log_group(state)
     if group is None:
         return note("which IAM log is this endpoint's is not known from its name")
     from botocore import exceptions  # takes a fifth of a second
 
     try:
         # Who examines may have permissions that the role of the application has not.
-        client = botocore_session(chart.config.profile).create_client(
-            "logs", region_name=chart.settled.endpoint.region
+        client = botocore_session(state.config.profile).create_client(
+            "logs", region_name=state.settled.endpoint.region
         )
         with contextlib.closing(client):
             words = _wait(client, group, began)
@@ -83,7 +83,7 @@ def reason(chart: Chart, began: float) -> Finding:
         )
     if words is None:
         return note(f"no entry in {group} within {PATIENCE:g} s: is it exported?")
-    return _problem(chart, group, words)
+    return _problem(state, group, words)
 
 
 def _wait(client: Any, group: str, began: float) -> str | None:
@@ -99,15 +99,15 @@ def _wait(client: Any, group: str, began: float) -> str | None:
         time.sleep(INTERVAL)
 
 
-def _problem(chart: Chart, group: str, words: str) -> Finding:
+def _problem(state: State, group: str, words: str) -> Finding:
     match = _REASON.search(words)
     assert match is not None
     code, summary, fix = _MEANINGS[match[1]]
     # The entry of another client's login looks like ours, unless it names the user.
-    named = chart.settled.endpoint.user in words
+    named = state.settled.endpoint.user in words
     commands = {
-        "policy": (*policy(chart), *simulate(chart)),
-        "throttled": (metric(chart, "IamDbAuthConnectionFailureThrottling"),),
+        "policy": (*policy(state), *simulate(state)),
+        "throttled": (metric(state, "IamDbAuthConnectionFailureThrottling"),),
     }
     return problem(
         code,

@@ -22,9 +22,9 @@ from sqlalchemy_rds_iam._aws.sessions import botocore_session
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._masking import first_line
-from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.keys import finding_of, verdict
+from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
 
 WRONG_CLOCK, INEXACT_CLOCK = 240.0, 30.0
@@ -37,34 +37,34 @@ _CLOCK_EXPLAINS = (
 )
 
 
-def examine(chart: Chart) -> Iterator[Finding]:
+def examine(state: State) -> Iterator[Finding]:
     """Get the credentials, and ask STS about them."""
-    role = AssumedRole.of(chart.config, lambda: _region(chart))
+    role = AssumedRole.of(state.config, lambda: _region(state))
     try:
-        chart.credentials = _fetch(chart, role)
+        state.credentials = _fetch(state, role)
     except RdsIamError as error:
-        base = _base(chart) if role else None
-        caller, _ = _ask(chart, base)
-        yield from _clock(chart)
-        yield finding_of(chart, error, role, caller)
+        base = _base(state) if role else None
+        caller, _ = _ask(state, base)
+        yield from _clock(state)
+        yield finding_of(state, error, role, caller)
         return
-    credentials = chart.credentials
+    credentials = state.credentials
     found = f"access key …{credentials.access_key[-4:]} from {credentials.provider!r}"
-    chart.hide(credentials.secret_key, credentials.session_token)
-    caller, refusal = _ask(chart, credentials)
-    chart.caller, chart.verified = caller, caller is not None
+    state.hide(credentials.secret_key, credentials.session_token)
+    caller, refusal = _ask(state, credentials)
+    state.caller, state.verified = caller, caller is not None
     evidence = (f"found      {found}", f"expires    {_expiry(credentials)}")
     if caller is not None:
         yield ok(f"{caller}", *evidence)
-    yield from _clock(chart)
+    yield from _clock(state)
     if refusal is not None:
         finding = verdict(credentials, refusal)
-        chart.condemned |= finding is not None
+        state.hopeless |= finding is not None
         yield finding or note(
             f"{found}; STS could not be asked whose it is: {refusal[1]}",
             *evidence[1:],
             "so it is not known whether the keys are good, nor whether the clock is right"
-            if chart.skew is None
+            if state.skew is None
             else "so it is not known whether the keys are good",
         )
     if credentials.expires_at is not None and credentials.expires_at - time.time() < ENDING:
@@ -80,15 +80,15 @@ def examine(chart: Chart) -> Iterator[Finding]:
         )
 
 
-def _region(chart: Chart) -> str | None:
+def _region(state: State) -> str | None:
     """The region whose STS is asked, as for the plugin's own roles."""
-    host = chart.config.host or str(chart.cparams.get("host"))
-    return nearest_region(chart.config, parse_host(host))
+    host = state.config.host or str(state.cparams.get("host"))
+    return nearest_region(state.config, parse_host(host))
 
 
-def _fetch(chart: Chart, role: AssumedRole | None) -> Credentials:
-    session = chart.config.session
-    source = aws.AwsSource(chart.config.profile, session, role)
+def _fetch(state: State, role: AssumedRole | None) -> Credentials:
+    session = state.config.session
+    source = aws.AwsSource(state.config.profile, session, role)
     if session is None or not aws.is_async_session(session):
         return source.fetch(reload=False)
 
@@ -99,17 +99,17 @@ def _fetch(chart: Chart, role: AssumedRole | None) -> Credentials:
     return asyncio.run(fetch())
 
 
-def _base(chart: Chart) -> Credentials | None:
+def _base(state: State) -> Credentials | None:
     """Who wanted to assume the role."""
     with contextlib.suppress(CredentialsError):
-        found = _fetch(chart, None)
-        chart.hide(found.secret_key, found.session_token)
+        found = _fetch(state, None)
+        state.hide(found.secret_key, found.session_token)
         return found
     return None
 
 
 def _ask(
-    chart: Chart, credentials: Credentials | None
+    state: State, credentials: Credentials | None
 ) -> tuple[str | None, tuple[str, str] | None]:
     """Ask STS who `credentials` are, or, without any, only what time it is.
 
@@ -131,10 +131,10 @@ def _ask(
             "aws_session_token": credentials.session_token,
         }
     try:
-        client = botocore_session(chart.config.profile, asks_sts=True).create_client(
+        client = botocore_session(state.config.profile, asks_sts=True).create_client(
             "sts",
-            region_name=_region(chart),
-            endpoint_url=chart.config.sts_endpoint_url,
+            region_name=_region(state),
+            endpoint_url=state.config.sts_endpoint_url,
             config=ClientConfig(**options),
             **keys,
         )
@@ -145,28 +145,28 @@ def _ask(
         try:
             answer = client.get_caller_identity()
         except exceptions.ClientError as error:
-            _read_clock(chart, error.response, began)
+            _read_clock(state, error.response, began)
             found = error.response.get("Error", {})
             return None, (str(found.get("Code")), f"{found.get('Code')}: {found.get('Message')}")
         except (exceptions.BotoCoreError, OSError, ValueError) as error:
             return None, ("", first_line(error))
-    _read_clock(chart, answer, began)
+    _read_clock(state, answer, began)
     return str(answer["Arn"]), None
 
 
-def _read_clock(chart: Chart, answer: dict[str, Any], began: float) -> None:
+def _read_clock(state: State, answer: dict[str, Any], began: float) -> None:
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     with contextlib.suppress(KeyError, ValueError):
         date = parsedate_to_datetime(headers["date"]).timestamp()
         # It was written between the two, and its fraction of a second was cut off.
-        chart.skew = date + 0.5 - (began + time.time()) / 2
+        state.skew = date + 0.5 - (began + time.time()) / 2
 
 
-def _clock(chart: Chart) -> Iterator[Finding]:
-    if chart.skew is None or abs(chart.skew) < INEXACT_CLOCK:
+def _clock(state: State) -> Iterator[Finding]:
+    if state.skew is None or abs(state.skew) < INEXACT_CLOCK:
         return
-    behind = "behind" if chart.skew > 0 else "ahead of"
-    summary = f"this machine's clock is {abs(chart.skew):.0f} s {behind} AWS's"
+    behind = "behind" if state.skew > 0 else "ahead of"
+    summary = f"this machine's clock is {abs(state.skew):.0f} s {behind} AWS's"
     how: dict[str, Any] = {
         "why": "AWS refuses what was signed more than five minutes in the future, and tokens older "
         "than 15 minutes, by its own clock",
@@ -175,8 +175,8 @@ def _clock(chart: Chart) -> Iterator[Finding]:
         "host's",
         "commands": ("timedatectl status", "chronyc tracking", "date -u"),
     }
-    if abs(chart.skew) >= WRONG_CLOCK:
-        chart.condemned = True
+    if abs(state.skew) >= WRONG_CLOCK:
+        state.hopeless = True
         yield problem("clock-skewed", summary, explains=_CLOCK_EXPLAINS, **how)
     else:
         yield warning("clock-inexact", summary, **how)

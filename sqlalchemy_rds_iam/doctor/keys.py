@@ -13,8 +13,8 @@ from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._tools.iam_policy import account
 from sqlalchemy_rds_iam.doctor import metadata
 from sqlalchemy_rds_iam.doctor.advice import principal
-from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, problem
+from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.errors import RdsIamError
 
 # What AWS and the plugin add by way of advice, and a request that AWS may quote.
@@ -131,17 +131,17 @@ _CONNECTION = re.compile("Could not connect|timeout|Connection was closed|Failed
 
 
 def finding_of(
-    chart: Chart, error: RdsIamError, role: AssumedRole | None, caller: str | None
+    state: State, error: RdsIamError, role: AssumedRole | None, caller: str | None
 ) -> Finding:
     """Why there are no credentials.
 
     Args:
-        chart: what is known.
+        state: what is known.
         error: the plugin's own.
         role: the role that was to be assumed.
         caller: who was to assume it, if STS knows.
     """
-    words = _CONSULT.sub("", chart.scrub(str(error)))
+    words = _CONSULT.sub("", state.scrub(str(error)))
     if "no AWS credentials found" in words:
         return metadata.finding_of(words)
     at_sts = role is not None or "assume-role" in words

@@ -9,23 +9,23 @@ from urllib.parse import parse_qsl
 from sqlalchemy import make_url
 
 from sqlalchemy_rds_iam._aws.sigv4 import sign
-from sqlalchemy_rds_iam.doctor import refused
+from sqlalchemy_rds_iam.doctor import refused_token
 from sqlalchemy_rds_iam.doctor.advice import describe, grant
-from sqlalchemy_rds_iam.doctor.answers import explained, is_refused_token, said
-from sqlalchemy_rds_iam.doctor.chart import Chart
+from sqlalchemy_rds_iam.doctor.attempts import failed, log_in, probe
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.options import shown
-from sqlalchemy_rds_iam.doctor.visits import failed, knock, log_in
-from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, METHODS, OK, Answer
+from sqlalchemy_rds_iam.doctor.server_answers import explained, is_refused_token, said
+from sqlalchemy_rds_iam.doctor.state import State
+from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, METHODS, OK, ServerReply
 
 
-def examine_token(chart: Chart) -> Iterator[Finding]:
+def examine_token(state: State) -> Iterator[Finding]:
     """Sign, and read from the token itself what was signed."""
-    assert chart.credentials is not None
-    token = chart.token = sign(chart.credentials, chart.settled.endpoint, time.time())
+    assert state.credentials is not None
+    token = state.token = sign(state.credentials, state.settled.endpoint, time.time())
     address, _, query = token.password.partition("/?")
     signed = dict(parse_qsl(query))
-    chart.hide(token.password, signed["X-Amz-Signature"])
+    state.hide(token.password, signed["X-Amz-Signature"])
     _, day, region, service, _ = signed["X-Amz-Credential"].split("/")
     session = signed.get("X-Amz-Security-Token")
     yield ok(
@@ -38,15 +38,15 @@ def examine_token(chart: Chart) -> Iterator[Finding]:
     )
 
 
-def examine_login(chart: Chart) -> Iterator[Finding]:
+def examine_login(state: State) -> Iterator[Finding]:
     """Ask what the server wants of this user, and log in if that is a token."""
-    user = chart.settled.endpoint.user
+    user = state.settled.endpoint.user
     try:
-        answer = knock(chart, user)
-        chart.method = answer.method
+        answer = probe(state, user)
+        state.method = answer.method
         if answer.method == CLEARTEXT:
-            assert chart.token is not None
-            answer = log_in(chart, chart.token)
+            assert state.token is not None
+            answer = log_in(state, state.token)
     except OSError as error:
         yield failed(error)
         return
@@ -58,30 +58,30 @@ def examine_login(chart: Chart) -> Iterator[Finding]:
             fix="Correct host and port",
         )
     if answer.ready:
-        chart.logged_in = True
+        state.logged_in = True
         if answer.method == CLEARTEXT:
             yield ok(f"the server accepts the token of {user!r}")
     elif answer.accepted:
         yield ok(f"the server accepts the token of {user!r}, and then refuses the session")
-        yield explained(chart, answer)
+        yield explained(state, answer)
     elif is_refused_token(answer):
-        yield from refused.narrowed(chart, answer)
+        yield from refused_token.narrow_down(state, answer)
     elif answer.fields:
-        yield explained(chart, answer)
+        yield explained(state, answer)
     else:
-        yield _no_iam_user(chart, answer)
+        yield _no_iam_user(state, answer)
 
 
-def _no_iam_user(chart: Chart, answer: Answer) -> Finding:
+def _no_iam_user(state: State, answer: ServerReply) -> Finding:
     """The server wants a password, so IAM is not going to be asked about this user."""
-    user, method = chart.settled.endpoint.user, answer.method or OK
+    user, method = state.settled.endpoint.user, answer.method or OK
     asks = METHODS.get(method, f"asks for authentication method {method}")
     evidence = [f"user {user!r}: the server {asks}"]
     for other in dict.fromkeys((user.lower(), user.capitalize(), user.upper())):
         if other == user:
             continue
         try:
-            again = knock(chart, other)
+            again = probe(state, other)
         except OSError:
             break
         asked = METHODS.get(again.method if again.method is not None else -1, said(again))
@@ -95,16 +95,16 @@ def _no_iam_user(chart: Chart, answer: Answer) -> Finding:
                 "CREATE USER makes it lower case unless it is quoted",
                 evidence=tuple(evidence),
                 fix="Spell it like that in the URL, and in the policy",
-                commands=(shown(make_url(chart.given).set(username=other)),),
+                commands=(shown(make_url(state.given).set(username=other)),),
             )
-    if chart.settled.host.is_proxy:
+    if state.settled.host.is_proxy:
         return problem(
             "proxy-without-iam",
             f"the RDS Proxy asks {user!r} for a password: IAM is not required for that user",
             Certainty.LIKELY,
             evidence=tuple(evidence),
             fix="Set IAM authentication to Required in the proxy",
-            commands=describe(chart),
+            commands=describe(state),
         )
     return problem(
         "rds-iam-missing",
@@ -117,6 +117,6 @@ def _no_iam_user(chart: Chart, answer: Answer) -> Finding:
         commands=(
             f"\\du {user}   -- in psql: does it exist, is it a member?",
             grant(user),
-            *describe(chart),
+            *describe(state),
         ),
     )

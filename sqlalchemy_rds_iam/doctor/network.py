@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from sqlalchemy_rds_iam._endpoints import cname
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam.doctor.advice import describe
-from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, note, ok, problem
 from sqlalchemy_rds_iam.doctor.options import config_code, settle
+from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError
 
 _DNS_SECONDS = 3.0
@@ -25,14 +25,14 @@ _CERTIFICATE_CODES = ("certificate-name", "certificate-untrusted")
 _HOSTS = "NAME.HASH.REGION.rds.amazonaws.com"
 
 
-def examine_name(chart: Chart) -> Iterator[Finding]:
+def examine_name(state: State) -> Iterator[Finding]:
     """Follow the name, and compare where it leads with what is signed."""
-    if parse_host(chart.dialled).kind != "ip" and importlib.util.find_spec("dns") is not None:
-        chart.aliases.extend(_chain(chart.dialled))
-    if chart.target is None:
+    if parse_host(state.dialled).kind != "ip" and importlib.util.find_spec("dns") is not None:
+        state.aliases.extend(_chain(state.dialled))
+    if state.target is None:
         try:
-            endpoint = cname.Names().look_up(chart.dialled, _DNS_SECONDS, 0)
-            settle(chart, dataclasses.replace(chart.config, host=endpoint))
+            endpoint = cname.Names().look_up(state.dialled, _DNS_SECONDS, 0)
+            settle(state, dataclasses.replace(state.config, host=endpoint))
         except ConfigError as error:
             yield problem(config_code(str(error)), str(error))
             return
@@ -41,11 +41,11 @@ def examine_name(chart: Chart) -> Iterator[Finding]:
                 "cname-lost",
                 str(error),
                 fix="Name the endpoint to sign for, or put the CNAME record right",
-                commands=(f"rds_iam_host={_HOSTS}", f"dig +short CNAME {chart.dialled}"),
+                commands=(f"rds_iam_host={_HOSTS}", f"dig +short CNAME {state.dialled}"),
                 explains=_CERTIFICATE_CODES,
             )
             return
-    yield from _compared(chart)
+    yield from _compared(state)
 
 
 def _chain(name: str) -> Iterator[str]:
@@ -63,17 +63,17 @@ def _chain(name: str) -> Iterator[str]:
         yield name
 
 
-def _compared(chart: Chart) -> Iterator[Finding]:
-    endpoint, host = chart.settled.endpoint, chart.settled.host
-    leads = " → ".join([chart.dialled, *chart.aliases])
-    known = [found for found in map(parse_host, chart.aliases) if found.partition is not None]
+def _compared(state: State) -> Iterator[Finding]:
+    endpoint, host = state.settled.endpoint, state.settled.host
+    leads = " → ".join([state.dialled, *state.aliases])
+    known = [found for found in map(parse_host, state.aliases) if found.partition is not None]
     if host.partition is None:
-        chart.condemned = True
-        yield _no_endpoint(chart, known[0].host if known else None, leads)
+        state.hopeless = True
+        yield _no_endpoint(state, known[0].host if known else None, leads)
         return
     regions = [found.region for found in known if found.region]
     if host.region is None and regions and regions[0] != endpoint.region:
-        chart.condemned = True
+        state.hopeless = True
         yield problem(
             "region-wrong",
             f"tokens are signed for {endpoint.region}, and DNS says that {endpoint.host} is in "
@@ -84,13 +84,13 @@ def _compared(chart: Chart) -> Iterator[Finding]:
         )
         return
     means = "" if host.kind == "other" else f", an RDS {host.kind} name"
-    through = f", through {chart.dialled}" if chart.tunnelled else ""
-    yield ok(f"{host.host}{means}{through}", *([f"CNAME  {leads}"] if chart.aliases else []))
+    through = f", through {state.dialled}" if state.tunnelled else ""
+    yield ok(f"{host.host}{means}{through}", *([f"CNAME  {leads}"] if state.aliases else []))
 
 
-def _no_endpoint(chart: Chart, found: str | None, leads: str) -> Finding:
+def _no_endpoint(state: State, found: str | None, leads: str) -> Finding:
     """The signed name is no RDS endpoint name, which RDS would not accept."""
-    name = chart.settled.host.host
+    name = state.settled.host.host
     where = f"; its CNAME record leads to {found}" if found else ""
     commands = [f"rds_iam_host={found or _HOSTS}"]
     if found:
@@ -100,7 +100,7 @@ def _no_endpoint(chart: Chart, found: str | None, leads: str) -> Finding:
         f"tokens are signed for {name!r}, which is no RDS endpoint name{where}",
         why="RDS accepts only tokens that were signed for its own endpoint names, and its "
         "certificates have no others",
-        evidence=(f"CNAME  {leads}",) if chart.aliases else (),
+        evidence=(f"CNAME  {leads}",) if state.aliases else (),
         fix="Say which endpoint it stands for"
         + (", or have its CNAME records followed" if found else ""),
         commands=tuple(commands),
@@ -108,9 +108,9 @@ def _no_endpoint(chart: Chart, found: str | None, leads: str) -> Finding:
     )
 
 
-def examine_network(chart: Chart) -> Iterator[Finding]:
+def examine_network(state: State) -> Iterator[Finding]:
     """Look up the address and open a TCP connection."""
-    host, port = chart.dialled, chart.port
+    host, port = state.dialled, state.port
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -121,17 +121,17 @@ def examine_network(chart: Chart) -> Iterator[Finding]:
     for address in addresses:
         began = time.monotonic()
         try:
-            socket.create_connection(address, chart.timeout / (len(addresses) + 1)).close()
+            socket.create_connection(address, state.timeout / (len(addresses) + 1)).close()
         except OSError as error:
             failed.append((address[0], error))
             continue
         took = 1000 * (time.monotonic() - began)
-        chart.address = address
+        state.address = address
         yield ok(f"{address[0]}:{port} takes TCP connections", f"it took   {took:.1f} ms")
         break
     unreached = tuple(f"{address}  {_said(error)}" for address, error in failed)
-    if chart.address is None:
-        yield _unreached(chart, failed[-1][1], unreached)
+    if state.address is None:
+        yield _unreached(state, failed[-1][1], unreached)
     elif failed:
         yield note(f"{len(failed)} other addresses of {host} do not answer", *unreached)
 
@@ -150,9 +150,9 @@ def _unresolved(host: str, error: OSError | UnicodeError) -> Finding:
     )
 
 
-def _unreached(chart: Chart, error: OSError, evidence: tuple[str, ...]) -> Finding:
-    place = f"{chart.dialled}:{chart.port}"
-    probe = f"nc -vz -w 5 {chart.dialled} {chart.port}"
+def _unreached(state: State, error: OSError, evidence: tuple[str, ...]) -> Finding:
+    place = f"{state.dialled}:{state.port}"
+    probe = f"nc -vz -w 5 {state.dialled} {state.port}"
     if isinstance(error, ConnectionRefusedError):
         local = ipaddress.ip_address(evidence[-1].split()[0]).is_loopback
         return problem(
@@ -162,7 +162,7 @@ def _unreached(chart: Chart, error: OSError, evidence: tuple[str, ...]) -> Findi
             fix="Start the tunnel, or correct its port"
             if local
             else "Correct the port, or start the database: a stopped one refuses connections",
-            commands=(probe, *(() if local else describe(chart))),
+            commands=(probe, *(() if local else describe(state))),
         )
     timed_out = isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT
     return problem(
@@ -176,7 +176,7 @@ def _unreached(chart: Chart, error: OSError, evidence: tuple[str, ...]) -> Findi
         evidence=evidence,
         fix="Let this machine in: the security group of the database has to allow its port from "
         "here, and from outside of the VPC there has to be a tunnel, a VPN or a public address",
-        commands=(probe, *describe(chart)),
+        commands=(probe, *describe(state)),
     )
 
 

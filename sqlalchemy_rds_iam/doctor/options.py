@@ -22,8 +22,8 @@ from sqlalchemy_rds_iam._config.urls import without_blanks, without_plugins
 from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._endpoints import cname
 from sqlalchemy_rds_iam._tls import trust
-from sqlalchemy_rds_iam.doctor.chart import Chart
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
+from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.plugin import RdsIamPlugin
 from sqlalchemy_rds_iam.secret_plugin import RdsSecretPlugin
@@ -50,10 +50,10 @@ _CONFIG_ERRORS = (
 )
 
 
-def examine(chart: Chart) -> Iterator[Finding]:
+def examine(state: State) -> Iterator[Finding]:
     """Read the URL and make the engine of it."""
     try:
-        url = make_url(chart.given)
+        url = make_url(state.given)
     except ArgumentError:
         # Its text may quote the URL, and with it a password.
         yield problem(
@@ -63,8 +63,8 @@ def examine(chart: Chart) -> Iterator[Finding]:
             commands=("postgresql+psycopg://USER@HOST/DATABASE?plugin=rds_iam",),
         )
         return
-    keywords = dict(chart.keywords)
-    chart.hide(*_secrets(url, keywords))
+    keywords = dict(state.keywords)
+    state.hide(*_secrets(url, keywords))
     named = {*_named(url, keywords)}
     options: type[IamOptions | SecretOptions] = IamOptions
     if named & {*_OURS} == {SecretOptions.PLUGIN}:
@@ -79,7 +79,7 @@ def examine(chart: Chart) -> Iterator[Finding]:
             commands=(shown(url.update_query_dict({"plugin": IamOptions.PLUGIN}, append=True)),),
         )
         keywords["plugins"] = [*keywords.get("plugins", ()), IamOptions.PLUGIN]
-    yield from _engine(chart, url, keywords, options)
+    yield from _engine(state, url, keywords, options)
 
 
 def shown(url: URL) -> str:
@@ -88,20 +88,20 @@ def shown(url: URL) -> str:
 
 
 def _engine(
-    chart: Chart, url: URL, keywords: dict[str, Any], options: type[IamOptions | SecretOptions]
+    state: State, url: URL, keywords: dict[str, Any], options: type[IamOptions | SecretOptions]
 ) -> Iterator[Finding]:
     try:
         config = options.take(url.query, dict(keywords))
-        made = keywords | {config.named("timeout"): chart.timeout}
+        made = keywords | {config.named("timeout"): state.timeout}
         if isinstance(config, IamOptions):
-            chart.config = config
+            state.config = config
             # The checks find out whether a login is throttled; they wait for no other client.
             made["rds_iam_throttle_retry"] = False
         engine = create_engine(url, **made)
         own = without_plugins(without_blanks(url), PLUGINS)
         _, cparams = engine.dialect.create_connect_args(own)
-        chart.engine = engine
-        chart.cparams = {**cparams, **(keywords.get("connect_args") or {})}
+        state.engine = engine
+        state.cparams = {**cparams, **(keywords.get("connect_args") or {})}
         if not config.enabled:
             yield problem(
                 "plugin-off",
@@ -110,17 +110,17 @@ def _engine(
             )
             return
         if not isinstance(config, IamOptions):
-            chart.secret = config.name
+            state.secret = config.name
             yield note(
                 f"connections log in with a password, of the secret {config.name!r}: it is tried, "
                 "and no more; what can be looked at step by step is a login by token"
             )
             return
-        if chart.config.resolve_cname and cname.is_alias(chart.cparams.get("host")):
-            chart.dialled = str(chart.cparams["host"])
-            yield ok(f"{chart.dialled} stands for an endpoint that DNS has to name")
+        if state.config.resolve_cname and cname.is_alias(state.cparams.get("host")):
+            state.dialled = str(state.cparams["host"])
+            yield ok(f"{state.dialled} stands for an endpoint that DNS has to name")
             return
-        settle(chart, chart.config)
+        settle(state, state.config)
     except ConfigError as error:
         yield problem(config_code(str(error)), str(error))
         return
@@ -135,31 +135,31 @@ def _engine(
     except (ArgumentError, TypeError) as error:
         yield problem("option-wrong", f"create_engine() refuses: {error}")
         return
-    yield from _settled(chart)
+    yield from _settled(state)
 
 
-def settle(chart: Chart, config: IamOptions) -> None:
+def settle(state: State, config: IamOptions) -> None:
     """Work out what is signed, and for whom, as the plugin does.
 
     Raises:
         ConfigError: it cannot work.
     """
-    assert chart.engine is not None
-    target = driver(chart.engine.dialect.driver).target(
-        chart.cparams, config, lambda: ambient_region(config, needed=True)
+    assert state.engine is not None
+    target = driver(state.engine.dialect.driver).target(
+        state.cparams, config, lambda: ambient_region(config, needed=True)
     )
-    arguments = {**chart.cparams, **target.arguments}
-    chart.target = target
-    chart.dialled = str(target.resolve or arguments.get("hostaddr") or arguments["host"])
+    arguments = {**state.cparams, **target.arguments}
+    state.target = target
+    state.dialled = str(target.resolve or arguments.get("hostaddr") or arguments["host"])
 
 
-def _settled(chart: Chart) -> Iterator[Finding]:
-    target, config = chart.settled, chart.config
+def _settled(state: State) -> Iterator[Finding]:
+    target, config = state.settled, state.config
     yield ok(
         f"tokens for user {target.endpoint.user!r} are signed for {target.endpoint.host}:"
         f"{target.endpoint.port} in {target.endpoint.region}",
         f"endpoint   {target.host.kind}",
-        f"driver     {chart.engine.dialect.driver}" if chart.engine else "",
+        f"driver     {state.engine.dialect.driver}" if state.engine else "",
     )
     level = target.arguments.get("sslmode", config.tls)
     if trust.STRENGTH.get(level, 0) < trust.STRENGTH["verify-full"]:

@@ -34,7 +34,7 @@ class DeclinedError(ConnectionError):
     """The server declines TLS."""
 
 
-class Answer(NamedTuple):
+class ServerReply(NamedTuple):
     """What the server said.
 
     Attributes:
@@ -110,7 +110,7 @@ class Door:
         self._socket = encrypted = context.wrap_socket(self._socket, server_hostname=name)
         return encrypted
 
-    def knock(self, user: str, database: str) -> Answer:
+    def probe(self, user: str, database: str) -> ServerReply:
         """Say who wants to come in; what the server asks for. No password is sent.
 
         A client that leaves now has not tried to log in: the server logs nothing, as with a client
@@ -127,28 +127,28 @@ class Door:
         self._send(struct.pack("!I", len(body) + 4) + body)
         return self._listen()
 
-    def answer(self, password: str) -> Answer:
+    def answer(self, password: str) -> ServerReply:
         """Send the password; what comes of it."""
         body = password.encode() + b"\0"
         self._send(b"p" + struct.pack("!I", len(body) + 4) + body)
         return self._listen()
 
-    def _listen(self) -> Answer:
+    def _listen(self) -> ServerReply:
         """Read until the server waits for us, or has refused."""
         accepted = False
         while True:
             kind, body = self._message()
             if kind == b"E":
-                return Answer(self._method, accepted, fields=_fields(body))
+                return ServerReply(self._method, accepted, fields=_fields(body))
             if kind == b"Z":
-                return Answer(self._method, accepted, ready=True)
+                return ServerReply(self._method, accepted, ready=True)
             if kind == b"R" and len(body) >= 4:  # noqa: PLR2004  (the method's number)
                 (method,) = struct.unpack_from("!I", body)
                 accepted = method == OK
                 if self._method is None:
                     self._method = method
                 if not accepted:
-                    return Answer(self._method)
+                    return ServerReply(self._method)
 
     def _message(self) -> tuple[bytes, bytes]:
         kind, length = struct.unpack("!cI", self._receive(5))

@@ -21,22 +21,22 @@ except ModuleNotFoundError as missing:
         name=missing.name,
     ) from None
 
-from sqlalchemy_rds_iam.testing.aws_secrets import (
+from sqlalchemy_rds_iam.testing.aws.identities import AccessKey, Identities, Principal
+from sqlalchemy_rds_iam.testing.aws.secrets_api import (
     DECRYPTION_FAILURE,
     INTERNAL_ERROR,
     KMS_DENIED,
     THROTTLED,
 )
-from sqlalchemy_rds_iam.testing.aws_service import AwsError
-from sqlalchemy_rds_iam.testing.certificates import Certificates
-from sqlalchemy_rds_iam.testing.database_secrets import Secret, Secrets
+from sqlalchemy_rds_iam.testing.aws.service import AwsError
+from sqlalchemy_rds_iam.testing.database.gateway import Gateway
+from sqlalchemy_rds_iam.testing.database.login import ServerError
+from sqlalchemy_rds_iam.testing.database.rotation import CURRENT_FIRST, STEPS
+from sqlalchemy_rds_iam.testing.database.secrets import Secret, Secrets
+from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint, verify
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 from sqlalchemy_rds_iam.testing.foreground import run_foreground
-from sqlalchemy_rds_iam.testing.gateway import Gateway
-from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities, Principal
-from sqlalchemy_rds_iam.testing.login import ServerError
-from sqlalchemy_rds_iam.testing.rotation import CURRENT_FIRST, STEPS
-from sqlalchemy_rds_iam.testing.verifier import Decision, SignedEndpoint, verify
+from sqlalchemy_rds_iam.testing.server.certificates import Certificates
 
 __all__ = [
     "CURRENT_FIRST",

@@ -13,17 +13,17 @@ from typing import Self, TypeVar
 
 from sqlalchemy import URL
 
-from sqlalchemy_rds_iam.testing.aws import AwsEndpoints
-from sqlalchemy_rds_iam.testing.backend import Backend, Row, newest_protocol
+from sqlalchemy_rds_iam.testing.aws.endpoints import AwsEndpoints
+from sqlalchemy_rds_iam.testing.aws.identities import AccessKey, Identities
 from sqlalchemy_rds_iam.testing.background import Background
-from sqlalchemy_rds_iam.testing.certificates import Certificates
-from sqlalchemy_rds_iam.testing.database_secrets import Secrets
-from sqlalchemy_rds_iam.testing.gateway import Gateway
-from sqlalchemy_rds_iam.testing.identities import AccessKey, Identities
-from sqlalchemy_rds_iam.testing.postgres import SUPERUSER, Postgres
+from sqlalchemy_rds_iam.testing.database.backend import Backend, Row, newest_protocol
+from sqlalchemy_rds_iam.testing.database.gateway import Gateway
+from sqlalchemy_rds_iam.testing.database.secrets import Secrets
+from sqlalchemy_rds_iam.testing.database.users import Roles
+from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint
 from sqlalchemy_rds_iam.testing.region import region_of
-from sqlalchemy_rds_iam.testing.roles import Roles
-from sqlalchemy_rds_iam.testing.verifier import Decision, SignedEndpoint
+from sqlalchemy_rds_iam.testing.server.certificates import Certificates
+from sqlalchemy_rds_iam.testing.server.postgres import SUPERUSER, Postgres
 
 HOST = "app-db.c0ffee123456.us-east-1.rds.amazonaws.com"
 _NOT_RUNNING = "the emulator is not running: enter it with `with RdsEmulator(...)`"

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.aws_metadata import ContainerCredentials, InstanceMetadata
-from sqlalchemy_rds_iam.testing.aws_service import Service
-from sqlalchemy_rds_iam.testing.aws_sts import Sts
-from sqlalchemy_rds_iam.testing.identities import Identities
+from sqlalchemy_rds_iam.testing.aws.identities import Identities
+from sqlalchemy_rds_iam.testing.aws.metadata import ContainerCredentials, InstanceMetadata
+from sqlalchemy_rds_iam.testing.aws.service import Service
+from sqlalchemy_rds_iam.testing.aws.sts import Sts
 
 
 @dataclass

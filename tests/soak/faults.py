@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from soak.actors import Actor
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.aws_service import AwsError
+from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
 EVERYBODY = "everybody"
 AWS = ("aws-reset", "aws-slow", "aws-5xx", "aws-garbage", "aws-hang")

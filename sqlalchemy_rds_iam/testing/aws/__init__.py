@@ -1,0 +1,1 @@
+"""The AWS services that the emulator plays, each over HTTP."""

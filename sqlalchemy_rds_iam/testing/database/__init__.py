@@ -1,0 +1,1 @@
+"""The database's side of the emulator: the gateway, what it verifies, the sessions behind it."""

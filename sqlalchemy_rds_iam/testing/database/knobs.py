@@ -1,0 +1,51 @@
+"""What a test can do to the gateway: the faults of a database, its IAM and what is in between."""
+
+from __future__ import annotations
+
+import ssl
+
+from sqlalchemy_rds_iam.testing.database.throttle import Ceiling
+
+
+class Knobs:
+    """Fault knobs; each may be changed while connections come in and counts for those that follow.
+
+    Attributes:
+        decline_tls: Answer every request for TLS with "N", as a server without TLS does.
+        refuse_next: Refuse this many more logins whatever their token says.
+        auth_delay: Seconds that each authentication takes longer.
+        answer: SQLSTATE and words to answer each token with, as a proxy in front would.
+        longest_token: Bytes that are kept of each token, as by a pooler that cuts passwords.
+        clock_offset: Seconds by which the database's clock is ahead of all other clocks.
+        certificate: The TLS context that is served; see `Certificates` for bad ones.
+        login_timeout: Seconds a client may take from connecting to its token.
+        reuse_sessions: Let server sessions serve one client after another, as RDS Proxy does.
+    """
+
+    def __init__(
+        self, certificate: ssl.SSLContext, ceiling: float | None, login_timeout: float
+    ) -> None:
+        self.ceiling = ceiling
+        self.login_timeout = login_timeout
+        self.reuse_sessions = False
+        self._valid_certificate = certificate
+        self.reset()
+
+    def reset(self) -> None:
+        """Put every fault knob back to no fault."""
+        self.decline_tls = False
+        self.refuse_next = 0
+        self.auth_delay = 0.0
+        self.answer: tuple[str, str] | None = None
+        self.longest_token: int | None = None
+        self.clock_offset = 0.0
+        self.certificate = self._valid_certificate
+
+    @property
+    def ceiling(self) -> float | None:
+        """Authentications a second before IAM throttles, None for no limit."""
+        return self._ceiling.rate
+
+    @ceiling.setter
+    def ceiling(self, rate: float | None) -> None:
+        self._ceiling = Ceiling(rate)

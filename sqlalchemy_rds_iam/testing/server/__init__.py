@@ -1,0 +1,1 @@
+"""What the emulator is made of: PostgreSQL, its files, and certificates."""
