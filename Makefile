@@ -51,6 +51,7 @@ check: $(VENV)/installed  ## formatting, lint and types
 	$(VENV)/bin/python -m ruff format --check --quiet .
 	$(VENV)/bin/python -m ruff check --quiet .
 	$(VENV)/bin/python -m mypy --strict
+	$(VENV)/bin/python -m mypy --strict tests/typed_api.py
 
 docs: $(VENV)/installed  ## the documentation, strictly, in build/docs
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs

@@ -26,7 +26,7 @@ nitpick_ignore_regex = [
     # Types of attributes that are not for users.
     (
         "py:class",
-        r"sqlalchemy_rds_iam\.testing\.(aws|aws_secret_store|backend|background|roles|rotation)\..*",
+        r"sqlalchemy_rds_iam\.testing\.(aws|background|database)\..*",
     ),
 ]
 

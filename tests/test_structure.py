@@ -11,21 +11,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from architecture import FILES, ORDER, PACKAGE, PICTURE, dotted, imported, picture, room
 from patience import DEADLINE
 
 import sqlalchemy_rds_iam
 
-PACKAGE = Path(sqlalchemy_rds_iam.__file__).parent
-MAP = (PACKAGE.parent / "docs/contributing.md").read_text()
-# Each may import those before it: folders, and the modules at the root.
-ORDER = [
-    *("errors", "_frames", "_masking", "_concurrency", "_fork", "_registry"),
-    *("_ratelimit", "_endpoints", "_config", "_tls", "_passwords"),
-    *("events", "_aws", "_databases", "_secretsmanager", "_connecting"),
-    *("stats", "otel", "plugin", "secret_plugin", "_routing"),
-    *("access", "_tools", "doctor", "testing", "cli"),
-]
-FILES = sorted(PACKAGE.rglob("*.py"))
+MAP = (PACKAGE.parent / "docs/architecture.md").read_text("utf-8")
 
 
 def test_public_names() -> None:
@@ -71,24 +62,23 @@ def test_every_file_is_looked_at() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_imports_point_one_way(file: Path) -> None:
     """A folder imports only folders before it in the order of the design."""
-    here, imported = _dotted(file), _imported(file)
-    room = here.partition(".")[0]
-    if room == "__init__":
-        assert {name.partition(".")[0] for name in imported} == {
+    found, here = imported(file), room(dotted(file))
+    if here == "__init__":
+        assert {room(name) for name in found} == {
             *("errors", "events", "stats", "_endpoints", "_passwords", "_routing")
         }
         return
-    before = {room, *ORDER[: ORDER.index(room)]}
-    assert {name for name in imported if name.partition(".")[0] not in before} == set()
+    before = {here, *ORDER[: ORDER.index(here)]}
+    assert {name for name in found if room(name) not in before} == set()
 
 
 @pytest.mark.parametrize("folder", [name for name in ORDER if (PACKAGE / name).is_dir()])
 def test_no_circle_in_a_folder(folder: str) -> None:
     """The files of a folder can be put in an order, too."""
-    files = {_dotted(file): _imported(file) for file in (PACKAGE / folder).rglob("*.py")}
+    files = {dotted(file): imported(file) for file in (PACKAGE / folder).rglob("*.py")}
     inside = {
-        name: {each for each in files if each in imported and each != name}
-        for name, imported in files.items()
+        name: {each for each in files if each in found and each != name}
+        for name, found in files.items()
     }
     TopologicalSorter(inside).prepare()
 
@@ -102,33 +92,11 @@ def test_the_map_says_what_folders_say(folder: str) -> None:
     assert f"| `{folder}/` | {sentence} |" in MAP
 
 
-def _dotted(file: Path) -> str:
-    """The name of a module in the package."""
-    parts = file.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
-
-
-def _imported(file: Path) -> set[str]:
-    """The modules of the package that a file imports."""
-    names = {
-        name.removeprefix("sqlalchemy_rds_iam.")
-        for node in ast.walk(ast.parse(file.read_text()))
-        for name in _modules(node)
-        if name.startswith("sqlalchemy_rds_iam.")
-    }
-    return names - set(sqlalchemy_rds_iam.__all__)
-
-
-def _modules(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module:
-        module = node.module.split(".")
-        # What is imported from a folder is one of its modules.
-        if len(module) > 1 and not (PACKAGE / "/".join(module[1:])).is_dir():
-            return [node.module]
-        return [f"{node.module}.{alias.name}" for alias in node.names]
-    return []
+def test_the_picture_is_what_the_imports_say() -> None:
+    """The picture of the imports is drawn from them, so that it cannot lie."""
+    found = PICTURE.read_text("utf-8")
+    assert found == picture(), "draw it anew: .venv/bin/python tests/architecture.py"
+    assert 'class="wrong"' not in found
 
 
 def test_the_verifier_shares_nothing_with_the_signer() -> None:
@@ -209,8 +177,8 @@ def _python(code: str) -> None:
 
 
 def _forbidden() -> list[str]:
-    """The words that the contributors' page says are not used any more."""
-    [said] = re.findall(r"not used any more; a test looks for them:\n(.*?)\.\n\n", MAP, re.DOTALL)
+    """The words that the architecture page says are not used any more."""
+    [said] = re.findall(r"not used any more; a test looks for them:\n(.*?)\.\n", MAP, re.DOTALL)
     return [word.strip("` ") for word in said.replace("\n", " ").split(", ")]
 
 
@@ -233,7 +201,7 @@ def test_words_of_our_own_are_gone(word: str) -> None:
         for line in path.read_text("utf-8").splitlines()
         if pattern.search(line) and not any(fine in line for fine in _FINE)
     ]
-    listed = [line for line in found if line.startswith("docs/contributing.md")]
+    listed = [line for line in found if line.startswith("docs/architecture.md")]
     assert len(listed) == 1, found
     assert found == listed
 

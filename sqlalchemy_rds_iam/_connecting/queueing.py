@@ -63,16 +63,15 @@ class ConnectQueue:
         state: RetryState,
         lateness: Lateness,
     ) -> WaitTimeout:
-        named, timeout = self._config.named, self._config.timeout
+        timeout = self._config.timeout
         if late := lateness.told(timeout):
             return WaitTimeout(
-                f"not connected to {entry.endpoint} within {timeout:g} s ({named('timeout')}): "
-                f"{late}"
+                f"not connected to {entry.endpoint} within {timeout:g} s (rds_iam_timeout): {late}"
             )
         return WaitTimeout(
             f"no turn to connect to {entry.endpoint} within {timeout:g} s "
-            f"({named('timeout')}): {queue_timeout.waiting} connects come before this one, at "
-            f"{limiter.current_rate:.0f} a second ({named('connect_rate')}={limiter.rate}); "
+            f"(rds_iam_timeout): {queue_timeout.waiting} connects come before this one, at "
+            f"{limiter.current_rate:.0f} a second (rds_iam_connect_rate={limiter.rate}); "
             f"{state.throttled} logins of this one were refused, as if throttled. Keep "
             "more connections in the pool, put RDS Proxy in between, or raise the rate if "
             "AWS allows more"

@@ -21,7 +21,6 @@ from sqlalchemy_rds_iam.testing.aws.identities import Identities
 from sqlalchemy_rds_iam.testing.database import password_login, session_reuse, wire
 from sqlalchemy_rds_iam.testing.database.backend import Backend
 from sqlalchemy_rds_iam.testing.database.decisions import Records
-from sqlalchemy_rds_iam.testing.database.knobs import Knobs
 from sqlalchemy_rds_iam.testing.database.login import ServerError
 from sqlalchemy_rds_iam.testing.database.relay import relay
 from sqlalchemy_rds_iam.testing.database.startup import (
@@ -35,6 +34,7 @@ from sqlalchemy_rds_iam.testing.database.startup import (
 )
 from sqlalchemy_rds_iam.testing.database.users import Roles
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint, verify
+from sqlalchemy_rds_iam.testing.knobs import Knobs
 
 logger = logging.getLogger("sqlalchemy_rds_iam.testing")
 
