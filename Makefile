@@ -25,7 +25,7 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor unit check docs bench soak clean
+.PHONY: help demo test current floor unit portable check docs bench soak clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -44,14 +44,17 @@ current: $(VENV)/installed  ## the suite on current versions
 floor: $(FLOOR_VENV)/installed  ## the suite on the oldest supported versions, without aiobotocore
 	$(call suite,$(FLOOR_VENV),'$(PARALLEL)')
 
-unit: $(UNIT_VENV)/installed  ## the tests that need neither an emulator nor a network
+unit: $(UNIT_VENV)/installed  ## the quick tests, which need neither an emulator nor a network
+	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 2 -m unit tests/unit
+
+portable: $(UNIT_VENV)/installed  ## all tests that need no emulator, for another PYTHON
 	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit
 
 check: $(VENV)/installed  ## formatting, lint and types
 	$(VENV)/bin/python -m ruff format --check --quiet .
 	$(VENV)/bin/python -m ruff check --quiet .
 	$(VENV)/bin/python -m mypy --strict
-	$(VENV)/bin/python -m mypy --strict tests/typed_api.py
+	$(VENV)/bin/python -m mypy --strict tests/package/typed_api.py
 
 docs: $(VENV)/installed  ## the documentation, strictly, in build/docs
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs

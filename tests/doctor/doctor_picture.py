@@ -1,6 +1,6 @@
 """Draw docs/doctor.svg: a real examination on the emulator, of a user without rds_iam.
 
-Run it again when the doctor says something else: ``python tests/doctor_picture.py``.
+Run it again when the doctor says something else: ``python tests/doctor/doctor_picture.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam.cli.doctor_report import show
 from sqlalchemy_rds_iam.doctor import Report, examine
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-PICTURE = Path(__file__).parents[1] / "docs" / "doctor.svg"
+PICTURE = Path(__file__).parents[2] / "docs" / "doctor.svg"
 WIDTH = 100
 _TITLE = "rds-iam doctor"
 # A font from somewhere else, which is not loaded in another site's page anyway.

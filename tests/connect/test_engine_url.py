@@ -10,14 +10,13 @@ import pytest
 import sqlalchemy
 from hypothesis import given
 from hypothesis import strategies as st
+from option_values import ROLE, ROLE_VALUES, SECRET_VALUES, VALUES
 from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import CreateEnginePlugin, Engine
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
-from test_config import ROLE, ROLE_VALUES, VALUES
-from test_rds_secret_config import VALUES as SECRET_VALUES
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
 from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions

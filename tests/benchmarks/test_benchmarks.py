@@ -18,7 +18,7 @@ from charts_support import check_svg
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NAMES = (
     *("cold_start", "connect_cost", "connect_rate", "fleet", "listener", "loop_stall"),
     *("rollover", "scale", "simulation", "storm"),

@@ -16,7 +16,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_database_host, parse_ho
 VECTORS = [
     row
     for row in json.loads(
-        Path(__file__).with_name("vectors").joinpath("endpoints.json").read_text()
+        Path(__file__).parents[1].joinpath("vectors").joinpath("endpoints.json").read_text()
     )
     if row["level"] in {"must", "should"}
 ]

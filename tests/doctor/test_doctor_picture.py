@@ -16,7 +16,7 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest_plugins = ["doctor_fixtures"]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def _words(svg: str) -> list[str]:
@@ -64,4 +64,4 @@ def test_picture_is_shown() -> None:
     assert "](docs/doctor.svg)" in (ROOT / "README.md").read_text()
     document = (ROOT / "docs" / "doctor.md").read_text()
     assert "](doctor.svg)" in document
-    assert "python tests/doctor_picture.py" in document
+    assert "python tests/doctor/doctor_picture.py" in document

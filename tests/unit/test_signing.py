@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, MaskedStr, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 
-VECTORS = json.loads(Path(__file__).with_name("vectors").joinpath("tokens.json").read_text())
+VECTORS = json.loads(
+    Path(__file__).parents[1].joinpath("vectors").joinpath("tokens.json").read_text()
+)
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["id"])

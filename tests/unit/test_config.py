@@ -9,47 +9,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from option_values import HOST, ROLE, ROLE_VALUES, VALUES
 from sqlalchemy import create_engine, engine_from_config, exc, make_url
 from sqlalchemy.ext.asyncio import async_engine_from_config, create_async_engine
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.options import IamOptions
 
-HOST = "db.abc123.us-east-1.rds.amazonaws.com"
 URL = f"postgresql+psycopg://app@{HOST}/app?plugin=rds_iam"
-VALUES: dict[str, tuple[str, Any]] = {
-    "enabled": ("off", False),
-    "region": ("eu-west-1", "eu-west-1"),
-    "host": (HOST, HOST),
-    "port": ("5433", 5433),
-    "resolve_cname": ("on", True),
-    "profile": ("prod", "prod"),
-    "credentials": ("botocore", "botocore"),
-    "tls": ("verify-ca", "verify-ca"),
-    "ca": ("/etc/ca.pem", "/etc/ca.pem"),
-    "refresh": ("lazy", "lazy"),
-    "failure_ttl": ("2.5", 2.5),
-    "timeout": ("12", 12.0),
-    "rate_storage": ("redis://:pw@cache:6379/0", "redis://:pw@cache:6379/0"),
-    "connect_rate": ("50", 50),
-    "throttle_retry": ("off", False),
-    "role_arn": ("arn:aws:iam::123456789012:role/app", "arn:aws:iam::123456789012:role/app"),
-}
-ROLE = "arn:aws-us-gov:iam::123456789012:role/team/app+db"
-# Those that go with a role.
-ROLE_VALUES: dict[str, tuple[str, Any]] = {
-    "role_session_name": ("orders@eu", "orders@eu"),
-    "external_id": ("team:42/a", "team:42/a"),
-    "role_duration": ("900", 900),
-    "sts_endpoint_url": (
-        "https://vpce-1.sts.us-east-1.vpce.amazonaws.com",
-        "https://vpce-1.sts.us-east-1.vpce.amazonaws.com",
-    ),
-}
 
 
 def test_every_option_is_covered() -> None:
-    """The table of this module knows every option there is."""
+    """The table of values knows every option there is."""
     assert {*VALUES, *ROLE_VALUES, "session", "on_event"} == {
         field.name for field in fields(IamOptions)
     }

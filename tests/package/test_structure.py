@@ -95,7 +95,7 @@ def test_the_map_says_what_folders_say(folder: str) -> None:
 def test_the_picture_is_what_the_imports_say() -> None:
     """The picture of the imports is drawn from them, so that it cannot lie."""
     found = PICTURE.read_text("utf-8")
-    assert found == picture(), "draw it anew: .venv/bin/python tests/architecture.py"
+    assert found == picture(), "draw it anew: .venv/bin/python tests/package/architecture.py"
     assert 'class="wrong"' not in found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from option_values import SECRET_VALUES
 from sqlalchemy import URL, create_engine, make_url
 
 from sqlalchemy_rds_iam import ConfigError, SecretError
@@ -24,27 +25,6 @@ NAMES = st.text(
 )
 REGIONS = st.sampled_from(["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"])
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/app-a1b2c3"
-VALUES: dict[str, tuple[str, Any]] = {
-    "enabled": ("off", False),
-    "region": ("eu-west-1", "eu-west-1"),
-    "endpoint_url": ("https://vpce-1.example.com", "https://vpce-1.example.com"),
-    "version_stage": ("BLUE", "BLUE"),
-    "version_id": ("b" * 32, "b" * 32),
-    "username_key": ("who", "who"),
-    "password_key": ("pw", "pw"),
-    "conflict": ("URL", "url"),
-    "ttl": ("60", 60.0),
-    "neg_ttl": ("0", 0.0),
-    "resurrect_ttl": ("1e3", 1000.0),
-    "host": ("db.example.com", "db.example.com"),
-    "profile": ("prod", "prod"),
-    "credentials": ("botocore", "botocore"),
-    "tls": ("verify-ca", "verify-ca"),
-    "ca": ("/etc/ca.pem", "/etc/ca.pem"),
-    "refresh": ("lazy", "lazy"),
-    "timeout": ("12", 12.0),
-    "role_arn": ("arn:aws:iam::123456789012:role/app", "arn:aws:iam::123456789012:role/app"),
-}
 WITH_A_ROLE = {"role_session_name", "external_id", "role_duration", "sts_endpoint_url"}
 
 
@@ -56,13 +36,13 @@ def _taken(**options: Any) -> SecretOptions:
 def test_every_option_is_covered() -> None:
     """The table of this module knows every option there is."""
     known = {field.name for field in fields(SecretOptions)}
-    assert {*VALUES, *WITH_A_ROLE, "session", "on_event", "id"} == known
+    assert {*SECRET_VALUES, *WITH_A_ROLE, "session", "on_event", "id"} == known
 
 
-@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("name", SECRET_VALUES)
 def test_a_text_means_its_value(name: str) -> None:
     """A string in the URL, the same as a keyword and the Python value are one and the same."""
-    text, value = VALUES[name]
+    text, value = SECRET_VALUES[name]
     query = {"rds_secret_id": "app", f"rds_secret_{name}": text}
     from_url = SecretOptions.take(query, {})
     assert getattr(from_url, name) == value

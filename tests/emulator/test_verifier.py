@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from sqlalchemy_rds_iam.testing import AccessKey, Decision, Identities, SignedEndpoint, verify
 
 VECTORS: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parent / "vectors" / "tokens.json").read_text()
+    (Path(__file__).parents[1] / "vectors" / "tokens.json").read_text()
 )
 ENDPOINT = SignedEndpoint("db.c0ffee123456.eu-west-1.rds.amazonaws.com", 5432, "eu-west-1")
 IDENTITIES = Identities()

@@ -17,7 +17,7 @@ import typer
 
 from sqlalchemy_rds_iam.cli.app import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 FRAMEWORKS = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in _EXTRAS["frameworks"]}
 """The packages that examples may need and not find, as on the oldest versions."""

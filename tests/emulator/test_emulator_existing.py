@@ -25,6 +25,9 @@ PASSWORD = "p@ss w/ord"
 QUOTED = "p%40ss%20w%2Ford"
 
 
+pytestmark = pytest.mark.server
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """The port of a server that knows login users by four methods."""

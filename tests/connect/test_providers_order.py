@@ -146,7 +146,7 @@ def test_the_first_one_wins(open_database: Open, site: Site, rds: RdsEmulator) -
 
 def test_the_documented_order() -> None:
     """The order that is tested is the one that is documented."""
-    page = Path(__file__).parents[1] / "docs" / "credentials.md"
+    page = Path(__file__).parents[2] / "docs" / "credentials.md"
     rows = re.findall(r"^\| (\d+) \|.*\| `([a-z0-9-]+)` \|$", page.read_text(), re.MULTILINE)
     assert [(int(number), method) for number, method in rows] == list(enumerate(ORDER, 1))
 

@@ -19,7 +19,7 @@ from sqlalchemy_rds_iam.doctor import MOST_LOGINS
 
 pytest_plugins = ["doctor_fixtures"]
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "doctor.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "doctor.md"
 
 UNSURE = {"policy", "throttled", "token-cut", "external-id-missing", "imds-hop-limit"}
 """The causes that the doctor cannot be certain of."""
