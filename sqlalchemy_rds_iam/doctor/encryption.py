@@ -7,6 +7,7 @@ a token.
 
 from __future__ import annotations
 
+import importlib.util
 import ssl
 import time
 from collections.abc import Iterator
@@ -175,11 +176,17 @@ def _untrusted(
         "certificate-untrusted",
         "the server's certificate is by an authority that is not trusted: "
         f"{server.issued_by if server else error.verify_message}",
-        why=f"it looks like that of {_SERVICES[service]}",
+        why=f"it looks like that of {_SERVICES[service]}" if server else _unread(),
         evidence=evidence,
         fix=fix,
         commands=commands,
     )
+
+
+def _unread() -> str:
+    if importlib.util.find_spec("cryptography") is None:
+        return certificate.MISSING
+    return "it cannot be read, or there was none to see the second time"
 
 
 def _evidence(state: State, server: Certificate) -> tuple[str, ...]:
@@ -205,14 +212,14 @@ def _ca(state: State) -> str:
 
 def _look(state: State) -> Certificate | None:
     """The server's certificate, from a connection that trusts any server and carries nothing."""
-    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    anybody.check_hostname = False
-    anybody.verify_mode = ssl.CERT_NONE
-    anybody.set_alpn_protocols(["postgresql"])
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    trusting.set_alpn_protocols(["postgresql"])
     assert state.address is not None
     try:
         with Door(state.address, state.timeout / 3) as door:
-            return _read(door.encrypt(anybody, state.settled.endpoint.host))
+            return _read(door.encrypt(trusting, state.settled.endpoint.host))
     except OSError:
         return None
 
@@ -221,7 +228,7 @@ def _read(encrypted: ssl.SSLSocket) -> Certificate | None:
     der: Any = encrypted.getpeercert(binary_form=True)
     try:
         return certificate.read(der or b"")
-    except ValueError:
+    except (ImportError, ValueError):
         return None
 
 

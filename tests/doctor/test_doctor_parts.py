@@ -92,7 +92,7 @@ def test_damaged_certificates(data: st.DataObject) -> None:
     for damaged in (bytes(der), bytes(der[:cut])):
         with contextlib.suppress(ValueError):
             certificate.read(damaged)
-    with pytest.raises(ValueError, match=r"longer than|begin|middle"):
+    with pytest.raises(ValueError, match="no certificate"):
         certificate.read(_der(_LEAF)[: min(cut, len(der) - 1)])
 
 
@@ -102,7 +102,7 @@ _LEAF = CA.issue_cert("db.example.com", "10.0.0.1")
 @given(st.binary(max_size=200))
 def test_no_certificate(noise: bytes) -> None:
     """Nor does anything else raise anything else."""
-    with pytest.raises(ValueError, match=r"it |value|certificate|time"):
+    with pytest.raises(ValueError, match="no certificate"):
         certificate.read(noise)
 
 

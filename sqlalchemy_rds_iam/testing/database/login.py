@@ -7,12 +7,12 @@ an existing server needs passwords; the server that the emulator starts trusts i
 from __future__ import annotations
 
 import hashlib
-import hmac
-import secrets
 import struct
-import unicodedata
 from asyncio import StreamReader, StreamWriter
-from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Any
+
+import scramp
 
 from sqlalchemy_rds_iam.testing.database import wire
 
@@ -57,7 +57,7 @@ async def log_in(
         ProtocolError: The server asks for a method this module does not speak.
     """
     writer.write(startup.encode())
-    scram = _Scram(password)
+    scram: _Scram | None = None
     while True:
         kind, body = await read_message(reader)
         # NegotiateProtocolVersion: the caller asked for more than this server speaks, and may.
@@ -67,23 +67,27 @@ async def log_in(
             return wire.message(kind, body)
         if kind != b"R":
             raise wire.ProtocolError(f"the server sent {kind!r} during authentication")
+        if wire.code(body) == wire.AUTHENTICATION_SASL:
+            scram = _Scram(startup.user, password)
         answer = _answer(wire.code(body), body[4:], startup.user, password, scram)
         if answer is not None:
             writer.write(answer)
 
 
-def _answer(request: int, data: bytes, user: str, password: str, scram: _Scram) -> bytes | None:
+def _answer(
+    request: int, data: bytes, user: str, password: str, scram: _Scram | None
+) -> bytes | None:
     match request:
         case wire.AUTHENTICATION_CLEARTEXT:
             return wire.password(password.encode())
         case wire.AUTHENTICATION_MD5:
             return wire.password(_md5(user, password, data))
-        case wire.AUTHENTICATION_SASL if _SCRAM in data.split(b"\0"):
+        case wire.AUTHENTICATION_SASL if scram and _SCRAM in data.split(b"\0"):
             first = scram.first()
             return wire.message(b"p", _SCRAM + b"\0" + struct.pack("!I", len(first)) + first)
-        case wire.AUTHENTICATION_SASL_CONTINUE:
+        case wire.AUTHENTICATION_SASL_CONTINUE if scram:
             return wire.message(b"p", scram.final(data))
-        case wire.AUTHENTICATION_SASL_FINAL:
+        case wire.AUTHENTICATION_SASL_FINAL if scram:
             scram.check(data)
             return None
     raise wire.ProtocolError(
@@ -101,32 +105,22 @@ def _md5(user: str, password: str, salt: bytes) -> bytes:
 class _Scram:
     """One SCRAM-SHA-256 exchange without channel binding (the leg is not encrypted)."""
 
-    def __init__(self, password: str) -> None:
-        # SASLprep is NFKC for every password without forbidden characters.
-        self._password = unicodedata.normalize("NFKC", password).encode()
-        self._bare = b"n=,r=" + b64encode(secrets.token_bytes(18))
-        self._server_signature = b""
+    def __init__(self, user: str, password: str) -> None:
+        self._client = _scram(scramp.ScramClient, [_SCRAM.decode()], user, password)
 
     def first(self) -> bytes:
-        return b"n,," + self._bare
+        return str(_scram(self._client.get_client_first)).encode()
 
     def final(self, server_first: bytes) -> bytes:
-        given = dict(part.split(b"=", 1) for part in server_first.split(b","))
-        if not given[b"r"].startswith(self._bare[5:]):
-            raise wire.ProtocolError("the server answered SCRAM with a nonce that is not ours")
-        salted = hashlib.pbkdf2_hmac(
-            "sha256", self._password, b64decode(given[b"s"]), int(given[b"i"])
-        )
-        client_key = hmac.digest(salted, b"Client Key", "sha256")
-        without_proof = b"c=biws,r=" + given[b"r"]
-        signed = b",".join((self._bare, server_first, without_proof))
-        signature = hmac.digest(hashlib.sha256(client_key).digest(), signed, "sha256")
-        server_key = hmac.digest(salted, b"Server Key", "sha256")
-        self._server_signature = hmac.digest(server_key, signed, "sha256")
-        proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
-        return without_proof + b",p=" + b64encode(proof)
+        _scram(self._client.set_server_first, server_first.decode())
+        return str(_scram(self._client.get_client_final)).encode()
 
     def check(self, server_final: bytes) -> None:
-        expected = b"v=" + b64encode(self._server_signature)
-        if not hmac.compare_digest(expected, server_final):
-            raise wire.ProtocolError("the server does not know the password it accepted")
+        _scram(self._client.set_server_final, server_final.decode())
+
+
+def _scram(step: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return step(*arguments)
+    except (scramp.ScramException, UnicodeError) as error:
+        raise wire.ProtocolError(f"SCRAM with the server failed: {error}") from error
