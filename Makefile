@@ -15,6 +15,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 # tests never split. What judges rates needs the machine to itself, and comes afterwards.
 PARALLEL := --numprocesses 4 --dist loadfile -m "not soak and not timing"
 ALONE := --numprocesses 0 -m "timing and not soak"
+FEWER := --hypothesis-profile=fewer
 
 # Every part is run, whatever has become of those before it.
 define suite
@@ -42,13 +43,13 @@ current: $(VENV)/installed  ## the suite on current versions
 
 # Rates do not depend on versions, and are judged once.
 floor: $(FLOOR_VENV)/installed  ## the suite on the oldest supported versions, without aiobotocore
-	$(call suite,$(FLOOR_VENV),'$(PARALLEL)')
+	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER)')
 
 unit: $(UNIT_VENV)/installed  ## the quick tests, which need neither an emulator nor a network
 	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 2 -m unit tests/unit
 
 portable: $(UNIT_VENV)/installed  ## all tests that need no emulator, for another PYTHON
-	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit
+	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit $(FEWER)
 
 check: $(VENV)/installed  ## formatting, lint and types
 	$(VENV)/bin/python -m ruff format --check --quiet .
