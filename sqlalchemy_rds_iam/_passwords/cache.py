@@ -180,7 +180,7 @@ class PasswordCache:
     def force_refresh(self, entry: CacheEntry) -> CacheLookup:
         """Have what tokens are made of fetched anew, unless that was done or failed a moment ago.
 
-        It is spaced out while refusals go on, as `refused` does.
+        It is spaced out while refusals go on, as in `on_refused`.
 
         Raises:
             CredentialsError: it failed a moment ago.

@@ -49,10 +49,10 @@ class _Request(NamedTuple):
 class SharedRateLimiter(RateLimiter):
     """The turns at one signed endpoint, out of those that a fleet shares. Thread-safe.
 
-    Only what `lead` hands out ever waits for the network. By the server's clock no second holds
-    more than the rate of connects that were told to go, as long as answers take under 20 ms; one
-    that takes `t` seconds can add `rate * t`. A fleet that has just lost its server, or what that
-    knew, can reach the rate once for each of its processes.
+    Only what `background_work` hands out ever waits for the network. By the server's clock no
+    second holds more than the rate of connects that were told to go, as long as answers take under
+    20 ms; one that takes `t` seconds can add `rate * t`. A fleet that has just lost its server, or
+    what that knew, can reach the rate once for each of its processes.
 
     Args:
         rate: most connects of the whole fleet that may begin in any second.
@@ -83,7 +83,7 @@ class SharedRateLimiter(RateLimiter):
         self._asked_at = self._ask_at = self._next = float("-inf")
 
     def try_acquire(self, now: float) -> bool:  # noqa: ARG002
-        """Whether to go without a look at `lead`: never."""
+        """Whether to go without a look at `background_work`: never."""
         return False
 
     def enqueue(self, now: float, latest: float) -> Ticket | None:
@@ -95,7 +95,7 @@ class SharedRateLimiter(RateLimiter):
     def background_work(self, now: float) -> Callable[[], None] | None:
         """What the caller has to run now, for all, if anything.
 
-        Ask after each `take` and `call`, of those who may go, too.
+        Ask after each `enqueue` and `poll`, those that say go included.
 
         Returns:
             Something that blocks for a round trip and raises nothing: for a thread, or for who may
