@@ -140,7 +140,7 @@ def test_the_emulators_own_programs(tmp_path: Path) -> None:
     """The server that the emulator starts, and what looks after it, know no key of the caller's."""
     code = (
         "import pathlib, sys\n"
-        "from sqlalchemy_rds_iam.testing import binaries, postgres\n"
+        "from sqlalchemy_rds_iam.testing.server import binaries, postgres\n"
         "with_environ = lambda pid: pathlib.Path(f'/proc/{pid}/environ').read_bytes()\n"
         "server = postgres.Postgres()\n"
         "server.start()\n"

@@ -93,8 +93,8 @@ def test_told_once() -> None:
     """What the terminal has told the program already is not passed on by us as well."""
     code = (
         "import signal, subprocess\n"
-        "from sqlalchemy_rds_iam.cli import child\n"
-        "process, relay = subprocess.Popen(['sleep', '120']), child._Relay()\n"
+        "from sqlalchemy_rds_iam.cli import exec_child\n"
+        "process, relay = subprocess.Popen(['sleep', '120']), exec_child._Relay()\n"
         "relay.to(process)\n"
         "relay._pass_on(signal.SIGINT, None)\n"
         "relay._pass_on(signal.SIGTERM, None)\n"

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.server
 
 ORPHAN = """
 import sys, time
-from sqlalchemy_rds_iam.testing.postgres import Postgres
+from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 server = Postgres()
 server.start()
 print(server._server.pid, server._directory, flush=True)
