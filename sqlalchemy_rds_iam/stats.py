@@ -164,10 +164,10 @@ def _listener(engine: Engine | AsyncEngine) -> ConnectListener:
 
 
 def _endpoint(plan: ConnectPlan, now: float) -> EndpointStats:
-    target, entry, limiter, *_ = plan
+    entry, limiter = plan.entry, plan.limiter
     token = entry.token
     return EndpointStats(
-        target.endpoint,
+        plan.target.endpoint,
         now - token.signed_at if token else None,
         left(token.expires_at, now) if token else None,
         monotonic() - entry.accepted_at if entry.accepted_at != NEVER else None,

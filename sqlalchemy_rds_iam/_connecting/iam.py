@@ -154,7 +154,7 @@ class TokenProvider:
 
     def _after_pause(self, failure: Failure) -> IssuedPassword | None:
         """A token to try when others have had their turn, if there is time for that."""
-        (_, entry, limiter, *_), state = failure.plan, failure.state
+        entry, limiter, state = failure.plan.entry, failure.plan.limiter, failure.state
         assert limiter is not None
         certain = self.driver.family.is_throttled(failure.error)
         retry = state.pause(entry, limiter, monotonic(), certain=certain)
@@ -183,11 +183,11 @@ class TokenProvider:
         self._report(
             "retried", plan, token, logging.DEBUG, text, endpoint, attempt, attempt=attempt
         )
-        return plan._replace(password=token)
+        return plan.having(token)
 
     def _explain(self, failure: Failure) -> None:
-        target, entry, *_ = failure.plan
-        self.forget(entry, failure.password)
+        target = failure.plan.target
+        self.forget(failure.plan.entry, failure.password)
         explain(
             failure.error,
             target=target,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -77,10 +78,10 @@ class ConnectListener:
         plan = self._brought_up(cparams, plan, deadline) if plan.target.moving else plan
         state = beside = None
         while True:
-            target, entry, limiter, _, chosen = plan
+            target, entry, limiter = plan.target, plan.entry, plan.limiter
             # After all that takes its time, so that it is still good when it is used.
             now = self._clock()
-            password = chosen or entry.fresh(now) or self.provider.acquire(entry, deadline)
+            password = plan.password or entry.fresh(now) or self.provider.acquire(entry, deadline)
             # A connect that comes again waits for its turn like a new one; the first one of all may
             # have to wait for what comes of another; and each, if the limiter says so.
             if limiter is not None and (
@@ -95,11 +96,11 @@ class ConnectListener:
                 listeners: Any = dialect.dispatch.do_connect
                 if len(listeners.listeners) > 1 or listeners.parent_listeners:
                     connect = beside = self._beside(dialect, record, target, connect)
+                added = target.added
+                added = added if added.password is password else target.add(password)
                 # Before 2.0.48 SQLAlchemy hands the same dict to every connect, and its frames keep
                 # it: so what we add goes into one of our own, which no local variable holds.
-                connection = connect(
-                    *cargs, **{**cparams, **target.changed, target.password: password.password}
-                )
+                connection = connect(*cargs, **{**cparams, **added.arguments})
                 break
             except BaseException as error:
                 before = handled, self._runtime.handled(error)
@@ -107,7 +108,7 @@ class ConnectListener:
                 state = state or RetryState(began, deadline)
                 result = self._after(Failure(error, cparams, plan, password, now, state), beside)
                 # An error keeps this frame, in which no password must be found.
-                del plan, chosen, password
+                del plan, password
                 if result is error:
                     raise
             if isinstance(result, BaseException):
@@ -142,9 +143,9 @@ class ConnectListener:
             if target.tunnelled:
                 raise
             # The driver looks it up, too, and is going to say so in its own words.
-        plan = plan._replace(target=target.at(found))
+        plan = replace(plan, target=target.at(found))
         if plan.target.resolve is None:
-            self._plans[plan.key] = plan._replace(password=None)
+            self._plans[plan.key] = plan.having(None)
         return plan
 
     def _beside(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
@@ -18,7 +19,8 @@ from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
 
 
-class ConnectPlan(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class ConnectPlan:
     """What connecting takes, for one host, port and user.
 
     Attributes:
@@ -41,6 +43,10 @@ class ConnectPlan(NamedTuple):
         """Whether the CA file, or the SSL context, is still what it was when this was made."""
         watched = self.target.watched
         return watched is None or watched.is_current()
+
+    def having(self, password: IssuedPassword | None) -> ConnectPlan:
+        """The same, to log in with `password`."""
+        return replace(self, password=password)
 
 
 class Failure(NamedTuple):

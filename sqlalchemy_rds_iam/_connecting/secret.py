@@ -157,7 +157,7 @@ class SecretProvider:
         if plan is None or not plan.is_current:
             target = self.driver.target(cparams, self._config, lambda: None, filled)
             plan = self.plans[key] = ConnectPlan(target, version.entry, None, key)
-        return plan._replace(password=password)
+        return plan.having(password)
 
     def _filled(self, cparams: Mapping[str, Any], password: SecretPassword) -> dict[str, Any]:
         """The connect arguments that the secret says, where the user does not say the same."""

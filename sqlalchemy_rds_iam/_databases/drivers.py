@@ -24,8 +24,24 @@ from sqlalchemy_rds_iam._endpoints.hostname import (
     HostName,
     parse_database_host,
 )
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._tls.trust import FoundCa
 from sqlalchemy_rds_iam.errors import ConfigError
+
+
+class Added:
+    """The connect arguments that are added for one password: merged once, and not at each connect.
+
+    Attributes:
+        password: what they are for.
+        arguments: the password among them.
+    """
+
+    __slots__ = ("arguments", "password")
+
+    def __init__(self, password: IssuedPassword | None, arguments: dict[str, Any]) -> None:
+        self.password = password
+        self.arguments = arguments
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +65,7 @@ class Target:
         moving: whether there is something to look at before each connect.
         ca: the CA file that counts, and why; None if there is none, or in a context of the user's.
         dial: makes the function that connects, if it is not the dialect's own.
-        password: what the driver calls the password.
+        added: all that is added, as of the last password.
     """
 
     driver: Driver
@@ -64,7 +80,7 @@ class Target:
     ca: FoundCa | None = None
     filled: dict[str, Any] = field(default_factory=dict)
     dial: Callable[[Dialect, float], dialing.Connect] | None = field(init=False)
-    password: str = field(init=False)
+    added: Added = field(init=False, repr=False)
     changed: dict[str, Any] = field(init=False)
     moving: bool = field(init=False)
 
@@ -73,8 +89,14 @@ class Target:
         same = {name for name in ("host", "port") if self._is_as_given(name)}
         changed = {name: self.arguments[name] for name in self.arguments if name not in same}
         self.changed = self.filled | changed
-        self.dial, self.password = self.driver.dial, self.driver.password
+        self.dial, self.added = self.driver.dial, Added(None, {})
         self.moving = self.watched is not None or self.resolve is not None
+
+    def add(self, password: IssuedPassword) -> Added:
+        """Merge what is added for `password`, and keep it: most connects have the same one."""
+        arguments = {**self.changed, self.driver.password: password.password}
+        added = self.added = Added(password, arguments)
+        return added
 
     def at(self, addresses: Sequence[str]) -> Target:
         """The same, now that the name in `resolve` has been looked up."""
