@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -143,7 +142,7 @@ class ConnectListener:
             if target.tunnelled:
                 raise
             # The driver looks it up, too, and is going to say so in its own words.
-        plan = replace(plan, target=target.at(found))
+        plan = plan.at(found)
         if plan.target.resolve is None:
             self._plans[plan.key] = plan.having(None)
         return plan

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
@@ -19,7 +18,6 @@ from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ConnectPlan:
     """What connecting takes, for one host, port and user.
 
@@ -32,11 +30,19 @@ class ConnectPlan:
             more than the password, so a plan is for one version of it.
     """
 
-    target: Target
-    entry: CacheEntry
-    limiter: RateLimiter | None
-    key: tuple[Any, ...]
-    password: IssuedPassword | None = None
+    # No dataclass, which would cost a millisecond of each start.
+    __slots__ = ("entry", "key", "limiter", "password", "target")
+
+    def __init__(
+        self,
+        target: Target,
+        entry: CacheEntry,
+        limiter: RateLimiter | None,
+        key: tuple[Any, ...],
+        password: IssuedPassword | None = None,
+    ) -> None:
+        self.target, self.entry, self.limiter = target, entry, limiter
+        self.key, self.password = key, password
 
     @property
     def is_current(self) -> bool:
@@ -46,7 +52,12 @@ class ConnectPlan:
 
     def having(self, password: IssuedPassword | None) -> ConnectPlan:
         """The same, to log in with `password`."""
-        return replace(self, password=password)
+        return ConnectPlan(self.target, self.entry, self.limiter, self.key, password)
+
+    def at(self, addresses: list[str]) -> ConnectPlan:
+        """The same, now that the name to connect to has been looked up."""
+        target = self.target.at(addresses)
+        return ConnectPlan(target, self.entry, self.limiter, self.key, self.password)
 
 
 class Failure(NamedTuple):

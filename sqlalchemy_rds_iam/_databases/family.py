@@ -6,14 +6,12 @@ A second family is a module like ``postgresql.py``, with its row of facts and it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam._tls.trust import NO_PLACES, CaPlaces
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """What one kind of database has in common.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -55,8 +54,7 @@ def _renamed(arguments: dict[str, Any], names: dict[str, str]) -> dict[str, Any]
     return {names.get(name, name): value for name, value in arguments.items()}
 
 
-MADE_UP = dataclasses.replace(
-    POSTGRESQL,
+MADE_UP = POSTGRESQL._replace(
     name="madeup",
     title="MadeUp",
     example="madeup+otherpg",
