@@ -33,7 +33,7 @@ from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._databases.driver_tls import level_of
 from sqlalchemy_rds_iam._databases.drivers import Target, refuse_zero_bytes
 from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
-from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
+from sqlalchemy_rds_iam._endpoints.cname import CnameResolver, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
@@ -172,7 +172,7 @@ def _followed(config: IamOptions, host: Any) -> IamOptions:
     """The options with the endpoint that a CNAME leads to, if it is to be followed."""
     if not (config.resolve_cname and is_alias(host)):
         return config
-    names = Names()
+    names = CnameResolver()
     try:
         # Its own deadline may be exceeded by the pauses between its attempts.
         found = call_with_timeout(

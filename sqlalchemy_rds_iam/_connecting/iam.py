@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam._connecting.refusals import meaning
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver
-from sqlalchemy_rds_iam._endpoints.cname import Names, is_alias
+from sqlalchemy_rds_iam._endpoints.cname import CnameResolver, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
@@ -54,7 +54,7 @@ class TokenProvider:
         self._acquirer = PasswordAcquirer(config, cache, runtime, self.reporter)
         self._clock = cache.clock
         self._remedy = remedy
-        self._names = Names(self._clock) if config.resolve_cname else None
+        self._names = CnameResolver(self._clock) if config.resolve_cname else None
 
     def validate(self, cparams: Mapping[str, Any]) -> None:
         """Settle what can be settled before the first connect; see `PasswordProvider.validate`."""

@@ -134,7 +134,7 @@ class _Entry(NamedTuple):
     error: RdsIamError | None = None
 
 
-class Names:
+class CnameResolver:
     """The endpoints that aliases stand for. Serves any number of threads without a lock.
 
     An entry is replaced as a whole, so the worst that a race can do is a question asked twice; and

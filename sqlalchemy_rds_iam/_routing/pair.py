@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _E = TypeVar("_E")
 
-Source = str | URL | Mapping[str, Any] | None
+WriterSpec = str | URL | Mapping[str, Any] | None
 """The writer's URL, a mapping for both engines, or None for the environment."""
 
 
@@ -72,7 +72,7 @@ class AsyncEnginePair(NamedTuple):
 
 
 def engine_pair(
-    writer: Source = None,
+    writer: WriterSpec = None,
     reader: str | URL | None = None,
     *,
     prefix: str = "sqlalchemy.",
@@ -109,7 +109,7 @@ def engine_pair(
 
 
 def async_engine_pair(
-    writer: Source = None,
+    writer: WriterSpec = None,
     reader: str | URL | None = None,
     *,
     prefix: str = "sqlalchemy.",
@@ -132,7 +132,7 @@ def async_engine_pair(
 
 
 def _settings(
-    writer: Source, reader: str | URL | None, prefix: str, environ: Mapping[str, str]
+    writer: WriterSpec, reader: str | URL | None, prefix: str, environ: Mapping[str, str]
 ) -> Settings:
     if isinstance(writer, str | URL):
         return from_urls(writer, reader)

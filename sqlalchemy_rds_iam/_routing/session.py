@@ -22,7 +22,7 @@ from sqlalchemy.sql.selectable import ForUpdateArg, TextualSelect
 from sqlalchemy_rds_iam._routing.pair import EnginePair
 from sqlalchemy_rds_iam.errors import ConfigError, RoutingError
 
-Role = Literal["writer", "reader"]
+Bind = Literal["writer", "reader"]
 
 _WRITES = (UpdateBase, ForUpdateArg, DDLElement, Sequence, next_value)
 
@@ -78,7 +78,7 @@ class RoutingSession(Session):
         super().__init__(bind, **kw)
         self.pair = pair
         self.sticky = sticky
-        self._forced: Role | None = None
+        self._forced: Bind | None = None
         self._used_writer = False
 
     def get_bind(
@@ -96,13 +96,13 @@ class RoutingSession(Session):
         """
         if bind is not None or self.bind is not None:
             return super().get_bind(mapper, clause=clause, bind=bind, **kw)
-        role = "writer" if self._flushing else _role(clause)
+        wanted = "writer" if self._flushing else _wanted(clause)
         if self._forced == "reader":
-            if role == "writer":
+            if wanted == "writer":
                 raise RoutingError(_WRITE_ON_READER)
             return self.pair.reader
         stays = self._forced == "writer" or self._used_writer
-        return self.pair.reader if role == "reader" and not stays else self.pair.writer
+        return self.pair.reader if wanted == "reader" and not stays else self.pair.writer
 
     def on_writer(self) -> AbstractContextManager[None]:
         """Send everything in the block to the writer, such as a read that must not lag behind."""
@@ -119,8 +119,8 @@ class RoutingSession(Session):
         return self._on("reader")
 
     @contextmanager
-    def _on(self, role: Role) -> Iterator[None]:
-        before, self._forced = self._forced, role
+    def _on(self, bind: Bind) -> Iterator[None]:
+        before, self._forced = self._forced, bind
         try:
             yield
         finally:
@@ -179,7 +179,7 @@ def _flushes(session: Session, _context: Any, _objects: Any) -> None:
         raise RoutingError(_WRITE_ON_READER)
 
 
-def _role(clause: ClauseElement | None) -> Role | None:
+def _wanted(clause: ClauseElement | None) -> Bind | None:
     """Who is to run `clause`: the writer must, a reader can, or None where that cannot be told."""
     if clause is None:
         return None

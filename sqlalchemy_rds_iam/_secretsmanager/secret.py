@@ -21,7 +21,7 @@ _LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
-class Login:
+class SecretFields:
     """What a secret says about logging in; None where it says nothing.
 
     Attributes:
@@ -72,7 +72,7 @@ class Secret:
         fetched_at: epoch seconds.
     """
 
-    login: Login
+    login: SecretFields
     arn: str
     version_id: str
     stages: tuple[str, ...]
@@ -102,7 +102,7 @@ class SecretPassword(IssuedPassword):
     secret: Secret | None = field(default=None, repr=False)
 
 
-def login_in(text: str, name: str, username_key: str, password_key: str) -> Login:
+def fields_in(text: str, name: str, username_key: str, password_key: str) -> SecretFields:
     """Read what a secret says about logging in.
 
     A text that is no JSON object is the password itself; it must not begin with a brace, since that
@@ -121,7 +121,7 @@ def login_in(text: str, name: str, username_key: str, password_key: str) -> Logi
     text = text.removeprefix("\ufeff")
     if not text.lstrip().startswith("{"):
         if text:
-            return Login(_password(text, f"the secret {name!r}"))
+            return SecretFields(_password(text, f"the secret {name!r}"))
         raise SecretError(f"the secret {name!r} is empty")
     fields, place = _parsed(text)
     if fields is None:
@@ -141,7 +141,7 @@ def login_in(text: str, name: str, username_key: str, password_key: str) -> Logi
             f"the secret {name!r} has no key {password_key!r} for the password "
             f"(rds_secret_password_key); its keys are {known}"
         )
-    return Login(
+    return SecretFields(
         _password(
             reader.text(password_key), f"in the secret {name!r} the value of {password_key!r}"
         ),

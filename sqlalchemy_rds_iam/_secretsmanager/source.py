@@ -12,7 +12,7 @@ from sqlalchemy_rds_iam._aws.log_filter import suppress_sdk_debug
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._passwords.fetch import OffLoopOnlyError
 from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
-from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretPassword, login_in
+from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretPassword, fields_in
 from sqlalchemy_rds_iam._secretsmanager.secret_errors import explained
 from sqlalchemy_rds_iam.errors import SecretError
 
@@ -110,7 +110,7 @@ class SecretSource:
                 "the password itself"
             )
         return Secret(
-            login_in(text, config.name, config.username_key, config.password_key),
+            fields_in(text, config.name, config.username_key, config.password_key),
             str(answer.get("ARN")),
             str(answer.get("VersionId")),
             tuple(answer.get("VersionStages") or ()),

@@ -55,7 +55,7 @@ def narrow(pem: bytes, region: str) -> bytes:
     return pem if len(kept) == len(found) else b"".join(kept)
 
 
-class Source(NamedTuple):
+class CaFile(NamedTuple):
     """A CA file as it is now, for one region: what is made from it is good while this is equal.
 
     Attributes:
@@ -82,7 +82,7 @@ class Part(NamedTuple):
     kept: int
     total: int
 
-    def log(self, source: Source, file: str) -> None:
+    def log(self, source: CaFile, file: str) -> None:
         """Leave a trace of whom connections trust, for those who review that."""
         logger.debug(
             "%d of the %d certificates in %s are trusted (region %s), read from %s",
@@ -90,14 +90,14 @@ class Part(NamedTuple):
         )
 
 
-def source(ca: str, region: str | None) -> Source:
+def source(ca: str, region: str | None) -> CaFile:
     """The CA file as it is now; an OSError if it is gone."""
     found = os.stat(ca)  # noqa: PTH116  (before every connect, where making a Path costs more)
-    return Source(ca, region, found.st_mtime_ns, found.st_size, found.st_ino)
+    return CaFile(ca, region, found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 @functools.lru_cache(maxsize=64)
-def part(source: Source) -> Part:
+def part(source: CaFile) -> Part:
     """What of a CA file concerns the region, read once for all who ask."""
     whole = Path(source.ca).read_bytes()
     kept = narrow(whole, source.region) if source.region else whole
@@ -105,7 +105,7 @@ def part(source: Source) -> Part:
 
 
 @functools.lru_cache(maxsize=64)
-def regions(source: Source) -> frozenset[str]:
+def regions(source: CaFile) -> frozenset[str]:
     """The regions that the certificates of a CA file name."""
     blocks = re.finditer(_CERTIFICATE, Path(source.ca).read_bytes())
     return frozenset().union(*(_regions(block[1]) for block in blocks))
@@ -120,7 +120,7 @@ class Narrowed(NamedTuple):
     """
 
     file: str
-    source: Source
+    source: CaFile
 
     def is_current(self) -> bool:
         """Whether it can still be read, and the CA file is still the one it was made from.

@@ -291,7 +291,7 @@ def check(ca: str) -> None:
 
 @functools.lru_cache(maxsize=64)
 def _context(
-    mode: str, source: ca_bundle.Source | None, name: str | None, alpn: str | None
+    mode: str, source: ca_bundle.CaFile | None, name: str | None, alpn: str | None
 ) -> ssl.SSLContext:
     ctx = NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     ctx.name = name

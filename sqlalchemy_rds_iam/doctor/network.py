@@ -31,7 +31,7 @@ def examine_name(state: State) -> Iterator[Finding]:
         state.aliases.extend(_chain(state.dialled))
     if state.target is None:
         try:
-            endpoint = cname.Names().look_up(state.dialled, _DNS_SECONDS, 0)
+            endpoint = cname.CnameResolver().look_up(state.dialled, _DNS_SECONDS, 0)
             settle(state, dataclasses.replace(state.config, host=endpoint))
         except ConfigError as error:
             yield problem(config_code(str(error)), str(error))

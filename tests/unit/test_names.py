@@ -15,8 +15,8 @@ from patience import SOON
 from sqlalchemy_rds_iam import ConfigError, RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam._endpoints.cname import (
     HOPS,
+    CnameResolver,
     DnsError,
-    Names,
     Record,
     ask_dns,
     follow,
@@ -135,7 +135,7 @@ def test_outage(server: DnsServer, fault: str, kind: type[RdsIamError], limit: f
     server.fault = fault
     began = time.monotonic()
     with pytest.raises(kind, match=f"'{ALIAS}'") as caught:
-        Names().look_up(ALIAS, limit, 1.0)
+        CnameResolver().look_up(ALIAS, limit, 1.0)
     assert caught.value.retryable
     assert time.monotonic() - began < limit + SOON
 

@@ -13,7 +13,7 @@ import pytest
 from patience import DEADLINE, SOON, eventually
 
 from sqlalchemy_rds_iam import RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam._endpoints.cname import PATIENCE, Names, Record
+from sqlalchemy_rds_iam._endpoints.cname import PATIENCE, CnameResolver, Record
 
 pytest.importorskip("dns", reason="dnspython is not installed")
 
@@ -31,7 +31,7 @@ class World:
     def __init__(self, server: DnsServer) -> None:
         self.server = server
         self.now = 1000.0
-        self.names = Names(lambda: self.now)
+        self.names = CnameResolver(lambda: self.now)
 
     def look_up(self, timeout: float = 5.0, failure_ttl: float = 1.0) -> str:
         """What a connect does."""
@@ -153,7 +153,7 @@ def test_a_late_failure_does_not_undo_an_answer() -> None:
         return Record(BLUE, 60)
 
     turns = itertools.count()
-    names = Names(ask=ask)
+    names = CnameResolver(ask=ask)
     assert names.look_up(ALIAS, 5, 1) == BLUE
 
 
@@ -197,7 +197,7 @@ def test_threads() -> None:
             raise WaitTimeout("no answer")
         return Record(BLUE if tick % 2 else GREEN, 0)
 
-    names = Names(lambda: float(next(ticks)), ask)
+    names = CnameResolver(lambda: float(next(ticks)), ask)
     names.look_up(ALIAS, 5, 1)
 
     def connect(_: int) -> str:

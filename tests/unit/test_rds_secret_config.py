@@ -16,7 +16,7 @@ from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy_rds_iam import ConfigError, SecretError
 from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretId, SecretOptions, as_secret_id
-from sqlalchemy_rds_iam._secretsmanager.secret import login_in
+from sqlalchemy_rds_iam._secretsmanager.secret import fields_in
 
 NAMES = st.text(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_+=.@!-",
@@ -182,7 +182,7 @@ def test_tls_is_asked_for(ca: str, driver: str) -> None:
 def _read(text: str) -> tuple[Any, str]:
     """What a secret of this text says, or the error's words, which have to stand for themselves."""
     try:
-        return login_in(text, "app", "username", "password"), ""
+        return fields_in(text, "app", "username", "password"), ""
     except SecretError as error:
         context, said = error.__context__, str(error)
     assert context is None
