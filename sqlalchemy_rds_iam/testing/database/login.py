@@ -68,7 +68,7 @@ async def log_in(
         if kind != b"R":
             raise wire.ProtocolError(f"the server sent {kind!r} during authentication")
         if wire.code(body) == wire.AUTHENTICATION_SASL:
-            scram = _Scram(startup.user, password)
+            scram = _Scram(password)
         answer = _answer(wire.code(body), body[4:], startup.user, password, scram)
         if answer is not None:
             writer.write(answer)
@@ -105,8 +105,10 @@ def _md5(user: str, password: str, salt: bytes) -> bytes:
 class _Scram:
     """One SCRAM-SHA-256 exchange without channel binding (the leg is not encrypted)."""
 
-    def __init__(self, user: str, password: str) -> None:
-        self._client = _scram(scramp.ScramClient, [_SCRAM.decode()], user, password)
+    def __init__(self, password: str) -> None:
+        # The server knows the user from the startup message, in whatever encoding that is, and
+        # passes over the one in here ("SASL Authentication"), which must not be empty for scramp.
+        self._client = _scram(scramp.ScramClient, [_SCRAM.decode()], "*", password)
 
     def first(self) -> bytes:
         return str(_scram(self._client.get_client_first)).encode()
