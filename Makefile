@@ -46,7 +46,7 @@ floor: $(FLOOR_VENV)/installed  ## the suite on the oldest supported versions, w
 	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER)')
 
 unit: $(UNIT_VENV)/installed  ## the quick tests, which need neither an emulator nor a network
-	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 2 -m unit tests/unit
+	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 2 -m unit $(FEWER) tests/unit
 
 portable: $(UNIT_VENV)/installed  ## all tests that need no emulator, for another PYTHON
 	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit $(FEWER)

@@ -25,7 +25,8 @@ pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
 
 # A machine that has other things to do is no reason for a test to fail.
 settings.register_profile("unhurried", deadline=None)
-# On versions beside the current ones: what an input does hardly ever depends on them.
+# On versions beside the current ones, on which what an input does hardly ever depends, and where
+# an answer is wanted soon.
 settings.register_profile("fewer", deadline=None, max_examples=25)
 settings.load_profile("unhurried")
 
