@@ -15,7 +15,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import contexts, trust
 
 _PLACES = {
-    *("host", "hostaddr", "port", "user"),
+    *("host", "hostaddr", "port", "user", "username"),
     *("service", "servicefile", "dsn", "conninfo", "unix_sock", "sock"),
 }
 _TLS_BEGINS = ("ssl", "gss")

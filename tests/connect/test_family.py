@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 from inside import Inside
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, create_engine, event, text
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.pool import NullPool
@@ -109,6 +109,19 @@ def test_its_refusals(rds: RdsEmulator) -> None:
     assert "the doorman has no list with 'app' on it" in note
     assert "madeup+otherpg://app@" in note
     assert "GRANT" not in note
+
+
+def test_its_later_listeners(rds: RdsEmulator) -> None:
+    """A listener that sends the token to another user is refused, whatever that is called."""
+    engine = _engine(rds)
+
+    def change(_dialect: Any, _record: Any, _cargs: Any, cparams: Any) -> None:
+        assert cparams["passwd"]
+        cparams["username"] = "other"
+
+    event.listen(engine, "do_connect", change)
+    with pytest.raises(ConfigError, match="changes username from 'app' to 'other'"):
+        engine.connect()
 
 
 def test_its_port_and_names(ca: str) -> None:
