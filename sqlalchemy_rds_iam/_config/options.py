@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -30,7 +30,7 @@ from sqlalchemy_rds_iam._config.parsers import (
     text_of,
 )
 from sqlalchemy_rds_iam._config.urls import OUTSIDE, is_blank, sole
-from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName, signed_endpoint
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, FindRegion, HostName, signed_endpoint
 from sqlalchemy_rds_iam._endpoints.regions import as_region
 from sqlalchemy_rds_iam.errors import ConfigError
 
@@ -117,12 +117,7 @@ class PluginOptions(ABC):
 
     @abstractmethod
     def endpoint(
-        self,
-        host: HostName,
-        port: int,
-        user: Any,
-        ambient_region: Callable[[], str | None],
-        example: str,
+        self, host: HostName, port: int, user: Any, ambient_region: FindRegion, example: str
     ) -> Endpoint:
         """What the password of `user` at `host` is for.
 
@@ -281,12 +276,7 @@ class IamOptions(PluginOptions):
         return self.throttle_retry
 
     def endpoint(
-        self,
-        host: HostName,
-        port: int,
-        user: Any,
-        ambient_region: Callable[[], str | None],
-        example: str,
+        self, host: HostName, port: int, user: Any, ambient_region: FindRegion, example: str
     ) -> Endpoint:
         """What a token for `user` at `host` is signed for; see `PluginOptions.endpoint`."""
         if not user or not isinstance(user, str):

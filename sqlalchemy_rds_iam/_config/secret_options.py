@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,7 +16,7 @@ from sqlalchemy_rds_iam._config.parsers import (
     one_of,
     option,
 )
-from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, FindRegion, HostName
 from sqlalchemy_rds_iam._endpoints.regions import REGION, as_region
 from sqlalchemy_rds_iam.errors import ConfigError
 
@@ -129,7 +129,7 @@ class SecretOptions(PluginOptions):
         host: HostName,
         port: int,
         user: Any,
-        ambient_region: Callable[[], str | None],  # noqa: ARG002  (no signature, so no region)
+        ambient_region: FindRegion,  # noqa: ARG002  (no signature, so no region)
         example: str,  # noqa: ARG002
     ) -> Endpoint:
         """Where the password is for; see `PluginOptions.endpoint`."""

@@ -13,7 +13,7 @@ from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
 from sqlalchemy_rds_iam._connecting.login_errors import explain
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
-from sqlalchemy_rds_iam._connecting.refusals import meaning
+from sqlalchemy_rds_iam._connecting.refusals import Meaning, meaning
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver
@@ -121,7 +121,7 @@ class TokenProvider:
         error, plan, state = failure.error, failure.plan, failure.state
         patient = plan.limiter is not None and self._config.throttle_retry
 
-        def means() -> str:
+        def means() -> Meaning:
             replaced = state.has_replaced
             now, family = monotonic(), self.driver.family
             return meaning(error, plan.entry, now, family, has_replaced=replaced, patient=patient)

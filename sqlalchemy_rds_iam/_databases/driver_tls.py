@@ -81,7 +81,7 @@ def libpq(wanted: TlsWanted) -> TlsArguments:
     as_it_is = mode == "require" or (named["sslrootcert"] and not config.ca)
     own = None if as_it_is else narrowed(found.path, host.region)
     arguments["sslrootcert"] = own.file if own else found.path
-    trust.check(arguments["sslrootcert"])
+    contexts.check(arguments["sslrootcert"])
     return TlsArguments(arguments, own, found)
 
 
@@ -105,7 +105,7 @@ def context(argument: str) -> Callable[[TlsWanted], TlsArguments]:
         if mode != "require" or config.ca:
             named = {config.named("ca"): config.ca}
             ca = trust.locate_ca(named, host, level=mode, places=family.ca_places)
-        ctx = trust.context(mode, ca and ca.path, host, check_name=tunnelled, alpn=family.alpn)
+        ctx = contexts.context(mode, ca and ca.path, host, check_name=tunnelled, alpn=family.alpn)
         return TlsArguments({argument: ctx}, None, ca)
 
     return settle

@@ -21,6 +21,7 @@ from sqlalchemy_rds_iam._databases.libpq_variables import libpq_version, overrul
 from sqlalchemy_rds_iam._databases.user_names import refuse_cut
 from sqlalchemy_rds_iam._endpoints.hostname import (
     Endpoint,
+    FindRegion,
     HostName,
     parse_database_host,
 )
@@ -54,7 +55,6 @@ class Target:
         host: that host's parsed name.
         arguments: connect arguments to set beside the password.
         filled: connect arguments that the user has left to a secret.
-        changed: all of these that differ from the user's, which spares each connect the others.
         resolve: name to look up before connecting with libpq: through a tunnel on every connect,
             for ``hostaddr``; else once, to know how many addresses share the time limit.
         tunnelled: whether the name connected to is another than the one that is verified.
@@ -81,20 +81,19 @@ class Target:
     filled: dict[str, Any] = field(default_factory=dict)
     dial: Callable[[Dialect, float], dialing.Connect] | None = field(init=False)
     added: Added = field(init=False, repr=False)
-    changed: dict[str, Any] = field(init=False)
     moving: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        # Host and port only: a target is settled for them, and a listener may change the rest.
-        same = {name for name in ("host", "port") if self._is_as_given(name)}
-        changed = {name: self.arguments[name] for name in self.arguments if name not in same}
-        self.changed = self.filled | changed
         self.dial, self.added = self.driver.dial, Added(None, {})
         self.moving = self.watched is not None or self.resolve is not None
 
     def add(self, password: IssuedPassword) -> Added:
         """Merge what is added for `password`, and keep it: most connects have the same one."""
-        arguments = {**self.changed, self.driver.password: password.password}
+        # What is as given need not be. Host and port only: a target is settled for them, and a
+        # listener may change the rest.
+        same = {name for name in ("host", "port") if self._is_as_given(name)}
+        changed = {name: self.arguments[name] for name in self.arguments if name not in same}
+        arguments = {**self.filled, **changed, self.driver.password: password.password}
         added = self.added = Added(password, arguments)
         return added
 
@@ -151,7 +150,7 @@ class Driver(NamedTuple):
         self,
         cparams: Arguments,
         config: PluginOptions,
-        ambient_region: Callable[[], str | None],
+        ambient_region: FindRegion,
         filled: Arguments = MappingProxyType({}),
     ) -> Target:
         """Settle where `cparams` lead: what gets signed, and how the connection is protected.

@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from sqlalchemy_rds_iam.errors import ConfigError
 
+FindRegion = Callable[[], str | None]
+"""Finds the region of the AWS session, for names that carry none; None if there is none."""
+
 
 class Endpoint(NamedTuple):
     """The endpoint that a token is signed for, and the region of its signature if it has one."""
@@ -144,7 +147,7 @@ def signed_endpoint(
     user: str,
     *,
     region: str | None,
-    ambient_region: Callable[[], str | None],
+    ambient_region: FindRegion,
 ) -> Endpoint:
     """Settle what a token for `user` at `host` is signed for.
 

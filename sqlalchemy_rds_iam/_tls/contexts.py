@@ -1,10 +1,18 @@
-"""SSL contexts that check the signed endpoint's name, and tell who issued what they turn down."""
+"""SSL contexts that check the signed endpoint's name, and tell who issued what they turn down.
+
+They are built once instead of on every connect.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import ssl
 from typing import Any, NamedTuple
+
+from sqlalchemy_rds_iam._endpoints.hostname import HostName
+from sqlalchemy_rds_iam._tls import ca_bundle
+from sqlalchemy_rds_iam.errors import ConfigError
 
 _LONGEST = 200
 
@@ -50,6 +58,63 @@ class _Object(ssl.SSLObject):
 
 NamedContext.sslsocket_class = _Socket
 NamedContext.sslobject_class = _Object
+
+
+def context(
+    mode: str, ca: str | None, host: HostName, *, check_name: bool, alpn: str | None = None
+) -> ssl.SSLContext:
+    """The SSL context for drivers that take one, shared by all connects with the same trust.
+
+    Args:
+        mode: ``require``, ``verify-ca`` or ``verify-full``.
+        ca: CA file, or None not to verify (``require`` only). CAs that Amazon RDS has in other
+            regions than the host's are left out of it, see `ca_bundle.narrowed`.
+        host: the signed host.
+        check_name: check the certificate against `host`, whatever name is dialled (a tunnel).
+        alpn: the name of the protocol within TLS, where servers insist on it (RFC 7301).
+
+    Raises:
+        ConfigError: the CA file cannot be parsed.
+    """
+    name = host.host if check_name else None
+    if ca is None:
+        return _context(mode, None, name, alpn)
+    source = ca_bundle.source(ca, host.region)
+    ca_bundle.part(source).log(source, ca)
+    return _context(mode, source, name, alpn)
+
+
+def check(ca: str) -> None:
+    """Parse a CA file that a driver is going to parse on every connect, so that errors show early.
+
+    Raises:
+        ConfigError: it cannot be parsed.
+    """
+    _context("verify-ca", ca_bundle.source(ca, None), None, None)
+
+
+@functools.lru_cache(maxsize=64)
+def _context(
+    mode: str, source: ca_bundle.CaFile | None, name: str | None, alpn: str | None
+) -> ssl.SSLContext:
+    ctx = NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.name = name
+    ctx.minimum_version = ssl.TLSVersion.TLSv1_2
+    if alpn is not None:
+        ctx.set_alpn_protocols([alpn])
+    ctx.check_hostname = mode == "verify-full"
+    if source is None:
+        ctx.verify_mode = ssl.CERT_NONE
+        return ctx
+    part = ca_bundle.part(source).content
+    try:
+        if part is None:
+            ctx.load_verify_locations(cafile=source.ca)
+        else:
+            ctx.load_verify_locations(cadata=part.decode())
+    except ssl.SSLError as error:
+        raise ConfigError(f"the CA file {source.ca!r} cannot be parsed ({error.reason})") from None
+    return ctx
 
 
 def issuer(error: BaseException) -> str | None:

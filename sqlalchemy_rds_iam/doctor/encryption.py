@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
-from sqlalchemy_rds_iam._tls import ca_bundle, trust
+from sqlalchemy_rds_iam._tls import ca_bundle, contexts, trust
 from sqlalchemy_rds_iam.doctor import certificate
 from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.findings import Finding, ok, problem, warning
@@ -36,7 +36,7 @@ def context(state: State) -> ssl.SSLContext:
             return value
     mode, ca = target.arguments["sslmode"], target.arguments.get("sslrootcert")
     full, alpn = mode == "verify-full", target.driver.family.alpn
-    found: ssl.SSLContext = trust.context(mode, ca, target.host, check_name=full, alpn=alpn)
+    found: ssl.SSLContext = contexts.context(mode, ca, target.host, check_name=full, alpn=alpn)
     return found
 
 
@@ -215,7 +215,8 @@ def _look(state: State) -> Certificate | None:
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.verify_mode = ssl.CERT_NONE
-    trusting.set_alpn_protocols(["postgresql"])
+    if alpn := state.settled.driver.family.alpn:
+        trusting.set_alpn_protocols([alpn])
     assert state.address is not None
     try:
         with Door(state.address, state.timeout / 3) as door:

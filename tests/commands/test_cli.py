@@ -91,27 +91,24 @@ def test_emulator() -> None:
     """`rds-iam emulator` serves until it is told to stop, and then ends well."""
     arguments = [sys.executable, "-c", MAIN, "emulator", "--json", "--user", "app", "--ceiling=0"]
     with running(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            told = json.loads(process.stdout.readline())
-            code = (
-                "import sys; from sqlalchemy import create_engine, text\n"
-                "with create_engine(sys.argv[1]).connect() as connection:\n"
-                "    print(connection.scalar(text('select current_user')))"
-            )
-            done = subprocess.run(
-                [sys.executable, "-c", code, told["url"]],
-                env={**os.environ, **told["environ"]},
-                capture_output=True,
-                text=True,
-                timeout=DEADLINE,
-                check=False,
-            )
-            assert (done.stdout, done.returncode) == ("app\n", 0), done.stderr
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(DEADLINE) == 0
-        finally:
-            process.kill()
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        code = (
+            "import sys; from sqlalchemy import create_engine, text\n"
+            "with create_engine(sys.argv[1]).connect() as connection:\n"
+            "    print(connection.scalar(text('select current_user')))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, told["url"]],
+            env={**os.environ, **told["environ"]},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert (done.stdout, done.returncode) == ("app\n", 0), done.stderr
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 0
     assert not Path(told["ca_file"]).exists()
 
 
