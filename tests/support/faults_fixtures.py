@@ -5,6 +5,7 @@ A test module names this one in `pytest_plugins`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -23,6 +24,10 @@ from sqlalchemy_rds_iam import plugin
 from sqlalchemy_rds_iam._aws import sessions
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam.testing import RdsEmulator
+
+# It keeps botocore's clock as it finds it when it is imported: not one that a test has replaced.
+with contextlib.suppress(ImportError):
+    import aiobotocore.credentials  # noqa: F401
 
 # On a busy machine botocore would ask twice: two seconds are all that it waits for an answer.
 _TIMEOUT = botocore.utils.ContainerMetadataFetcher.TIMEOUT_SECONDS
