@@ -61,14 +61,14 @@ docs: $(VENV)/installed  ## the documentation, strictly, in build/docs
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
 
 bench: $(VENV)/installed  ## every benchmark in ten minutes; results and charts in benchmarks/results
-	@$(VENV)/bin/python benchmarks/everything.py
+	@$(VENV)/bin/python -m benchmarks.suite.everything
 
 # Seconds, each of which brings some 60 connects; what has to grow to be seen takes minutes.
 SOAK_SECONDS ?= 1200
 
 soak: $(VENV)/installed  ## twenty minutes of load and faults, every failed connect judged
 	$(VENV)/bin/python -m pytest --quiet -m soak
-	PYTHONPATH=tests:benchmarks $(VENV)/bin/python -m soak --seconds $(SOAK_SECONDS)
+	PYTHONPATH=tests $(VENV)/bin/python -m soak --seconds $(SOAK_SECONDS)
 
 clean:  ## remove what the other targets have made
 	rm -rf .venv .venv-* build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulated.strategies import STRATEGIES, Process
-from simulated.world import LATENCY, Outcome, World
+from benchmarks.simulated.strategies import STRATEGIES, Process
+from benchmarks.simulated.world import LATENCY, Outcome, World
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER
 
 START = 0.1

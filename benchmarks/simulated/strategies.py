@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from simulated.world import Steps, World
+from benchmarks.simulated.world import Steps, World
 from sqlalchemy_rds_iam._connecting.refusals import meaning
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._ratelimit.limiter import QueueTimeout, RateLimiter

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from charts_support import check_svg
 
+from benchmarks.lib import documents, emulated
+from benchmarks.suite import everything, fleet, rollover, storm
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
+SUITE = ROOT / "benchmarks/suite"
 NAMES = (
     *("cold_start", "connect_cost", "connect_rate", "fleet", "listener", "loop_stall"),
     *("rollover", "scale", "simulation", "storm"),
@@ -28,7 +28,8 @@ NAMES = (
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a benchmark as its users do."""
     return subprocess.run(
-        [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments],
+        [sys.executable, "-m", f"benchmarks.suite.{name}", *arguments],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=600,
@@ -36,19 +37,10 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def modules() -> Iterator[Any]:
-    """Import what the benchmarks consist of."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module
-
-
-def test_all_of_them(modules: Any) -> None:
+def test_all_of_them() -> None:
     """One command runs every benchmark there is, in full and in a hurry."""
-    everything = modules("everything")
     with_targets = {
-        file.stem for file in BENCHMARKS.glob("*.py") if "measure.report(" in file.read_text()
+        file.stem for file in SUITE.glob("*.py") if "measure.report(" in file.read_text()
     }
     assert set(everything.FULL) == set(everything.QUICK) == with_targets == set(NAMES)
 
@@ -64,9 +56,9 @@ def test_help(name: str) -> None:
 
 @pytest.mark.timing
 @pytest.mark.parametrize("name", NAMES)
-def test_quick_run(name: str, tmp_path: Path, modules: Any) -> None:
+def test_quick_run(name: str, tmp_path: Path) -> None:
     """JSON on standard output, progress on standard error, the same saved, charts, exit code."""
-    quick = shlex.split(modules("everything").QUICK[name])
+    quick = shlex.split(everything.QUICK[name])
     done = run(name, *quick, "--json", "--save", str(tmp_path))
     assert done.returncode in {0, 1}, done.stderr
     results = json.loads(done.stdout)
@@ -108,23 +100,21 @@ def test_everything(tmp_path: Path) -> None:
     assert "cold_start, 2 of 2" in done.stderr
 
 
-def test_documents(tmp_path: Path, modules: Any) -> None:
+def test_documents(tmp_path: Path) -> None:
     """Tables that were saved go where the document names them, however often; others stay."""
-    refresh = modules("documents").refresh
     document, results = tmp_path / "benchmarks.md", tmp_path / "results"
     text = "# T\n\n{}\n\nbetween\n\n<!-- results: storm -->\nolder\n<!-- end of results -->\n"
     document.write_text(text.format("<!-- results: scale -->\n<!-- end of results -->"))
     results.mkdir()
     for table in ("| 1 |", r"| \1 \g<0> |"):
         (results / "scale.md").write_text(f"{table}\n")
-        refresh(document, results)
+        documents.refresh(document, results)
         filled = f"<!-- results: scale -->\n\n{table}\n\n<!-- end of results -->"
         assert document.read_text() == text.format(filled)
 
 
-def test_the_documents_name_benchmarks_that_there_are(modules: Any) -> None:
+def test_the_documents_name_benchmarks_that_there_are() -> None:
     """Each table in the documents is that of a benchmark, and every benchmark has one."""
-    everything = modules("everything")
     found = [
         name
         for document in everything.DOCUMENTS
@@ -209,19 +199,19 @@ def test_no_result(rds: RdsEmulator) -> None:
     assert "X-Amz-Signature" not in done.stderr
 
 
-def test_a_connect_belongs_to_the_rollover_or_not(modules: Any) -> None:
+def test_a_connect_belongs_to_the_rollover_or_not() -> None:
     """Connects are judged by when they began, and lost ones have no time."""
     connects = [(1.0, 0.01, True), (5.0, 2.0, True), (5.5, 9.0, False), (7.5, 0.02, True)]
     run_ = {"window": (5.0, 6.5), "connects": connects, "errors": {}}
-    row = modules("rollover")._summary("psycopg plugin", [run_])
+    row = rollover._summary("psycopg plugin", [run_])
     assert row["steady_max_ms"] == pytest.approx(20)
     assert row["rollover_max_ms"] == pytest.approx(2000)
     assert row["lost"] == 1
 
 
-def test_what_a_storm_must_keep(modules: Any) -> None:
+def test_what_a_storm_must_keep() -> None:
     """Lost, refused or late misses the target; at half the ceiling only lost does."""
-    misses = modules("storm")._misses
+    misses = storm._misses
     good = {"way": "plugin", "lost": 0, "refused": 0, "times_ideal": 1.05}
     assert not misses(good)
     for worse in ({"lost": 1}, {"refused": 1}, {"times_ideal": 1.06}):
@@ -230,9 +220,9 @@ def test_what_a_storm_must_keep(modules: Any) -> None:
         assert not misses(good | worse | {"way": "boto3-recipe"})
 
 
-def test_what_a_fleet_must_keep(modules: Any) -> None:
+def test_what_a_fleet_must_keep() -> None:
     """With a store: none lost, nearly none refused, 95 % used; without: none lost, 80 %."""
-    misses = modules("fleet")._misses
+    misses = fleet._misses
     good = {"way": "shared store", "lost": 0, "refused": 0.0009, "used": 0.95}
     without = good | {"way": "congestion control", "refused": 0.5, "used": 0.80}
     killed = without | {"way": "store killed", "used": 0.1}
@@ -244,9 +234,8 @@ def test_what_a_fleet_must_keep(modules: Any) -> None:
     assert not misses(without | {"way": "nothing", "lost": 9})
 
 
-def test_half_of_what_the_emulator_can_do(modules: Any) -> None:
+def test_half_of_what_the_emulator_can_do() -> None:
     """The ceiling is the one asked for, or half of the emulator's maximum; the head says which."""
-    emulated = modules("emulated")
     assert [emulated.ceiling(200, maximum) for maximum in (399.9, 400.0, 950.0, 1.0)] == [
         *(199, 200, 200, 2)
     ]

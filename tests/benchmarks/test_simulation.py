@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import bisect
 import random
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-from simulated.scenarios import SCENARIOS, Scenario, simulate
-from simulated.strategies import STRATEGIES
-from simulated.world import World
-
+from benchmarks.simulated.scenarios import SCENARIOS, Scenario, simulate
+from benchmarks.simulated.strategies import STRATEGIES
+from benchmarks.simulated.world import World
 from sqlalchemy_rds_iam._ratelimit.limiter import LULL
 
 STORM = Scenario("all connect again", 250, known=True)

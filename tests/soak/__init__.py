@@ -1,6 +1,6 @@
 """``make soak``: steady load, a fault every few seconds, every failed connect judged.
 
-Run it as ``PYTHONPATH=tests:benchmarks python -m soak``; ``--help`` says the rest.
+Run it as ``PYTHONPATH=tests python -m soak``; ``--help`` says the rest.
 
 account    the AWS of each client process: roles, services, and what was asked of them when
 cast       who plays: the client processes, their drivers, pools, loops and identities

@@ -18,8 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
-import measure
-
+from benchmarks.lib import measure
 from soak import report, verdict
 from soak.account import Account
 from soak.actors import Actor
@@ -30,7 +29,7 @@ from soak.judge import failure
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.background import Background
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "soak.json"
+RESULTS = measure.RESULTS / "soak.json"
 
 _START_DEADLINE = 60.0
 _QUIET_END = 10.0

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import measure
-
+from benchmarks.lib import measure
 from soak.faults import Fault
 from soak.verdict import Verdict
 

@@ -23,12 +23,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-import charts
-import emulated
-import measure
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from benchmarks.lib import charts, emulated, measure
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host

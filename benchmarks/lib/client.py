@@ -19,11 +19,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import runtime
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from benchmarks.lib import runtime
 from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 
 STACK = 1 << 19

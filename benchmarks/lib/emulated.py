@@ -21,10 +21,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Self
 
-import measure
-from runtime import many_files
 from sqlalchemy import URL, make_url
 
+from benchmarks.lib import measure
+from benchmarks.lib.runtime import many_files
 from sqlalchemy_rds_iam.testing import Decision, RdsEmulator
 
 CEILING = 200
@@ -60,7 +60,7 @@ class Emulator:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), *self._arguments],
+            [sys.executable, "-m", __name__, *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -187,24 +187,24 @@ def client(task: dict[str, Any], environ: dict[str, str]) -> dict[str, Any]:
     Raises:
         NoResult: it failed, or has no end.
     """
-    found: dict[str, Any] = run_script(
-        "client.py", environ, task=task, name=task["way"], limit=180.0
+    found: dict[str, Any] = run_module(
+        "benchmarks.lib.client", environ, task=task, name=task["way"], limit=180.0
     )
     return found
 
 
-def run_script(
-    script: str,
+def run_module(
+    module: str,
     environ: dict[str, str],
     *arguments: str,
     task: dict[str, Any] | None = None,
     name: str,
     limit: float,
 ) -> Any:
-    """Run a script beside this one in a process of its own, and return what it says.
+    """Run a module in a process of its own, and return what it says.
 
     Args:
-        script: its file name.
+        module: its name, from the checkout on.
         environ: its environment.
         arguments: of its command line.
         task: what it reads from standard input, as JSON.
@@ -216,7 +216,7 @@ def run_script(
     """
     try:
         done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name(script)), *arguments],
+            [sys.executable, "-m", module, *arguments],
             input=None if task is None else json.dumps(task),
             env=environ,
             capture_output=True,
@@ -225,9 +225,9 @@ def run_script(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise measure.NoResult(f"{name}: {script} has no end after {limit:g} s") from None
+        raise measure.NoResult(f"{name}: {module} has no end after {limit:g} s") from None
     if done.returncode:
-        raise measure.NoResult(f"{name}: {script} failed\n{done.stderr}")
+        raise measure.NoResult(f"{name}: {module} failed\n{done.stderr}")
     return json.loads(done.stdout)
 
 

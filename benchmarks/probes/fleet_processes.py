@@ -11,11 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import emulated
-import measure
+from benchmarks.lib import emulated, measure
 
 REST = 1.5
 """Seconds before the signal, in which the window of the ceiling empties."""
@@ -139,7 +137,7 @@ def _start(
     ending: contextlib.ExitStack, rds: emulated.Emulator, task: dict[str, Any]
 ) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("fleet_client.py"))],
+        [sys.executable, "-m", "benchmarks.probes.fleet_client"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=rds.environ,

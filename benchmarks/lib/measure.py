@@ -22,6 +22,9 @@ from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
+RESULTS = Path(__file__).parents[1] / "results"
+"""Where the results are that the documents show."""
+
 EXIT_CODES = "Exit codes: 0 all targets met, 1 a target missed, 2 wrong usage or no result."
 TARGETS_MET, TARGET_MISSED, NO_RESULT = 0, 1, 2
 

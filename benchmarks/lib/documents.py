@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-import measure
+from benchmarks.lib import measure
 
 _PLACE = re.compile(r"<!-- results: (\w+) -->\n.*?<!-- end of results -->", re.DOTALL)
 

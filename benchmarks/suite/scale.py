@@ -24,11 +24,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import charts
-import listener
-import measure
 import trustme
 from sqlalchemy import create_engine
+
+from benchmarks.lib import charts, measure
+from benchmarks.suite import listener
 
 DOMAIN = listener.HOST.partition(".")[2]
 COUNTS = (1, 10, 100, 1000, 10_000)

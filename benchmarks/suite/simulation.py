@@ -25,11 +25,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import charts
-import measure
-from simulated.scenarios import SCENARIOS, simulate
-from simulated.strategies import STRATEGIES
-from simulated.world import Outcome
+from benchmarks.lib import charts, measure
+from benchmarks.simulated.scenarios import SCENARIOS, simulate
+from benchmarks.simulated.strategies import STRATEGIES
+from benchmarks.simulated.world import Outcome
 
 PROCESSES = (10, 30, 100, 200, 400, 1000, 5000)
 
@@ -125,7 +124,7 @@ def _misses(row: dict[str, Any]) -> bool:
 
 def _validation(directory: Path | None) -> str:
     """What `fleet.py` has found out about the simulation, if its results are there."""
-    file = (directory or Path(__file__).with_name("results")) / "fleet.json"
+    file = (directory or measure.RESULTS) / "fleet.json"
     if not file.exists():
         return "Not yet held against real processes on this machine: fleet.py does that."
     found = json.loads(file.read_text(encoding="utf-8"))

@@ -29,10 +29,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import charts
-import emulated
-import measure
-
+from benchmarks.lib import charts, emulated, measure
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 
@@ -125,8 +122,12 @@ def _process(rds: emulated.Emulator, driver: str, task: dict[str, Any]) -> Windo
         "endpoint": rds.signed,
         "token": _token(rds),
     }
-    found: Windows = emulated.run_script(
-        "stall_probe.py", environ, task=task, name=f"{driver} {way}", limit=LONGEST_RUN
+    found: Windows = emulated.run_module(
+        "benchmarks.probes.stall_probe",
+        environ,
+        task=task,
+        name=f"{driver} {way}",
+        limit=LONGEST_RUN,
     )
     calls = len(rds.sts_calls())
     if way in PLUGIN and calls != len({"renewal", "expired"} & set(windows)) + 1:

@@ -26,9 +26,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-import charts
-import emulated
-import measure
+from benchmarks.lib import charts, emulated, measure
 
 TARGET = 1.05
 """The longest that a storm with the plugin may take, in ideal times."""

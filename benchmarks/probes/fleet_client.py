@@ -15,9 +15,10 @@ import time
 from collections import Counter
 from typing import Any
 
-import runtime
-from client import WAYS
 from sqlalchemy import make_url
+
+from benchmarks.lib import runtime
+from benchmarks.lib.client import WAYS
 
 WARM = 3
 """Connects before the signal, after a first one for which everything has to be loaded."""

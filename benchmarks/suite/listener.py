@@ -25,13 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
-import charts
-import measure
 import trustme
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
+from benchmarks.lib import charts, measure
 from sqlalchemy_rds_iam._databases import known
 
 BUDGET = 2e-6

@@ -16,12 +16,10 @@ import sys
 import time
 from pathlib import Path
 
-import documents
-import measure
+from benchmarks.lib import documents, measure
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results"
-DOCUMENTS = [HERE.parent / "docs" / name for name in ("benchmarks.md", "ceiling.md")]
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENTS = [DOCS / name for name in ("benchmarks.md", "ceiling.md")]
 
 # The simulation comes after the fleet that it is held against.
 FULL = {
@@ -69,10 +67,10 @@ def main() -> int:
         "--save",
         type=Path,
         metavar="DIRECTORY",
-        help="default: results, beside the benchmarks; the documents show what is there",
+        help="default: benchmarks/results; the documents show what is there",
     )
     given = command.parse_args()
-    save = given.save or (None if given.quick else RESULTS)
+    save = given.save or (None if given.quick else measure.RESULTS)
     asked = QUICK if given.quick else FULL
     wanted = [name for name in FULL if name in (given.only or FULL)]
     started = time.monotonic()
@@ -89,7 +87,7 @@ def main() -> int:
     print(f"\n{summary}")
     if save is not None and not given.only:
         (save / "everything.md").write_text(summary + "\n", encoding="utf-8")
-    if save == RESULTS:
+    if save == measure.RESULTS:
         for document in DOCUMENTS:
             documents.refresh(document, save)
     if set(codes) <= set(VERDICTS):
@@ -101,9 +99,9 @@ def _run(name: str, arguments: list[str], save: Path | None) -> int:
     """Run one of them, and return its exit code."""
     sys.stdout.flush()
     saving = [] if save is None else ["--save", str(save)]
-    script = [sys.executable, str(HERE / f"{name}.py"), *arguments, *saving]
+    command = [sys.executable, "-m", f"benchmarks.suite.{name}", *arguments, *saving]
     try:
-        return subprocess.run(script, check=False, timeout=LONGEST).returncode
+        return subprocess.run(command, check=False, timeout=LONGEST).returncode
     except subprocess.TimeoutExpired:
         measure.progress(f"{name}: no end after {LONGEST:g} s")
         return measure.NO_RESULT

@@ -24,15 +24,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import charts
-import emulated
-import measure
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+from benchmarks.lib import charts, emulated, measure
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
 from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
@@ -110,7 +109,7 @@ def _measured(
                 undo.callback(engine.dispose)
                 # The first connect brings what only the first one costs: imports, the dialect.
                 _connect(engine)
-                cases[f"{way}, {name}"] = lambda engine=engine: _connect(engine)
+                cases[f"{way}, {name}"] = partial(_connect, engine)
         _check_narrowed()
         # There and back: sessions that are still ending burden the client that connects next.
         turns = cases | {f"{case} {AGAIN}": cases[case] for case in reversed(cases)}

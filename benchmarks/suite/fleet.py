@@ -28,13 +28,11 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-import charts
-import emulated
-import fleet_processes
-import measure
-from fleet_processes import Fleet, Store
-from simulated.scenarios import Scenario, simulate
-from simulated.strategies import STRATEGIES
+from benchmarks.lib import charts, emulated, measure
+from benchmarks.probes import fleet_processes
+from benchmarks.probes.fleet_processes import Fleet, Store
+from benchmarks.simulated.scenarios import Scenario, simulate
+from benchmarks.simulated.strategies import STRATEGIES
 
 USED = {"congestion control": 0.80, "shared store": 0.95, "store killed": 0.0}
 """The least share of the ceiling that is to be used; none may be lost."""

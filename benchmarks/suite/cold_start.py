@@ -25,10 +25,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import charts
-import emulated
-import measure
 import trustme
+
+from benchmarks.lib import charts, emulated, measure
 
 WAYS = ("plugin", "botocore", "boto3")
 PLACES = ("environment", "file")
@@ -103,8 +102,8 @@ def _environ(place: str, directory: Path) -> dict[str, str]:
 
 def _case(way: str, ca: str, environ: dict[str, str]) -> Callable[[], dict[str, Any]]:
     def run() -> dict[str, Any]:
-        found: dict[str, Any] = emulated.run_script(
-            "cold_probe.py", environ, way, ca, name=way, limit=_LONGEST
+        found: dict[str, Any] = emulated.run_module(
+            "benchmarks.probes.cold_probe", environ, way, ca, name=way, limit=_LONGEST
         )
         return found
 

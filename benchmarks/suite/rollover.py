@@ -20,9 +20,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import charts
-import emulated
-import measure
+from benchmarks.lib import charts, emulated, measure
 
 DRIVERS = {"psycopg": False, "asyncpg": True}
 """The drivers, and whether they are used in tasks instead of threads."""

@@ -1,0 +1,1 @@
+"""What the plugin costs and what it withstands, measured against the emulator."""

@@ -1,0 +1,1 @@
+"""The benchmarks: each is a command, and ``everything`` runs them all."""
