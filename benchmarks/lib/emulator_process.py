@@ -1,0 +1,94 @@
+"""The process of the emulator: reads a command a line, as JSON, and answers with a line of JSON."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import gc
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from benchmarks.lib.emulated import PROFILE
+from benchmarks.lib.runtime import many_files
+from sqlalchemy_rds_iam.testing import Decision, RdsEmulator
+
+ROLE = "app"
+
+
+def _serve() -> None:
+    many_files()
+    with contextlib.suppress(OSError):
+        # What else the machine does is not to delay the server; only root may say so.
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    with RdsEmulator() as rds:
+        rds.gateway.reuse_sessions = "reuse" in sys.argv
+        role = rds.identities.role(ROLE)
+        config = Path(rds.environ()["AWS_CONFIG_FILE"])
+        config.write_text(
+            f"[profile {PROFILE}]\nrole_arn = {role.arn}\nsource_profile = source\n"
+            f"[profile source]\naws_access_key_id = {rds.key.access_key}\n"
+            f"aws_secret_access_key = {rds.key.secret_key}\n",
+            encoding="utf-8",
+        )
+        commands = _Commands(rds)
+        signed = rds.endpoint
+        _say(
+            {
+                "url": rds.url().render_as_string(),
+                "signed": {"host": signed.host, "port": signed.port, "region": signed.region},
+                "environ": rds.environ(),
+            }
+        )
+        # What there is by now is there to stay: no collection that is to stop the gateway for
+        # longer than the ceiling's window can bear has to look at it.
+        gc.collect()
+        gc.freeze()
+        for line in sys.stdin:
+            name, *arguments = json.loads(line)
+            _say(getattr(commands, name)(*arguments) or {})
+
+
+def _say(what: dict[str, Any]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+class _Commands:
+    def __init__(self, rds: RdsEmulator) -> None:
+        self._rds = rds
+        self._calls = 0
+
+    def start_over(self, ceiling: float | None) -> None:
+        self._rds.gateway.ceiling = ceiling
+        self._rds.clear()
+        self._calls = len(self._rds.aws.sts.records)
+
+    def slow_sts(self, latency: float) -> None:
+        self._rds.aws.sts.latency = latency
+
+    def lifetime(self, seconds: float | None) -> None:
+        self._rds.aws.sts.lifetime = seconds
+
+    def logins(self) -> dict[str, Any]:
+        decisions = self._rds.decisions
+        refused = Counter(str(each.reason) for each in decisions if not each.granted)
+        return {
+            "granted": sum(each.granted for each in decisions),
+            "refused": dict(refused),
+            "most_in_a_second": _most(decisions),
+        }
+
+    def sts_calls(self) -> dict[str, Any]:
+        return {"times": [each.time for each in self._rds.aws.sts.records[self._calls :]]}
+
+
+def _most(decisions: list[Decision]) -> int:
+    times = sorted(decision.time for decision in decisions)
+    return max((bisect.bisect_left(times, t + 1) - i for i, t in enumerate(times)), default=0)
+
+
+if __name__ == "__main__":
+    _serve()
