@@ -19,8 +19,6 @@ from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam.testing import fixtures
 
-pytest_plugins = ["docs_fixtures"]
-
 DOCUMENTS = documents()
 EVERY = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 

@@ -16,8 +16,6 @@ from rds_api_support import served
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["docs_fixtures"]
-
 DOCUMENT = documents()["docs/cli.md"]
 BLOCKS = [block for block in DOCUMENT.blocks if block.language == "console"]
 

@@ -14,8 +14,6 @@ from worlds import WORLDS
 
 from sqlalchemy_rds_iam.testing import SignedEndpoint
 
-pytest_plugins = ["docs_fixtures"]
-
 WRITER = "mydb.cluster-abc123.eu-central-1.rds.amazonaws.com"
 READER = "mydb.cluster-ro-abc123.eu-central-1.rds.amazonaws.com"
 PROXY = "myproxy.proxy-abc123.eu-west-1.rds.amazonaws.com"

@@ -17,8 +17,6 @@ from patience import SOON
 from sqlalchemy_rds_iam import doctor
 from sqlalchemy_rds_iam.doctor import MOST_LOGINS
 
-pytest_plugins = ["doctor_fixtures"]
-
 DOCUMENT = Path(__file__).parents[2] / "docs" / "doctor.md"
 
 UNSURE = {"policy", "throttled", "token-cut", "external-id-missing", "imds-hop-limit"}

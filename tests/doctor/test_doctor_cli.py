@@ -21,8 +21,6 @@ from sqlalchemy_rds_iam.cli.common import VARIABLES
 from sqlalchemy_rds_iam.cli.doctor_report import show
 from sqlalchemy_rds_iam.doctor import MOST_LOGINS
 
-pytest_plugins = ["doctor_fixtures"]
-
 
 def _run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -19,8 +19,6 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy_rds_iam.doctor import Report, Status, examine, options
 from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
-pytest_plugins = ["doctor_fixtures"]
-
 Setup = Callable[[Ward], None]
 
 

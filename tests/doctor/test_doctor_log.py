@@ -15,8 +15,6 @@ from sqlalchemy_rds_iam.doctor import Report, examine, iam_log
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.aws.service import AwsError, Call, Service
 
-pytest_plugins = ["doctor_fixtures"]
-
 GROUP = "/aws/rds/instance/app-db/iam-db-auth-error"
 
 

@@ -14,8 +14,6 @@ from doctor_support import Ward, printed
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["doctor_fixtures"]
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,8 +12,6 @@ from sqlalchemy import URL
 
 from sqlalchemy_rds_iam.doctor import Report, Status
 
-pytest_plugins = ["doctor_fixtures"]
-
 USER = "keeper"
 
 

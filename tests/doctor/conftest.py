@@ -1,4 +1,4 @@
-"""The fixture of the doctor's tests. A test module names this one in `pytest_plugins`."""
+"""The fixture of the doctor's tests: a set-up in which they break one thing after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fixtures of the documents' tests. A test module names this one in `pytest_plugins`."""
+"""The fixtures of the documents' tests: a world in which what they name exists."""
 
 from __future__ import annotations
 
