@@ -1,10 +1,8 @@
 """What the emulated services have in common: their life, their faults and their records."""
 
 import asyncio
-import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +10,13 @@ import aiohttp
 import botocore.exceptions
 import botocore.parsers
 import pytest
-from aws_support import Account, call_sts, served_account
+from aws_support import Account
+from emulator_support import Do
 from patience import DEADLINE, SOON, eventually
 
 from sqlalchemy_rds_iam.testing.aws.endpoints import AwsEndpoints
 from sqlalchemy_rds_iam.testing.aws.identities import Identities
 from sqlalchemy_rds_iam.testing.aws.service import AwsError
-
-Do = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account]:
-    """A served account, alone on the machine."""
-    with served_account(monkeypatch, tmp_path) as account:
-        yield account
-
-
-@pytest.fixture(params=[False, True], ids=["botocore", "aiobotocore"])
-def do(request: pytest.FixtureRequest, account: Account) -> Do:
-    """Performs one STS operation with a client of either SDK."""
-    return functools.partial(call_sts, account, request.param)
 
 
 def assume(account: Account, **more: Any) -> dict[str, Any]:
@@ -51,45 +35,45 @@ FAULTS: list[tuple[Any, type[Exception], str]] = [
 
 @pytest.mark.parametrize(("failure", "error", "says"), FAULTS)
 async def test_a_fault_looks_to_clients_as_the_real_one(
-    account: Account, do: Do, failure: Any, error: type[Exception], says: str
+    account: Account, ask_sts: Do, failure: Any, error: type[Exception], says: str
 ) -> None:
     """Each fault raises what users see, for as many calls as was said, of the named operation."""
     account.aws.sts.hang_seconds = 0.02
     account.aws.sts.fail(failure, times=2, operation="AssumeRole")
     for _ in range(2):
         with pytest.raises(error, match=says):
-            await do("assume_role", **assume(account))
-        await do("get_caller_identity")
-    await do("assume_role", **assume(account))
+            await ask_sts("assume_role", **assume(account))
+        await ask_sts("get_caller_identity")
+    await ask_sts("assume_role", **assume(account))
     account.aws.sts.fail(failure)
     with pytest.raises(error, match=says):
-        await do("get_caller_identity")
+        await ask_sts("get_caller_identity")
     account.aws.sts.recover()
-    await do("get_caller_identity")
+    await ask_sts("get_caller_identity")
 
 
-async def test_latency_holds_answers_back(account: Account, do: Do) -> None:
+async def test_latency_holds_answers_back(account: Account, ask_sts: Do) -> None:
     """A slow STS answers, later."""
     account.aws.sts.latency = 0.04
     begun = time.monotonic()
-    await do("get_caller_identity")
+    await ask_sts("get_caller_identity")
     assert time.monotonic() - begun >= 0.04
 
 
 async def test_records_name_the_caller_and_no_secret(
-    account: Account, do: Do, caplog: pytest.LogCaptureFixture
+    account: Account, ask_sts: Do, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is kept and logged identifies requests without holding anything to log in with."""
     for name in ("botocore", "aiobotocore"):  # they log signatures and answers themselves
         caplog.set_level(logging.WARNING, logger=name)
     caplog.set_level(logging.DEBUG)
-    answer = await do("assume_role", **assume(account))
+    answer = await ask_sts("assume_role", **assume(account))
     secret = "a-web-identity-token"
     query = f"Action=AssumeRoleWithWebIdentity&Version=2011-06-15&WebIdentityToken={secret}"
     async with aiohttp.ClientSession() as http:
         await http.get(f"{account.aws.sts_url}/?{query}")
     with pytest.raises(botocore.exceptions.ClientError):
-        await do("assume_role", **assume(account, RoleSessionName="!!"))
+        await ask_sts("assume_role", **assume(account, RoleSessionName="!!"))
     sts = account.aws.sts
     assert [(r.operation, r.access_key, r.status) for r in sts.records] == [
         ("AssumeRole", account.key.access_key, 200),
@@ -106,9 +90,9 @@ async def test_records_name_the_caller_and_no_secret(
         assert hidden not in kept
 
 
-async def test_a_storm_is_answered_and_counted(account: Account, do: Do) -> None:
+async def test_a_storm_is_answered_and_counted(account: Account, ask_sts: Do) -> None:
     """Twenty callers at once get twenty different keys, and the counter sees each."""
-    answers = await asyncio.gather(*(do("assume_role", **assume(account)) for _ in range(20)))
+    answers = await asyncio.gather(*(ask_sts("assume_role", **assume(account)) for _ in range(20)))
     assert len({answer["Credentials"]["AccessKeyId"] for answer in answers}) == 20
     assert account.aws.sts.calls == {"AssumeRole": 20}
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import aiohttp
 import botocore.exceptions
 import botocore.utils
 import pytest
-from aws_support import Account, found_by_chain, served_account
+from aws_support import Account, found_by_chain
 
 from sqlalchemy_rds_iam.testing.aws.metadata import RoleService
 from sqlalchemy_rds_iam.testing.aws.service import AwsError
@@ -24,13 +23,12 @@ TOKEN = "X-aws-ec2-metadata-token"
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account]:
+def account(account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
     """A served account whose role is that of the machine."""
     # Between two tries botocore would sleep a second.
     monkeypatch.setattr(botocore.utils.ContainerMetadataFetcher, "SLEEP_TIME", 0)
-    with served_account(monkeypatch, tmp_path) as account:
-        account.aws.imds.role = account.aws.container.role = account.role
-        yield account
+    account.aws.imds.role = account.aws.container.role = account.role
+    return account
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import botocore.exceptions
 import pytest
+from emulator_support import Do
 from patience import DEADLINE
-from secrets_support import Do, both_sdks, call, refusal
+from secrets_support import both_sdks, call, refusal
 
 from sqlalchemy_rds_iam.testing import (
     DECRYPTION_FAILURE,
@@ -23,16 +24,7 @@ from sqlalchemy_rds_iam.testing import (
 )
 
 
-@pytest.fixture(
-    params=[False, pytest.param(True, marks=pytest.mark.aiobotocore)],
-    ids=["botocore", "aiobotocore"],
-)
-def do(request: pytest.FixtureRequest, rds: RdsEmulator) -> Do:
-    """Performs one operation with a client of either SDK."""
-    return functools.partial(call, rds, request.param)
-
-
-async def test_permission(do: Do, rds: RdsEmulator) -> None:
+async def test_permission(ask_secrets: Do, rds: RdsEmulator) -> None:
     """A principal without it is told who it is, what it may not do and with what; first of all."""
     secret = rds.secrets.store("prod/app", "s")
     user = rds.identities.user("reader")
@@ -42,10 +34,12 @@ async def test_permission(do: Do, rds: RdsEmulator) -> None:
         (role, "arn:aws:sts::123456789012:assumed-role/reader/session"),
     ):
         key = rds.identities.issue(principal, lifetime=None if principal is user else 900)
-        assert (await do("get_secret_value", SecretId="prod/app", key=key))["SecretString"] == "s"
+        assert (await ask_secrets("get_secret_value", SecretId="prod/app", key=key))[
+            "SecretString"
+        ] == "s"
         principal.secrets = frozenset({"other"})
         for identifier, resource in (("prod/app", secret.arn), ("nothing", "nothing")):
-            refused = await refusal(do("get_secret_value", SecretId=identifier, key=key))
+            refused = await refusal(ask_secrets("get_secret_value", SecretId=identifier, key=key))
             denied = (
                 f"User: {arn} is not authorized to perform: secretsmanager:GetSecretValue on "
                 f"resource: {resource} because no identity-based policy allows the "
@@ -53,14 +47,14 @@ async def test_permission(do: Do, rds: RdsEmulator) -> None:
             )
             assert refused == (400, "AccessDeniedException", denied)
         principal.secrets = frozenset({"prod/app"})
-        await do("get_secret_value", SecretId=secret.arn, key=key)
+        await ask_secrets("get_secret_value", SecretId=secret.arn, key=key)
     rds.identities.revoke(role)
-    revoked = await refusal(do("get_secret_value", SecretId=secret.arn, key=key))
+    revoked = await refusal(ask_secrets("get_secret_value", SecretId=secret.arn, key=key))
     assert revoked[1] == "AccessDeniedException"
     assert "explicit deny" in revoked[2]
 
 
-async def test_identity(do: Do, rds: RdsEmulator) -> None:
+async def test_identity(ask_secrets: Do, rds: RdsEmulator) -> None:
     """Expired, unknown and forged keys are refused under the names of the JSON protocol."""
     rds.secrets.store("app", "s")
     principal = rds.identities.user("reader")
@@ -70,7 +64,7 @@ async def test_identity(do: Do, rds: RdsEmulator) -> None:
         (replace(known, access_key="AKIAUNKNOWN"), "UnrecognizedClientException"),
         (replace(known, secret_key="another"), "InvalidSignatureException"),
     ):
-        status, found, _ = await refusal(do("get_secret_value", SecretId="app", key=key))
+        status, found, _ = await refusal(ask_secrets("get_secret_value", SecretId="app", key=key))
         assert (status, found) == (400, code)
 
 

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import botocore.exceptions
 import botocore.session
 import pytest
-from aws_support import REGION, Account, AioSession, served_account
+from aws_support import REGION, Account, AioSession
 from botocore import UNSIGNED
 from botocore.config import Config
+from emulator_support import Do
 
 from sqlalchemy_rds_iam.testing.aws.identities import ACCOUNT_ID
-
-Do = Callable[..., Awaitable[Any]]
 
 WHO = {"roleName": "app", "accountId": ACCOUNT_ID, "accessToken": "signed-in"}
 CLIENT = {"clientId": "cli", "clientSecret": "of the client", "grantType": "refresh_token"}
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account]:
+def account(account: Account) -> Account:
     """A served account in which a user has signed in."""
-    with served_account(monkeypatch, tmp_path) as account:
-        account.aws.sso.access_tokens = {"signed-in"}
-        account.aws.sso.refresh_tokens = {"renewal"}
-        yield account
+    account.aws.sso.access_tokens = {"signed-in"}
+    account.aws.sso.refresh_tokens = {"renewal"}
+    return account
 
 
 @pytest.fixture(params=[False, True], ids=["botocore", "aiobotocore"])

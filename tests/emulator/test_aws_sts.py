@@ -1,8 +1,7 @@
 """The emulated STS, as real botocore and aiobotocore clients see it."""
 
-import functools
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -11,26 +10,12 @@ from typing import Any
 import aiohttp
 import botocore.exceptions
 import pytest
-from aws_support import Account, call_sts, found_by_chain, served_account
+from aws_support import Account, found_by_chain
+from emulator_support import Do
 
 from sqlalchemy_rds_iam.testing.aws.identities import AccessKey
 
 both_worlds = pytest.mark.parametrize("is_async", [False, True], ids=["botocore", "aiobotocore"])
-
-Do = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account]:
-    """A served account, alone on the machine."""
-    with served_account(monkeypatch, tmp_path) as account:
-        yield account
-
-
-@pytest.fixture(params=[False, True], ids=["botocore", "aiobotocore"])
-def do(request: pytest.FixtureRequest, account: Account) -> Do:
-    """Performs one STS operation with a client of either SDK."""
-    return functools.partial(call_sts, account, request.param)
 
 
 def assume(account: Account, **more: Any) -> dict[str, Any]:
@@ -38,9 +23,9 @@ def assume(account: Account, **more: Any) -> dict[str, Any]:
     return {"RoleArn": account.role.arn, "RoleSessionName": "web", **more}
 
 
-async def test_assumed_credentials_are_the_roles(account: Account, do: Do) -> None:
+async def test_assumed_credentials_are_the_roles(account: Account, ask_sts: Do) -> None:
     """AssumeRole issues keys of the role, for the time asked, that STS itself recognises."""
-    answer = await do("assume_role", **assume(account, DurationSeconds=900))
+    answer = await ask_sts("assume_role", **assume(account, DurationSeconds=900))
     issued = account.identities.find(answer["Credentials"]["AccessKeyId"])
     assert issued is not None
     assert issued.principal is account.role
@@ -49,11 +34,11 @@ async def test_assumed_credentials_are_the_roles(account: Account, do: Do) -> No
         issued.expires_at, abs=0.01
     )
     assert issued.expires_at == pytest.approx(time.time() + 900, abs=5)
-    who = await do("get_caller_identity", issued)
+    who = await ask_sts("get_caller_identity", issued)
     assert who["Arn"] == "arn:aws:sts::123456789012:assumed-role/app/web"
     assert who["Arn"] == answer["AssumedRoleUser"]["Arn"]
     assert who["UserId"] == answer["AssumedRoleUser"]["AssumedRoleId"]
-    assert (await do("get_caller_identity"))["Arn"] == account.user.arn
+    assert (await ask_sts("get_caller_identity"))["Arn"] == account.user.arn
 
 
 @both_worlds
@@ -163,34 +148,40 @@ DENIED = "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: 
     ],
 )
 async def test_a_caller_without_right_is_refused(
-    account: Account, do: Do, prepare: Callable[[Account], AccessKey | None], code: str, says: str
+    account: Account,
+    ask_sts: Do,
+    prepare: Callable[[Account], AccessKey | None],
+    code: str,
+    says: str,
 ) -> None:
     """Each reason has AWS's own code and wording, and issues no key."""
     key = prepare(account)
     with pytest.raises(botocore.exceptions.ClientError, match=says) as refused:
-        await do("assume_role", key, **assume(account))
+        await ask_sts("assume_role", key, **assume(account))
     assert refused.value.response["Error"]["Code"] == code
     assert account.aws.sts.records[-1].status == 403
 
 
 @pytest.mark.parametrize("offset", [-280, 280])
-async def test_a_small_clock_difference_is_allowed(account: Account, do: Do, offset: int) -> None:
+async def test_a_small_clock_difference_is_allowed(
+    account: Account, ask_sts: Do, offset: int
+) -> None:
     """A clock less than five minutes off either way is accepted; Date tells the difference."""
     account.clock.offset = offset
-    answer = await do("get_caller_identity")
+    answer = await ask_sts("get_caller_identity")
     date = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
     assert (date - datetime.now(UTC)).total_seconds() == pytest.approx(offset, abs=5)
 
 
 async def test_a_revoked_session_keeps_its_name_but_not_its_rights(
-    account: Account, do: Do
+    account: Account, ask_sts: Do
 ) -> None:
     """As after "revoke active sessions": denied everything except to say who it is."""
     session = account.identities.issue(account.user, 600)
     account.identities.revoke(account.user)
     with pytest.raises(botocore.exceptions.ClientError, match="explicit deny"):
-        await do("assume_role", session, **assume(account))
-    assert (await do("get_caller_identity", session))["Arn"] == account.user.arn
+        await ask_sts("assume_role", session, **assume(account))
+    assert (await ask_sts("get_caller_identity", session))["Arn"] == account.user.arn
 
 
 @pytest.mark.parametrize(
@@ -207,27 +198,27 @@ async def test_a_revoked_session_keeps_its_name_but_not_its_rights(
     ],
 )
 async def test_a_parameter_out_of_bounds_is_refused(
-    account: Account, do: Do, arguments: dict[str, Any], code: str, says: str
+    account: Account, ask_sts: Do, arguments: dict[str, Any], code: str, says: str
 ) -> None:
     """The limits of the STS API Reference hold, so code that breaks them fails here too."""
     account.aws.sts.max_session_duration = 3600
     with pytest.raises(botocore.exceptions.ClientError, match=says) as refused:
-        await do("assume_role", **assume(account, **arguments))
+        await ask_sts("assume_role", **assume(account, **arguments))
     assert refused.value.response["Error"]["Code"] == code
 
 
-async def test_a_chained_role_lives_an_hour_at_most(account: Account, do: Do) -> None:
+async def test_a_chained_role_lives_an_hour_at_most(account: Account, ask_sts: Do) -> None:
     """Role chaining refuses more than 3600 s."""
     session = account.identities.issue(account.role, 600)
     with pytest.raises(botocore.exceptions.ClientError, match="role chaining"):
-        await do("assume_role", session, **assume(account, DurationSeconds=3601))
-    await do("assume_role", session, **assume(account, DurationSeconds=3600))
+        await ask_sts("assume_role", session, **assume(account, DurationSeconds=3601))
+    await ask_sts("assume_role", session, **assume(account, DurationSeconds=3600))
 
 
-async def test_lifetime_overrides_what_was_asked(account: Account, do: Do) -> None:
+async def test_lifetime_overrides_what_was_asked(account: Account, ask_sts: Do) -> None:
     """Tests can have credentials that live seconds, which AWS never issues."""
     account.aws.sts.lifetime = 2.5
-    answer = await do("assume_role", **assume(account))
+    answer = await ask_sts("assume_role", **assume(account))
     left = answer["Credentials"]["Expiration"].timestamp() - time.time()
     assert 1 < left <= 2.5
 

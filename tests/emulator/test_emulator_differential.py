@@ -16,8 +16,6 @@ from sqlalchemy_rds_iam.testing.database import wire
 from sqlalchemy_rds_iam.testing.database.login import log_in, read_message
 from sqlalchemy_rds_iam.testing.database.password_login import scram_verifier
 
-pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
-
 PASSWORD = "sesame"
 LONG, CUT_IN_TWO = "l" * 70, "é" * 40
 IN = "let in"

@@ -23,14 +23,6 @@ from sqlalchemy_rds_iam.testing.database import wire
 from sqlalchemy_rds_iam.testing.database.login import read_message
 from sqlalchemy_rds_iam.testing.database.throttle import Ceiling
 
-pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
-
-
-@pytest.fixture
-def rds(rds_iam_environment: RdsEmulator) -> RdsEmulator:
-    """The emulator without records, faults and other AWS accounts."""
-    return rds_iam_environment
-
 
 @contextlib.asynccontextmanager
 async def raw(

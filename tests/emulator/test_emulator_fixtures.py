@@ -11,8 +11,6 @@ from emulator_support import libpq
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
-
 
 @pytest.fixture
 def _polluted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,16 +16,8 @@ from emulator_support import libpq, sign, with_context
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
-
 WHO = "SELECT current_user, session_user, current_database()"
 APP = ("app", "app", "app")
-
-
-@pytest.fixture
-def rds(rds_iam_environment: RdsEmulator) -> RdsEmulator:
-    """The emulator without records, faults and other AWS accounts."""
-    return rds_iam_environment
 
 
 @pytest.mark.parametrize("negotiation", ["postgres", "direct"])

@@ -21,8 +21,6 @@ from patience import DEADLINE, eventually
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.database import session_reuse, wire
 
-pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
-
 
 @pytest.fixture
 def rds(rds_iam_environment: RdsEmulator) -> Iterator[RdsEmulator]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -16,7 +15,6 @@ from secrets_support import call, logs_in, refusal
 from sqlalchemy_rds_iam.testing import CURRENT_FIRST, STEPS, AwsError, RdsEmulator, Secret
 from sqlalchemy_rds_iam.testing.database.rotation import new_password, other_user
 
-USER = "rotated"
 ALTERNATING = "alternating-users"
 
 # After each step: do AWSPREVIOUS, AWSCURRENT and AWSPENDING log in? None: there is no such version.
@@ -62,13 +60,6 @@ WINDOWS: list[tuple[Any, Any, list[tuple[bool | None, bool, bool]]]] = [
         ],
     ),
 ]
-
-
-@pytest.fixture
-def user(rds: RdsEmulator) -> Iterator[str]:
-    """A database user that has not been rotated yet."""
-    yield USER
-    rds.execute(f"DROP ROLE IF EXISTS {USER}_clone; DROP ROLE IF EXISTS {USER}")
 
 
 def _let_in(rds: RdsEmulator, secret: Secret) -> tuple[bool | None, ...]:

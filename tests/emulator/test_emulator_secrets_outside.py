@@ -7,7 +7,6 @@ import logging
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
@@ -17,15 +16,6 @@ from patience import DEADLINE, eventually, running
 from secrets_support import logs_in
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-
-USER = "rotated"
-
-
-@pytest.fixture
-def user(rds: RdsEmulator) -> Iterator[str]:
-    """A database user that has not been rotated yet."""
-    yield USER
-    rds.execute(f"DROP ROLE IF EXISTS {USER}_clone; DROP ROLE IF EXISTS {USER}")
 
 
 def test_canary(rds: RdsEmulator, user: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,8 +20,6 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.database import wire
 from sqlalchemy_rds_iam.testing.database.relay import relay
 
-pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
-
 
 def sessions(rds: RdsEmulator) -> int:
     """How many client sessions the real server has."""

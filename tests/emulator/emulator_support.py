@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,9 @@ import botocore.loaders
 import botocore.session
 
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator, SignedEndpoint
+
+Do = Callable[..., Awaitable[Any]]
+"""Performs an operation of an AWS service, by its name in the SDKs."""
 
 # The models say the same to every session, and reading them takes longer than most tests.
 MODELS = botocore.loaders.create_loader()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import closing
 from functools import cache
 from typing import Any
@@ -15,8 +15,6 @@ import pytest
 from botocore.config import Config
 
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
-
-Do = Callable[..., Awaitable[Any]]
 
 both_sdks = pytest.mark.parametrize(
     "is_async",
