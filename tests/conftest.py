@@ -21,7 +21,13 @@ from sqlalchemy_rds_iam import plugin, secret_plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
-pytest_plugins = ["sqlalchemy_rds_iam.testing.fixtures"]
+# The emulator's own fixtures, and those that tests of several folders use.
+pytest_plugins = [
+    "sqlalchemy_rds_iam.testing.fixtures",
+    "ca_fixtures",
+    "faults_fixtures",
+    "rds_secret_fixtures",
+]
 
 # A machine that has other things to do is no reason for a test to fail.
 settings.register_profile("unhurried", deadline=None)
@@ -91,7 +97,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
     secret_plugin._clients.clear()
 
 
-_SERVERS = {"rds_emulator", "documents_emulator", "running"}
+_SERVERS = {"rds_emulator", "documents_emulator", "running_redis"}
 """The fixtures that start servers: emulators with their PostgreSQL, and Redis.
 
 A test that asks for one of them, directly or not, needs a server, as do tests marked `server`.

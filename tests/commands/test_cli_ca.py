@@ -19,8 +19,6 @@ from sqlalchemy_rds_iam._tools.ca_download import download
 from sqlalchemy_rds_iam._tools.ca_inventory import inventory
 from sqlalchemy_rds_iam.testing.server import ca_bundle
 
-pytest_plugins = ["ca_fixtures"]
-
 
 def test_inventory() -> None:
     """Every authority of the bundle is read: its region, if any, and whether it has expired."""
@@ -58,9 +56,9 @@ def test_nothing_found(home: Path) -> None:
     assert str(cached(home)) in found.err
 
 
-def test_download(home: Path, server: Server) -> None:
+def test_download(home: Path, bundle_server: Server) -> None:
     """The bundle is kept where every engine looks, readable by this user only, and then shown."""
-    found = shown("ca", "--download", "--url", server.url)
+    found = shown("ca", "--download", "--url", bundle_server.url)
     assert found.code == 0, found.err
     file = cached(home)
     assert file.read_bytes() == BUNDLE
@@ -73,13 +71,13 @@ def test_download(home: Path, server: Server) -> None:
     assert lines[1].split(maxsplit=2)[2] == "a well-known place"
     assert "121, 121 of them of Amazon RDS, 28 expired" in found.out
     assert "regions       29: af-south-1, ap-east-1" in found.out
-    assert server.asked[0].startswith("sqlalchemy-rds-iam/")
+    assert bundle_server.asked[0].startswith("sqlalchemy-rds-iam/")
 
 
-def test_of_a_region(home: Path, server: Server) -> None:
+def test_of_a_region(home: Path, bundle_server: Server) -> None:
     """With a URL its region's authorities are shown; a region that is not there is a failure."""
-    server.content = without("eu-west-3")
-    download("aws", url=server.url)
+    bundle_server.content = without("eu-west-3")
+    download("aws", url=bundle_server.url)
     found = shown("ca", URL)
     assert found.code == 0
     assert "eu-west-3" in found.out.partition("missing")[2].splitlines()[0]
@@ -91,11 +89,11 @@ def test_of_a_region(home: Path, server: Server) -> None:
     data = json.loads(missing.out)
     assert (data["usable"], data["region"]) == (False, "eu-west-3")
     assert "eu-west-3" in data["missing_regions"]
-    assert len(data["authorities"]) == len(blocks(server.content))
+    assert len(data["authorities"]) == len(blocks(bundle_server.content))
     assert sum(each["expired"] for each in data["authorities"]) == 27
 
 
-def test_which_rule(home: Path, server: Server, tmp_path: Path) -> None:
+def test_which_rule(home: Path, bundle_server: Server, tmp_path: Path) -> None:
     """It names what led to the file; and says so when what was fetched is not what counts."""
     own = tmp_path / "own.pem"
     trustme.CA().cert_pem.write_to_path(str(own))
@@ -107,16 +105,16 @@ def test_which_rule(home: Path, server: Server, tmp_path: Path) -> None:
     root = home / ".postgresql" / "root.crt"
     root.parent.mkdir()
     root.write_bytes(own.read_bytes())
-    found = shown("ca", "--download", "--url", server.url)
+    found = shown("ca", "--download", "--url", bundle_server.url)
     assert found.code == 0
     assert str(root) in found.out
     assert "trustme" in found.out
     assert "it is not the one that counts: a well-known place comes first" in found.err
 
 
-def test_passed_over(home: Path, server: Server) -> None:
+def test_passed_over(home: Path, bundle_server: Server) -> None:
     """What comes first and does not count is shown, with the reason."""
-    download("aws", url=server.url)
+    download("aws", url=bundle_server.url)
     root = home / ".postgresql" / "root.crt"
     root.parent.mkdir()
     trustme.CA().cert_pem.write_to_path(str(root))
@@ -134,11 +132,11 @@ def test_proxy(home: Path) -> None:
     assert "which certify RDS Proxy" in json.loads(found.out)["rule"]
 
 
-def test_partitions(home: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partitions(home: Path, bundle_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """GovCloud and China have bundles of their own, each in a place of its own."""
-    download("aws", url=server.url)
-    server.content = GOV_BUNDLE
-    monkeypatch.setitem(trust.BUNDLE_URLS, "aws-us-gov", server.url)
+    download("aws", url=bundle_server.url)
+    bundle_server.content = GOV_BUNDLE
+    monkeypatch.setitem(trust.BUNDLE_URLS, "aws-us-gov", bundle_server.url)
     host = f"mydb.abc123.{GOV}.rds.amazonaws.com"
     found = shown("ca", f"postgresql://app@{host}/app", "--download")
     assert found.code == 0, found.err

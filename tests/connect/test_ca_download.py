@@ -18,12 +18,10 @@ from sqlalchemy_rds_iam import ConfigError, RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam._tools.ca_download import DownloadError, check, download
 
-pytest_plugins = ["ca_fixtures"]
 
-
-def _refused(server: Server, **how: Any) -> str:
+def _refused(bundle_server: Server, **how: Any) -> str:
     with pytest.raises(RdsIamError) as caught:
-        download("aws", **({"url": server.url} | how))
+        download("aws", **({"url": bundle_server.url} | how))
     return str(caught.value)
 
 
@@ -43,68 +41,70 @@ def _refused(server: Server, **how: Any) -> str:
     ],
     ids=range(10),
 )
-def test_no_bundle(home: Path, server: Server, content: bytes, sentence: str) -> None:
+def test_no_bundle(home: Path, bundle_server: Server, content: bytes, sentence: str) -> None:
     """What is not Amazon's bundle, whole and alone, is not kept; what was there before stays."""
-    download("aws", url=server.url)
-    server.content = content
-    assert sentence in _refused(server)
+    download("aws", url=bundle_server.url)
+    bundle_server.content = content
+    assert sentence in _refused(bundle_server)
     assert cached(home).read_bytes() == BUNDLE
 
 
-def test_unverified(home: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unverified(home: Path, bundle_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that the machine does not trust, or that has another name, is not listened to."""
-    assert "certificate" in _refused(server, url=server.url.replace("localhost", "127.0.0.1"))
+    assert "certificate" in _refused(
+        bundle_server, url=bundle_server.url.replace("localhost", "127.0.0.1")
+    )
     monkeypatch.delenv("SSL_CERT_FILE")
-    found = shown("ca", "--download", "--url", server.url)
+    found = shown("ca", "--download", "--url", bundle_server.url)
     assert (found.code, found.out) == (1, "")
     assert "CERTIFICATE_VERIFY_FAILED" in found.err
-    assert not server.asked
+    assert not bundle_server.asked
     assert not cached(home).exists()
 
 
-def test_never_in_clear(home: Path, server: Server) -> None:
+def test_never_in_clear(home: Path, bundle_server: Server) -> None:
     """No other scheme, not by a redirect either; and no password in a URL is repeated."""
     for url in ("http://localhost/x", "file:///etc/passwd", "https://", "nonsense", "https://[x"):
-        assert "is no plain https URL" in _refused(server, url=url)
+        assert "is no plain https URL" in _refused(bundle_server, url=url)
         assert shown("ca", "--download", "--url", url).code == 2
-    assert "sesame" not in _refused(server, url="https://me:sesame@localhost/x")
-    server.location = "http://localhost/bundle.pem"
-    assert "leads to http://localhost/bundle.pem, which is not encrypted" in _refused(server)
-    server.location = f"https://localhost:{server.port}/moved"
-    assert download("aws", url=server.url).read_bytes() == BUNDLE
+    assert "sesame" not in _refused(bundle_server, url="https://me:sesame@localhost/x")
+    bundle_server.location = "http://localhost/bundle.pem"
+    assert "leads to http://localhost/bundle.pem, which is not encrypted" in _refused(bundle_server)
+    bundle_server.location = f"https://localhost:{bundle_server.port}/moved"
+    assert download("aws", url=bundle_server.url).read_bytes() == BUNDLE
 
 
-def test_unavailable(home: Path, server: Server) -> None:
+def test_unavailable(home: Path, bundle_server: Server) -> None:
     """An error of the server, and no server, are said in a sentence."""
-    server.status = 403
-    assert "HTTP 403" in _refused(server)
-    assert "cannot be fetched: " in _refused(server, url="https://localhost:1/x")
+    bundle_server.status = 403
+    assert "HTTP 403" in _refused(bundle_server)
+    assert "cannot be fetched: " in _refused(bundle_server, url="https://localhost:1/x")
 
 
-def test_deadline(home: Path, server: Server) -> None:
+def test_deadline(home: Path, bundle_server: Server) -> None:
     """A server that keeps silent delays the caller no longer than the timeout."""
-    server.gate.clear()
+    bundle_server.gate.clear()
     began = time.monotonic()
     with pytest.raises((WaitTimeout, DownloadError)):
-        download("aws", url=server.url, timeout=0.3)
+        download("aws", url=bundle_server.url, timeout=0.3)
     assert time.monotonic() - began < SOON
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory another user's")
-def test_others_directory(home: Path, server: Server) -> None:
+def test_others_directory(home: Path, bundle_server: Server) -> None:
     """A directory in others' hands is not used, whichever user wrote what is in it."""
     cached(home).parent.mkdir(parents=True)
     os.chown(cached(home).parent, 1234, 1234)
-    found = shown("ca", "--download", "--url", server.url)
+    found = shown("ca", "--download", "--url", bundle_server.url)
     assert found.code == 1
     assert "others than you decide what is in" in found.err
 
 
-def test_writable_by_others(home: Path, server: Server) -> None:
+def test_writable_by_others(home: Path, bundle_server: Server) -> None:
     """So is one that others may write."""
     cached(home).parent.mkdir(parents=True)
     cached(home).parent.chmod(0o777)
-    assert shown("ca", "--download", "--url", server.url).code == 1
+    assert shown("ca", "--download", "--url", bundle_server.url).code == 1
     assert not cached(home).exists()
 
 
@@ -118,13 +118,13 @@ def test_checked_by_itself() -> None:
 
 
 def test_no_other_download(
-    home: Path, server: Server, monkeypatch: pytest.MonkeyPatch, rds: Any
+    home: Path, bundle_server: Server, monkeypatch: pytest.MonkeyPatch, rds: Any
 ) -> None:
     """Without --download nothing is fetched, although there is no bundle."""
-    monkeypatch.setitem(trust.BUNDLE_URLS, "aws", server.url)
+    monkeypatch.setitem(trust.BUNDLE_URLS, "aws", bundle_server.url)
     for command in (["ca"], ["ca", URL], ["exec", URL, "--retry=1", "--", "true"], ["bench", URL]):
         assert shown(*command).code != 0
-    assert not server.asked
+    assert not bundle_server.asked
 
 
 @pytest.mark.parametrize("partition", trust.BUNDLE_URLS)

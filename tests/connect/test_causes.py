@@ -18,8 +18,6 @@ from worlds import Database
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["providers_fixtures", "leaks_fixtures"]
-
 _SECONDS_REMAINING = botocore.credentials.RefreshableCredentials._seconds_remaining
 Open = Callable[..., Database]
 

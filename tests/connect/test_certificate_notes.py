@@ -17,8 +17,6 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 PROXY = "app-db.proxy-c0ffee123456.us-east-1.rds.amazonaws.com"
 TELL = {"asyncpg", "pg8000"}
 """The drivers that take an SSL context of ours, which tells who issued what it turns down."""

@@ -20,8 +20,6 @@ from sqlalchemy_rds_iam import ConfigError, CredentialsError, WaitTimeout, plugi
 from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
 
 

@@ -23,8 +23,6 @@ from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 
 def test_looking_up_the_host_takes_long(
     databases: Any,

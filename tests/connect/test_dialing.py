@@ -17,8 +17,6 @@ from worlds import Database
 from sqlalchemy_rds_iam._databases import dialing
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 WORDS = {"psycopg": "connect_timeout", "psycopg2": "connect_timeout", "asyncpg": "timeout"}
 
 

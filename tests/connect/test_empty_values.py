@@ -19,8 +19,6 @@ from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 GIVEN = f"postgresql+psycopg://app@{HOST}/app?plugin=rds_iam"
 ROLE = "arn:aws:iam::123456789012:role/app"
 BLANK = ["", " ", "\t\n"]

@@ -15,8 +15,6 @@ from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 ROLE = "arn:aws:iam::123456789012:role/app"
 
 VARIABLES = [

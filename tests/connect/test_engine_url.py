@@ -24,8 +24,6 @@ from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import OUTSIDE
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"
 PLAIN = f"postgresql+psycopg://app@{HOST}/app"
 GIVEN = f"{PLAIN}?plugin=rds_iam"

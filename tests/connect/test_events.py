@@ -26,8 +26,6 @@ from sqlalchemy_rds_iam._passwords.expiry import Cached
 from sqlalchemy_rds_iam.events import KINDS, EventFactory, Identity
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["events_fixtures", "faults_fixtures"]
-
 Connect = Callable[..., Database]
 Logged = Callable[[], list[logging.LogRecord]]
 PATIENT = {"rds_iam_throttle_retry": "on"}

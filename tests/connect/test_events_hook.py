@@ -19,8 +19,6 @@ from sqlalchemy_rds_iam._routing.pair import engine_pair
 from sqlalchemy_rds_iam.events import KINDS
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["events_fixtures", "faults_fixtures"]
-
 Connect = Callable[..., Database]
 PATIENT = {"rds_iam_throttle_retry": "on"}
 

@@ -19,8 +19,6 @@ from sqlalchemy_rds_iam._passwords import cache
 from sqlalchemy_rds_iam._secretsmanager import rotation
 from sqlalchemy_rds_iam.testing import AwsError, RdsEmulator, Secret
 
-pytest_plugins = ["events_fixtures", "leaks_fixtures", "rds_secret_fixtures"]
-
 Logged = Callable[[], list[logging.LogRecord]]
 
 

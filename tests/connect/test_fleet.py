@@ -15,17 +15,15 @@ from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, QueueTimeout
 from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, storage
 from sqlalchemy_rds_iam._ratelimit.shared_limiter import LOST, SharedRateLimiter
 
-pytest_plugins = ["redis_fixtures"]
-
 FOREVER = float("inf")
 
 
 @pytest.mark.timing
-def test_processes_share_the_rate(server: Server) -> None:
+def test_processes_share_the_rate(redis_server: Server) -> None:
     """Together they keep to the rate in every second, and all get turns."""
     rate, count, size = 200, 3, 120
-    before = server.calls("eval")
-    starts = processes(count, server.url, rate, size)
+    before = redis_server.calls("eval")
+    starts = processes(count, redis_server.url, rate, size)
     together = sorted(start for each in starts for start in each)
     assert most(together) <= rate
     ideal = count * size / rate
@@ -33,14 +31,16 @@ def test_processes_share_the_rate(server: Server) -> None:
     assert together[-1] - together[0] < 5 * ideal
     middle = (together[0] + together[-1]) / 2
     assert all(sum(start < middle for start in each) for each in starts)
-    assert server.calls("eval") - before < count * size / 2
+    assert redis_server.calls("eval") - before < count * size / 2
 
 
 @pytest.mark.timing
 def test_two_endpoints_have_a_rate_each(patient: Server) -> None:
     """What is shared is the rate of one endpoint, through one client for each URL."""
-    server = patient
-    one, other = (SharedRateLimiter(1, storage(server.url), name) for name in ("one", "other"))
+    redis_server = patient
+    one, other = (
+        SharedRateLimiter(1, storage(redis_server.url), name) for name in ("one", "other")
+    )
     assert one._storage is other._storage
     pass_through(one)
     begun = time.time()
@@ -48,16 +48,16 @@ def test_two_endpoints_have_a_rate_each(patient: Server) -> None:
     assert pass_through(one) - begun >= 0.7
 
 
-def test_one_round_trip_for_many_turns(server: Server) -> None:
+def test_one_round_trip_for_many_turns(redis_server: Server) -> None:
     """The turns of a slice cost one command, and no other caller is told to ask meanwhile."""
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     now = time.monotonic()
     turns = [ticket for _ in range(30) if (ticket := limiter.enqueue(now, FOREVER))]
-    before = server.calls("eval")
+    before = redis_server.calls("eval")
     work = limiter.background_work(now)
     assert work is not None
     assert not any(lead(limiter, now) for _ in range(30))
-    assert server.calls("eval") == before
+    assert redis_server.calls("eval") == before
     work()
     first, ninth = (limiter.poll(ticket, now, FOREVER) for ticket in (turns[0], turns[8]))
     assert first is not None
@@ -67,30 +67,30 @@ def test_one_round_trip_for_many_turns(server: Server) -> None:
     for ticket in turns[:9]:
         assert limiter.poll(ticket, now, FOREVER) is None
         now += HEADROOM / 200
-    assert server.calls("eval") == before + 1
+    assert redis_server.calls("eval") == before + 1
 
 
-def test_unused_turns_are_lost(server: Server) -> None:
+def test_unused_turns_are_lost(redis_server: Server) -> None:
     """No process saves up turns, and one that does not connect asks nothing."""
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     now = time.monotonic()
     turns = [limiter.enqueue(now, FOREVER) for _ in range(10)]
     assert lead(limiter, now)
     for _ in turns:
         limiter.cancel()
-    before = server.calls("eval")
+    before = redis_server.calls("eval")
     now = time.monotonic() + 0.1
     ticket = limiter.enqueue(now, FOREVER)
     assert ticket is not None
-    assert server.calls("eval") == before
+    assert redis_server.calls("eval") == before
     assert lead(limiter, now)
-    assert server.calls("eval") == before + 1
+    assert redis_server.calls("eval") == before + 1
 
 
 @pytest.mark.timing
-def test_half_used_up(server: Server) -> None:
+def test_half_used_up(redis_server: Server) -> None:
     """The next slice is asked for while there are turns of the present one."""
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     now = time.monotonic()
     turns = [ticket for _ in range(40) if (ticket := limiter.enqueue(now, FOREVER))]
     assert lead(limiter, now)
@@ -111,14 +111,14 @@ def test_half_used_up(server: Server) -> None:
 @pytest.mark.timing
 def test_killed_and_restarted_in_mid_use(patient: Server, said: Any) -> None:
     """Every connect gets a turn while the server dies and comes back, with one word about each."""
-    server = patient
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    redis_server = patient
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
 
     def fault(gone: int) -> None:
         if gone == 20:
-            server.kill()
+            redis_server.kill()
         if gone == 60:
-            server.start()
+            redis_server.start()
 
     starts = connect_at_once(limiter, 250, fault)
     # A process that goes over to its own tokens and back may have a burst of these on top.
@@ -127,15 +127,15 @@ def test_killed_and_restarted_in_mid_use(patient: Server, said: Any) -> None:
     # On a busy machine it may have come back when all connects had had their turns.
     eventually(lambda: pass_through(limiter, inline=True) and len(said()) > 1)
     assert said() == ["WARNING", "INFO"]
-    assert server.calls("eval") > 3
+    assert redis_server.calls("eval") > 3
 
 
 @pytest.mark.timing
-def test_frozen_server(server: Server, said: Any) -> None:
+def test_frozen_server(redis_server: Server, said: Any) -> None:
     """A server that does not answer costs a quarter of a second once, and then nothing."""
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     pass_through(limiter)
-    with server.frozen():
+    with redis_server.frozen():
         begun = time.time()
         assert 0.2 < pass_through(limiter) - begun < SOON
         begun = time.time()
@@ -147,9 +147,9 @@ def test_frozen_server(server: Server, said: Any) -> None:
     assert said() == ["WARNING", "INFO"]
 
 
-def test_request_that_never_ends(server: Server, said: Any) -> None:
+def test_request_that_never_ends(redis_server: Server, said: Any) -> None:
     """A request that never ends holds up no connect for longer than a request may take."""
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     now = time.monotonic()
     ticket = limiter.enqueue(now, FOREVER)
     hanging = limiter.background_work(now)
@@ -165,25 +165,25 @@ def test_request_that_never_ends(server: Server, said: Any) -> None:
     assert limiter._storage.down
 
 
-def test_flushed(server: Server, said: Any) -> None:
+def test_flushed(redis_server: Server, said: Any) -> None:
     """A server that has forgotten everything, scripts included, goes on as a new one."""
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     for _ in range(3):
         pass_through(limiter)
-        server.admin.flushall()
-        server.admin.script_flush()
+        redis_server.admin.flushall()
+        redis_server.admin.script_flush()
     assert said() == []
 
 
-def test_turned_away(server: Server) -> None:
+def test_turned_away(redis_server: Server) -> None:
     """Where everything is reserved for a while ahead, nothing more is, and one asks again."""
-    free = server.now() + round((HORIZON + 2) * 1e6)
-    server.admin.set("rds_iam:db", free)
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    free = redis_server.now() + round((HORIZON + 2) * 1e6)
+    redis_server.admin.set("rds_iam:db", free)
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     now = time.monotonic()
     ticket = limiter.enqueue(now, FOREVER)
     assert lead(limiter, now)
-    assert server.admin.get("rds_iam:db") == str(free).encode()
+    assert redis_server.admin.get("rds_iam:db") == str(free).encode()
     ticket = ticket and limiter.poll(ticket, time.monotonic(), FOREVER)
     assert ticket is not None
     assert 0 < ticket.wait < 2 + HORIZON
@@ -191,9 +191,9 @@ def test_turned_away(server: Server) -> None:
     assert lead(limiter, time.monotonic() + ticket.wait)
 
 
-def test_no_turn_in_time(server: Server) -> None:
+def test_no_turn_in_time(redis_server: Server) -> None:
     """Who could not begin in time is told so at once."""
-    limiter = SharedRateLimiter(10, storage(server.url), "db")
+    limiter = SharedRateLimiter(10, storage(redis_server.url), "db")
     now = time.monotonic()
     for _ in range(20):
         limiter.enqueue(now, now + 2)
@@ -202,9 +202,9 @@ def test_no_turn_in_time(server: Server) -> None:
     assert caught.value.waiting == 20
 
 
-def test_throttling_slows_down_what_is_reserved(server: Server) -> None:
+def test_throttling_slows_down_what_is_reserved(redis_server: Server) -> None:
     """After a cut, a process asks for its turns further apart."""
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     now = time.monotonic()
     turns = [limiter.enqueue(now, FOREVER) for _ in range(6)]
     limiter.throttled(now)
@@ -219,9 +219,9 @@ def test_throttling_slows_down_what_is_reserved(server: Server) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-def test_fork_while_asking(server: Server) -> None:
+def test_fork_while_asking(redis_server: Server) -> None:
     """A child of a process that holds every lock and asks has a client and turns of its own."""
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     pass_through(limiter)
     now = time.monotonic()
     limiter.enqueue(now, FOREVER)
@@ -235,7 +235,7 @@ def test_fork_while_asking(server: Server) -> None:
                 free = limiter._request is None
                 del parents
                 gc.collect()
-                pass_through(SharedRateLimiter(200, storage(server.url), "db"))
+                pass_through(SharedRateLimiter(200, storage(redis_server.url), "db"))
                 pass_through(limiter, inline=True)
                 passed = free and not limiter._storage.down
             finally:

@@ -16,13 +16,11 @@ from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["redis_fixtures"]
-
 Connect = Callable[..., Database]
 
 
-def _shared(server: Server, rate: int) -> dict[str, str]:
-    return {"rds_iam_rate_storage": server.url, "rds_iam_connect_rate": str(rate)}
+def _shared(redis_server: Server, rate: int) -> dict[str, str]:
+    return {"rds_iam_rate_storage": redis_server.url, "rds_iam_connect_rate": str(rate)}
 
 
 @pytest.mark.timing
@@ -30,15 +28,15 @@ def test_killed_and_restarted_in_mid_storm(
     connect: Connect, rds: RdsEmulator, patient: Server, said: Any
 ) -> None:
     """Every connect of a storm gets through while the storage dies and comes back."""
-    server = patient
-    database = connect(options=_shared(server, 30), poolclass=NullPool)
+    redis_server = patient
+    database = connect(options=_shared(redis_server, 30), poolclass=NullPool)
     assert database.scalar("select 1") == 1
 
     def fault() -> None:
         eventually(lambda: len(rds.decisions) > 5)
-        server.kill()
+        redis_server.kill()
         eventually(said)
-        server.start()
+        redis_server.start()
 
     thread = threading.Thread(target=fault)
     thread.start()
@@ -59,7 +57,7 @@ def test_engines_share_the_rate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Engines that know of one another through the server only keep to the rate together."""
-    server, starts = patient, list[float]()
+    redis_server, starts = patient, list[float]()
 
     def watched(method: Callable[..., Any]) -> Callable[..., Any]:
         def watch(limiter: SharedRateLimiter, *given: Any) -> Any:
@@ -73,7 +71,7 @@ def test_engines_share_the_rate(
     # When they are told to go; on a busy machine logins arrive in heaps.
     for name in ("enqueue", "poll"):
         monkeypatch.setattr(SharedRateLimiter, name, watched(getattr(SharedRateLimiter, name)))
-    urls = [rds.url(driver, **_shared(server, rate)) for driver, rate in _RATES.items()]
+    urls = [rds.url(driver, **_shared(redis_server, rate)) for driver, rate in _RATES.items()]
     engines = [databases(url, poolclass=NullPool) for url in urls]
     limiters = {engine.inside.plans[-1].limiter for engine in engines}
     assert len(limiters) == len(engines)
@@ -92,9 +90,11 @@ _RATES = {"postgresql+psycopg": 50, "postgresql+psycopg2": 51}
 """Of one rate there would be one queue in this process."""
 
 
-def test_lazy_engines_start_no_thread(databases: Connect, rds: RdsEmulator, server: Server) -> None:
+def test_lazy_engines_start_no_thread(
+    databases: Connect, rds: RdsEmulator, redis_server: Server
+) -> None:
     """With rds_iam_refresh=lazy the connecting caller asks the storage."""
-    database = databases(rds.url(rds_iam_refresh="lazy", **_shared(server, 200)))
+    database = databases(rds.url(rds_iam_refresh="lazy", **_shared(redis_server, 200)))
     names = set()
     usual = threading.Thread.start
 
@@ -106,22 +106,24 @@ def test_lazy_engines_start_no_thread(databases: Connect, rds: RdsEmulator, serv
         patch.setattr(threading.Thread, "start", start)
         assert database.scalar("select 1") == 1
     assert names == set()
-    assert server.calls("eval") >= 1
+    assert redis_server.calls("eval") >= 1
 
 
 def test_no_connection_to_it(
-    databases: Connect, rds: RdsEmulator, server: Server, said: Any
+    databases: Connect, rds: RdsEmulator, redis_server: Server, said: Any
 ) -> None:
     """A storage that was never there costs one warning, and no connect."""
-    options = _shared(server, 200) | {"rds_iam_rate_storage": "redis://127.0.0.1:1/0"}
+    options = _shared(redis_server, 200) | {"rds_iam_rate_storage": "redis://127.0.0.1:1/0"}
     database = databases(rds.url(**options), poolclass=NullPool)
     assert [database.scalar("select 1") for _ in range(3)] == [1] * 3
     assert said() == ["WARNING"]
 
 
-def test_its_password_is_nowhere(databases: Connect, rds: RdsEmulator, server: Server) -> None:
+def test_its_password_is_nowhere(
+    databases: Connect, rds: RdsEmulator, redis_server: Server
+) -> None:
     """A URL with a password is best given as a keyword, and then nothing shows it."""
-    url = server.url.replace("//", "//:hush-hush@")
+    url = redis_server.url.replace("//", "//:hush-hush@")
     database = databases(rds.url(), rds_iam_rate_storage=url)
     inside = database.inside
     limiter = inside.limiter

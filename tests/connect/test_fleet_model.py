@@ -19,8 +19,6 @@ from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM
 from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, Storage
 from sqlalchemy_rds_iam._ratelimit.shared_limiter import LOST
 
-pytest_plugins = ["redis_fixtures"]
-
 
 @pytest.fixture(autouse=True)
 def _calm(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,12 +190,12 @@ def test_steady_connects_share_requests() -> None:
 
 @pytest.mark.parametrize("ahead", [-1.0, 0.0, 0.3, 0.99, 1.01, 2.9, 3.1])
 def test_the_model_is_the_server(
-    server: Server, ahead: float, monkeypatch: pytest.MonkeyPatch
+    redis_server: Server, ahead: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The script on a real server and the model give the same answers and remember the same."""
-    model, real = Model(), Storage(server.url)
-    free = server.now() + round(ahead * 1e6)
-    server.admin.set("rds_iam:db", free)
+    model, real = Model(), Storage(redis_server.url)
+    free = redis_server.now() + round(ahead * 1e6)
+    redis_server.admin.set("rds_iam:db", free)
     calls: list[tuple[Any, Any]] = []
     asks = real._client.eval
 
@@ -213,7 +211,7 @@ def test_the_model_is_the_server(
     # At the moment at which the server was asked, as time goes on for it.
     model.now, model.free = answer[0], free
     assert model.eval(*request) == answer
-    assert int(server.admin.get("rds_iam:db") or 0) == model.free
+    assert int(redis_server.admin.get("rds_iam:db") or 0) == model.free
     wait = answer[1] / 1e6
     assert turns.granted == (wait <= HORIZON)
     assert begun + wait <= turns.latest

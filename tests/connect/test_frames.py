@@ -20,8 +20,6 @@ from sqlalchemy_rds_iam import CredentialsError, _frames
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
-pytest_plugins = ["rds_secret_fixtures", "leaks_fixtures"]
-
 WAYS = [
     "refused",
     "no-server",

@@ -16,8 +16,6 @@ from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._databases import guarded
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 Change = Callable[[dict[str, Any]], object]
 
 

@@ -14,8 +14,6 @@ from worlds import Database
 from sqlalchemy_rds_iam import CredentialsError, rds_iam_stats
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["providers_fixtures", "leaks_fixtures"]
-
 Open = Callable[..., Database]
 
 PARTS = {defect: number % 3 for number, defect in enumerate(DEFECTS)} | {

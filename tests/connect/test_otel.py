@@ -27,8 +27,6 @@ pytest.importorskip("opentelemetry.sdk.metrics", reason="opentelemetry-sdk is no
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-pytest_plugins = ["events_fixtures", "leaks_fixtures", "rds_secret_fixtures"]
-
 Connect = Callable[..., Database]
 URL = "postgresql+psycopg://app@db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam"
 POOL = "db.client.connection.pool.name"

@@ -18,8 +18,6 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy_rds_iam import EnginePair, engine_pair
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["pair_fixtures"]
-
 CERTIFICATE = "(?i)certificate"
 
 

@@ -18,8 +18,6 @@ from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam._passwords.expiry import SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["providers_fixtures"]
-
 Open = Callable[..., Database]
 SetUp = Callable[[Site], Provider]
 

@@ -15,8 +15,6 @@ from sqlalchemy_rds_iam import CredentialsError, plugin
 from sqlalchemy_rds_iam.testing import Principal, RdsEmulator
 from sqlalchemy_rds_iam.testing.aws.identities import ACCOUNT_ID
 
-pytest_plugins = ["providers_fixtures"]
-
 Open = Callable[..., Database]
 
 

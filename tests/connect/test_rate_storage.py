@@ -17,64 +17,64 @@ from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._ratelimit.redis_store import storage
 from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
 
-pytest_plugins = ["redis_fixtures"]
-
 SECRET = "s3cr3t/pw@x"
 QUOTED = "s3cr3t%2Fpw%40x"
 
 
 @pytest.mark.parametrize("rules", [f">{SECRET} -@all", ">another ~* +@all"])
-def test_without_permission(server: Server, said: Any, caplog: Any, rules: str) -> None:
+def test_without_permission(redis_server: Server, said: Any, caplog: Any, rules: str) -> None:
     """A server that refuses is as one that is down, and no password is ever shown."""
     user = f"user{len(rules)}"
-    server.admin.execute_command("ACL", "SETUSER", user, "on", *rules.split())
-    url = server.url.replace("//", f"//{user}:{QUOTED}@")
+    redis_server.admin.execute_command("ACL", "SETUSER", user, "on", *rules.split())
+    url = redis_server.url.replace("//", f"//{user}:{QUOTED}@")
     limiter = SharedRateLimiter(200, storage(url), "db")
     for _ in range(3):
         pass_through(limiter, inline=True)
     assert said() == ["WARNING"]
     shown = caplog.text + repr(limiter._storage) + repr(IamOptions(rate_storage=url))
-    assert f"rate storage redis://127.0.0.1:{server.port}/0 cannot be used" in shown
+    assert f"rate storage redis://127.0.0.1:{redis_server.port}/0 cannot be used" in shown
     assert "s3cr3t" not in shown
 
 
-def test_permissions_that_are_enough(server: Server, said: Any) -> None:
+def test_permissions_that_are_enough(redis_server: Server, said: Any) -> None:
     """A user with the permissions that the documentation lists, and a password, can be used."""
     rules = f"reset on >{SECRET} ~rds_iam:* +eval +get +set +time"
-    server.admin.execute_command("ACL", "SETUSER", "least", *rules.split())
-    limiter = SharedRateLimiter(200, storage(server.url.replace("//", f"//least:{QUOTED}@")), "db")
+    redis_server.admin.execute_command("ACL", "SETUSER", "least", *rules.split())
+    limiter = SharedRateLimiter(
+        200, storage(redis_server.url.replace("//", f"//least:{QUOTED}@")), "db"
+    )
     pass_through(limiter)
     assert said() == []
     assert not limiter._storage.down
 
 
-def test_the_key_goes_by_itself(server: Server) -> None:
+def test_the_key_goes_by_itself(redis_server: Server) -> None:
     """Nothing stays on the server once the last turn has passed."""
-    limiter = SharedRateLimiter(200, storage(server.url), "db")
+    limiter = SharedRateLimiter(200, storage(redis_server.url), "db")
     pass_through(limiter, inline=True)
-    eventually(lambda: server.admin.keys() == [])
+    eventually(lambda: redis_server.admin.keys() == [])
 
 
-def test_clock_set_back(server: Server) -> None:
+def test_clock_set_back(redis_server: Server) -> None:
     """Turns further ahead than any can be are no turns: the server's clock was set back."""
-    server.admin.set("rds_iam:db", server.now() + 3_600_000_000)
+    redis_server.admin.set("rds_iam:db", redis_server.now() + 3_600_000_000)
     begun = time.time()
-    assert pass_through(SharedRateLimiter(200, storage(server.url), "db")) - begun < SOON
+    assert pass_through(SharedRateLimiter(200, storage(redis_server.url), "db")) - begun < SOON
 
 
-def test_valkey_and_socket(server: Server) -> None:
+def test_valkey_and_socket(redis_server: Server) -> None:
     """A URL of Valkey is as good as one of Redis, and so is the file of a socket."""
-    for url in (server.url.replace("redis", "valkey"), f"unix://{server.socket}?db=0"):
+    for url in (redis_server.url.replace("redis", "valkey"), f"unix://{redis_server.socket}?db=0"):
         limiter = SharedRateLimiter(200, storage(url), "db")
-        before = server.calls("eval")
+        before = redis_server.calls("eval")
         pass_through(limiter, inline=True)
-        assert server.calls("eval") == before + 1
+        assert redis_server.calls("eval") == before + 1
         assert not limiter._storage.down
 
 
-async def test_encrypted(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+async def test_encrypted(redis_server: Server, caplog: pytest.LogCaptureFixture) -> None:
     """With TLS, the server has to be the one of the URL, by a CA that is trusted."""
-    async with encrypted(server) as (url, ca):
+    async with encrypted(redis_server) as (url, ca):
         for options, down in (
             (f"?ssl_ca_certs={ca}", False),
             ("", True),

@@ -23,8 +23,6 @@ from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, LIMIT, storage
 from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["redis_fixtures"]
-
 BUSY = 10.0
 """Seconds that a busy machine may take for what takes half a second."""
 
@@ -158,30 +156,30 @@ def test_any_answer(answer: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "-nan", "soon", ""])
-def test_who_writes_the_key(server: Server, said: Any, value: str) -> None:
+def test_who_writes_the_key(redis_server: Server, said: Any, value: str) -> None:
     """What is written into the key and is no time is a failure; with the key it goes."""
-    server.admin.set("rds_iam:db", value)
-    limiter = SharedRateLimiter(100, storage(server.url), "db")
+    redis_server.admin.set("rds_iam:db", value)
+    limiter = SharedRateLimiter(100, storage(redis_server.url), "db")
     starts = connect_at_once(limiter, 60)
     assert most(starts, window=0.25) <= 25 * 1.2
     assert limiter._storage.down
     assert said() == ["WARNING"]
-    assert server.admin.get("rds_iam:db") == value.encode()
-    server.admin.delete("rds_iam:db")
+    assert redis_server.admin.get("rds_iam:db") == value.encode()
+    redis_server.admin.delete("rds_iam:db")
     time.sleep(0.05)
     pass_through(limiter, inline=True)
     assert said() == ["WARNING", "INFO"]
 
 
 @pytest.mark.parametrize("type_", ["list", "hash"])
-def test_a_key_of_another_type(server: Server, said: Any, type_: str) -> None:
+def test_a_key_of_another_type(redis_server: Server, said: Any, type_: str) -> None:
     """So is a key that holds no value at all."""
     if type_ == "list":
-        server.admin.rpush("rds_iam:db", 1)
+        redis_server.admin.rpush("rds_iam:db", 1)
     else:
-        server.admin.hset("rds_iam:db", "a", "1")
+        redis_server.admin.hset("rds_iam:db", "a", "1")
     for _ in range(3):
-        pass_through(SharedRateLimiter(100, storage(server.url), "db"), inline=True)
+        pass_through(SharedRateLimiter(100, storage(redis_server.url), "db"), inline=True)
     assert said() == ["WARNING"]
 
 

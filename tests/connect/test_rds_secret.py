@@ -15,8 +15,6 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy_rds_iam import ConfigError, SecretError
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 
 def test_everything_comes_from_the_secret(
     calls: Any, rds: RdsEmulator, log_in: LogIn, secret: Secret

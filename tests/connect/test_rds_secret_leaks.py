@@ -19,8 +19,6 @@ from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 OURS = {"SecretPassword", "Search"}
 
-pytest_plugins = ["rds_secret_fixtures", "leaks_fixtures"]
-
 
 def test_canaries(
     rds: RdsEmulator, log_in: LogIn, secret: Secret, session_key: Any, log: Any, our_frames: Any

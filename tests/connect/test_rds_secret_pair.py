@@ -13,8 +13,6 @@ from sqlalchemy_rds_iam import ConfigError, engine_pair
 from sqlalchemy_rds_iam._routing.settings import complete, from_environ
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-pytest_plugins = ["pair_fixtures", "rds_secret_fixtures"]
-
 WHO = "select current_user"
 IAM = "postgresql+psycopg://app@db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam"
 SECRET = "postgresql+psycopg://?plugin=rds_secret&rds_secret_id=prod/app"

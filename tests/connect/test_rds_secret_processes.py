@@ -22,7 +22,6 @@ from worlds import Database
 from sqlalchemy_rds_iam import secret_plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-pytest_plugins = ["rds_secret_fixtures"]
 # Python 3.12 and newer warn of every fork of a process with threads, which is what is tested.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

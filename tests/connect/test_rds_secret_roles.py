@@ -15,8 +15,6 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy_rds_iam import CredentialsError, SecretError
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 
 @pytest.fixture
 def _no_other_identity(rds: RdsEmulator) -> Any:

@@ -17,8 +17,6 @@ from sqlalchemy_rds_iam._secretsmanager import rotation
 from sqlalchemy_rds_iam.testing import CURRENT_FIRST, STEPS, AwsError, RdsEmulator, Secret
 from sqlalchemy_rds_iam.testing.aws import secret_operations as operations
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 STRATEGIES = ["single-user", "alternating-users"]
 
 

@@ -23,8 +23,6 @@ from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._passwords.expiry import SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import Principal, RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 ARN = "arn:aws:iam::123456789012:role/app"
 
 

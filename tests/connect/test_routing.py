@@ -27,9 +27,6 @@ from sqlalchemy_rds_iam import (
     RoutingSession,
 )
 
-pytest_plugins = ["pair_fixtures"]
-
-
 Body = Callable[[RoutingSession], Any]
 
 

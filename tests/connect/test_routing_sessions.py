@@ -28,9 +28,6 @@ from sqlalchemy_rds_iam import (
     engine_pair,
 )
 
-pytest_plugins = ["pair_fixtures"]
-
-
 THEN_FAIL = pytest.mark.parametrize("end", ["commit", "rollback", "close"])
 
 

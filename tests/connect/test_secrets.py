@@ -13,8 +13,6 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy_rds_iam.plugin import RdsIamPlugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["leaks_fixtures"]
-
 
 def test_canaries(
     connect: Any,

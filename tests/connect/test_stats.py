@@ -23,8 +23,6 @@ from worlds import Database
 from sqlalchemy_rds_iam import ConfigError, CredentialsError, Stats, rds_iam_stats
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-pytest_plugins = ["events_fixtures", "faults_fixtures", "rds_secret_fixtures"]
-
 Connect = Callable[..., Database]
 PATIENT = {"rds_iam_throttle_retry": "on"}
 COUNTS = ("connects", "minted", "renewed", "refused", "throttled", "retried", "outages")

@@ -16,8 +16,6 @@ from sqlalchemy_rds_iam._databases.user_names import kept, length
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 URL = make_url("postgresql+psycopg://db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam")
 LONG: list[tuple[str, str]] = [
     ("a" * 64, "a" * 63),

@@ -22,8 +22,6 @@ from sqlalchemy_rds_iam._connecting import acquire
 from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
 
 

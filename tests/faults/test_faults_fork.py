@@ -28,7 +28,6 @@ from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
 # Python 3.12 and newer warn of every fork of a process with threads, which is what is tested.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

@@ -14,8 +14,6 @@ from soak.servers import environ
 from sqlalchemy_rds_iam._aws import sessions
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 
 def first_connect(rds: RdsEmulator, way: Way, *module: str) -> tuple[int, str, str]:
     """Exit status, output and standard error of a process that connects for the first time."""

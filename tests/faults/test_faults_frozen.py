@@ -19,9 +19,6 @@ from worlds import Database
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
-
 WAYS = [
     "sync",
     "botocore",

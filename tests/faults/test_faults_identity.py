@@ -18,8 +18,6 @@ from sqlalchemy_rds_iam._connecting import acquire
 from sqlalchemy_rds_iam._passwords.expiry import LONGEST_PAUSE, SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 
 def _granted(rds: RdsEmulator) -> list[bool]:
     """How the logins since the last call of this have ended."""

@@ -30,8 +30,6 @@ from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import CacheEntry, PasswordCache
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 MANY = 10_000
 ENDPOINT = Endpoint("app-db.c0ffee123456.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
 

@@ -17,8 +17,6 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
 DRIVERS = ["postgresql+asyncpg", "postgresql+psycopg"]
 LOOPS = 4

@@ -22,8 +22,6 @@ from worlds import Database
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 TTL = {"rds_iam_failure_ttl": "30"}
 WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
 

@@ -19,8 +19,6 @@ from sqlalchemy_rds_iam import WaitTimeout
 from sqlalchemy_rds_iam._passwords.fetch import FETCH_LIMIT
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-pytest_plugins = ["faults_fixtures"]
-
 
 class Process:
     """A credential_process that can be told to hang: the next ones, until all are let go."""

@@ -24,8 +24,6 @@ from sqlalchemy_rds_iam.testing.aws.secrets_api import (
     THROTTLED,
 )
 
-pytest_plugins = ["rds_secret_fixtures"]
-
 
 @pytest.fixture(autouse=True)
 def _well_again(rds: RdsEmulator) -> Iterator[None]:

@@ -1,7 +1,4 @@
-"""The fixtures of the CA file's tests: a home of their own, and a server to download from.
-
-A test module names this one in `pytest_plugins`.
-"""
+"""The fixtures of the CA file's tests: a home of their own, and a server to download from."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def bundle_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """An HTTPS server that this machine trusts."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "public.pem"))

@@ -1,7 +1,4 @@
-"""Fixtures of the fault tests: the three ways of fetching, and providers that can be broken.
-
-A test module names this one in `pytest_plugins`.
-"""
+"""Fixtures of the fault tests: the three ways of fetching, and providers that can be broken."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Support for the tests of pairs: a second endpoint on the same data, and pairs in both worlds.
 
-The fixtures made of these are in `pair_fixtures`.
+The fixtures made of these are in `tests/connect/conftest.py`.
 """
 
 from __future__ import annotations

@@ -20,8 +20,6 @@ from cli_support import shown
 from sqlalchemy_rds_iam import RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam._tools.ca_download import DownloadError, download
 
-pytest_plugins = ["ca_fixtures"]
-
 # Certificates that are whole, but not all: nothing in the content tells.
 PART = b"".join(
     each + b"-----END CERTIFICATE-----\n"

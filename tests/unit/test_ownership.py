@@ -16,8 +16,6 @@ from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import ownership, public_roots, trust
 
-pytest_plugins = ["ca_fixtures"]
-
 INSTANCE = parse_host("db.abc123.us-east-1.rds.amazonaws.com")
 PROXY = parse_host("p.proxy-abc123.us-east-1.rds.amazonaws.com")
 STRANGER = 12345

@@ -186,7 +186,12 @@ def most(starts: list[float], *, window: float = 1.0) -> int:
 def processes(count: int, url: str, rate: int, size: int) -> list[list[float]]:
     """Let groups of whole processes through at the same time; when each had its turns."""
     command = [sys.executable, "-W", "error", __file__, url, *map(str, (count, rate, size))]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    # Modules of the tests are found as in this process.
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [
+        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
     ended = [process.communicate(timeout=DEADLINE)[0] for process in started]
     assert [process.returncode for process in started] == [0] * count
     return [json.loads(printed) for printed in ended]

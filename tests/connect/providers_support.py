@@ -1,6 +1,6 @@
 """Support for the tests of providers: a place to set them up in, and what a login tells of them.
 
-The set-ups themselves are in `providers_catalogue`, the fixture in `providers_fixtures`.
+The set-ups themselves are in `providers_catalogue`, the fixture in `conftest.py`.
 """
 
 from __future__ import annotations

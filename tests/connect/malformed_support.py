@@ -16,7 +16,7 @@ CANARY = "canary"
 
 NAMES = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _JSON = ("AccessKeyId", "SecretAccessKey", "SessionToken")
-_TESTS = str(Path(__file__).parent)
+_TESTS = str(Path(__file__).parents[1])
 
 DEFECTS: dict[str, Callable[[str], str]] = {
     "ends in a line feed": lambda value: f"{value}\n",
