@@ -6,6 +6,7 @@ PYTHON ?= python3
 OF_ITS_OWN := $(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 VENV := .venv$(OF_ITS_OWN)
 FLOOR_VENV := .venv-floor$(OF_ITS_OWN)
+MUTANTS_VENV := .venv-mutants$(OF_ITS_OWN)
 UNIT_VENV := $(if $(OF_ITS_OWN),.venv-unit$(OF_ITS_OWN),$(VENV))
 
 # What pip has to say about itself is no news here.
@@ -26,7 +27,7 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor unit portable check docs bench soak clean
+.PHONY: help demo test current floor unit portable check docs bench mutants soak clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -63,6 +64,14 @@ docs: $(VENV)/installed  ## the documentation, strictly, in build/docs
 bench: $(VENV)/installed  ## every benchmark in ten minutes; results and charts in benchmarks/results
 	@$(VENV)/bin/python -m benchmarks.suite.everything
 
+# A sample of so many mutants of each room, or of the one that ROOM names; all of them with MUTANTS=0.
+MUTANTS ?= 300
+SEED ?= 1
+
+mutants: $(MUTANTS_VENV)/installed  ## whether the unit tests notice when a line of the core is changed
+	@PYTHONPATH=tests $(MUTANTS_VENV)/bin/python -m mutants --mutants $(MUTANTS) --seed $(SEED) \
+	  $(if $(ROOM),--room $(ROOM)) $(MUTANTS_FLAGS)
+
 # Seconds, each of which brings some 60 connects; what has to grow to be seen takes minutes.
 SOAK_SECONDS ?= 1200
 
@@ -80,6 +89,7 @@ OLDEST_SQLALCHEMY = $(shell $(PYTHON) -c 'import sys; \
 
 $(VENV)/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs
 .venv-unit$(OF_ITS_OWN)/installed: EXTRAS := dev,aiobotocore
+$(MUTANTS_VENV)/installed: EXTRAS := dev,aiobotocore,mutants
 $(FLOOR_VENV)/installed: EXTRAS := dev
 $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
   "redis==5.0.1" "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" \

@@ -6,6 +6,7 @@ of one that is not allowed. So connects wait here, in the order in which they ca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 
 from sqlalchemy_rds_iam._config.options import PluginOptions
@@ -18,10 +19,18 @@ from sqlalchemy_rds_iam.errors import WaitTimeout
 
 
 class ConnectQueue:
-    """The connects of one engine that wait for the limiter of their endpoint."""
+    """The connects of one engine that wait for the limiter of their endpoint.
 
-    def __init__(self, config: PluginOptions, runtime: Runtime) -> None:
-        self._config, self._runtime = config, runtime
+    Args:
+        config: how long, and whether the first login of all goes ahead.
+        runtime: how it waits.
+        clock: the monotonic clock of their deadlines.
+    """
+
+    def __init__(
+        self, config: PluginOptions, runtime: Runtime, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._config, self._runtime, self._clock = config, runtime, clock
 
     def wait(self, limiter: RateLimiter, entry: CacheEntry, state: RetryState) -> None:
         """Wait until this connect may begin.
@@ -29,22 +38,22 @@ class ConnectQueue:
         Raises:
             WaitTimeout: that is not before its deadline.
         """
-        deadline, lateness = state.deadline, Lateness()
+        clock, deadline, lateness = self._clock, state.deadline, Lateness(self._clock)
         if self._config.retries_throttled:
-            while seconds := state.wait_for_first(entry, monotonic()):
+            while seconds := state.wait_for_first(entry, clock()):
                 with lateness.of(seconds):
                     self._runtime.sleep(seconds)
         ticket = None
         try:
-            ticket = limiter.enqueue(monotonic(), deadline)
+            ticket = limiter.enqueue(clock(), deadline)
             while True:
-                if (work := limiter.background_work(monotonic())) is not None:
+                if (work := limiter.background_work(clock())) is not None:
                     self._runtime.start(work)
                 if ticket is None:
                     return
                 with lateness.of(ticket.wait):
                     self._runtime.sleep(ticket.wait)
-                ticket = limiter.poll(ticket, monotonic(), deadline)
+                ticket = limiter.poll(ticket, clock(), deadline)
         except QueueTimeout as queue_timeout:
             if ticket is not None:
                 limiter.cancel()

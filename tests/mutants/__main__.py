@@ -1,0 +1,96 @@
+"""Mutation testing of the core: ``python -m mutants``, or ``make mutants``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mutants.judged import Report, judge
+from mutants.mutations import Mutant, sample
+from mutants.rooms import ROOMS, Room
+from mutants.runner import Result, Runner
+
+ENOUGH = 90.0
+"""The percentage of mutants that the tests of each room have to kill."""
+
+_ROW = "{:10}{:>9}{:>9}{:>11}{:>10}{:>12}{:>9}"
+
+
+def main() -> int:
+    """Run, report, and say whether every room is good enough."""
+    given = _arguments()
+    reports = [
+        _report(ROOMS[name], given.mutants or sys.maxsize, given.seed, given.jobs)
+        for name in given.room or ROOMS
+    ]
+    for report in reports:
+        for mutant in report.survivors:
+            print(f"survived: {_shown(mutant)}")
+        for key, reason in report.equivalent.items():
+            print(f"equivalent: {key[0]}, {key[1]}: {key[3]}\n    {reason}")
+        for error in report.errors:
+            print(f"error: {error}")
+    print(_ROW.format("", "mutants", "killed", "timed out", "survived", "equivalent", "score"))
+    for report in reports:
+        counts = [report.count(verdict) for verdict in ("killed", "timed out", "survived")]
+        row = (report.room, len(report.results), *counts, len(report.equivalent))
+        print(_ROW.format(*row, f"{report.score:.1f} %"))
+    if given.json:
+        given.json.write_text(json.dumps([_plain(report) for report in reports], indent=1) + "\n")
+    return int(any(report.errors or report.score < ENOUGH for report in reports))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("--room", action="append", choices=ROOMS, help="one of the rooms only")
+    parser.add_argument("--mutants", type=int, default=300, help="of each room; 0 means all")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="run at a time")
+    parser.add_argument("--json", type=Path, help="a file for the results")
+    return parser.parse_args()
+
+
+def _report(room: Room, count: int, seed: int, jobs: int) -> Report:
+    with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
+        runner = Runner(room, Path(directory), jobs)
+        return judge(room, _progress(room, runner.run(sample(room, seed), count)))
+
+
+def _progress(room: Room, results: Iterator[Result]) -> Iterator[Result]:
+    began, ran = time.monotonic(), 0
+    for ran, result in enumerate(results, 1):
+        if result.verdict in {"survived", "timed out"}:
+            print(f"{room.name}: {result.verdict}: {_shown(result.mutant)}", flush=True)
+        if ran % 25 == 0:
+            print(f"{room.name}: {ran} run, {time.monotonic() - began:.0f} s", flush=True)
+        yield result
+
+
+def _shown(mutant: Mutant) -> str:
+    lines = [f"{mutant.file}:{mutant.line} {mutant.where} ({mutant.operator})"]
+    lines += [f"    - {line}" for line in mutant.before.splitlines()]
+    lines += [f"    + {line}" for line in mutant.after.splitlines()]
+    return "\n".join(lines)
+
+
+def _plain(report: Report) -> dict[str, object]:
+    return {
+        "room": report.room,
+        "score": report.score,
+        "errors": report.errors,
+        "mutants": [
+            {key: value for key, value in mutant._asdict().items() if key != "source"}
+            | {"verdict": verdict, "equivalent": report.equivalent.get(mutant.key)}
+            for mutant, verdict in report.results
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
