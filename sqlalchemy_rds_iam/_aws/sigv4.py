@@ -82,7 +82,7 @@ class Credentials:
         life = self.expires_at - now
         if life <= 0:
             raise CredentialsError(
-                f"the credentials from {self.provider!r} had expired {-life:.0f} s before they "
+                f"the credentials from {self.provider!r} had expired {abs(life):.0f} s before they "
                 "arrived; is the clock right?",
                 retryable=True,
             )

@@ -31,19 +31,24 @@ def main() -> int:
     ]
     for report in reports:
         for mutant in report.survivors:
-            print(f"survived: {_shown(mutant)}")
+            _say(f"survived: {_shown(mutant)}")
         for key, reason in report.equivalent.items():
-            print(f"equivalent: {key[0]}, {key[1]}: {key[3]}\n    {reason}")
+            _say(f"equivalent: {key[0]}, {key[1]}: {key[3]}\n    {reason}")
         for error in report.errors:
-            print(f"error: {error}")
-    print(_ROW.format("", "mutants", "killed", "timed out", "survived", "equivalent", "score"))
+            _say(f"error: {error}")
+    _say(_ROW.format("", "mutants", "killed", "timed out", "survived", "equivalent", "score"))
     for report in reports:
         counts = [report.count(verdict) for verdict in ("killed", "timed out", "survived")]
         row = (report.room, len(report.results), *counts, len(report.equivalent))
-        print(_ROW.format(*row, f"{report.score:.1f} %"))
+        _say(_ROW.format(*row, f"{report.score:.1f} %"))
     if given.json:
         given.json.write_text(json.dumps([_plain(report) for report in reports], indent=1) + "\n")
     return int(any(report.errors or report.score < ENOUGH for report in reports))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _arguments() -> argparse.Namespace:
@@ -66,9 +71,9 @@ def _progress(room: Room, results: Iterator[Result]) -> Iterator[Result]:
     began, ran = time.monotonic(), 0
     for ran, result in enumerate(results, 1):
         if result.verdict in {"survived", "timed out"}:
-            print(f"{room.name}: {result.verdict}: {_shown(result.mutant)}", flush=True)
+            _say(f"{room.name}: {result.verdict}: {_shown(result.mutant)}")
         if ran % 25 == 0:
-            print(f"{room.name}: {ran} run, {time.monotonic() - began:.0f} s", flush=True)
+            _say(f"{room.name}: {ran} run, {time.monotonic() - began:.0f} s")
         yield result
 
 

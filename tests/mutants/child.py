@@ -20,6 +20,12 @@ PASSED, FAILED, NOT_IMPORTED = 0, 1, 77
 
 _MEMORY = 4 << 30
 
+_OPTIONS = (
+    *("-x", "-q", "-m", "unit", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"),
+    # The deadline is the runner's; and it imports plugins before pytest can rewrite them.
+    *("-o", "timeout=0", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
+
 
 class Order:
     """A plugin that runs the tests in a given order, and writes down what they took.
@@ -77,10 +83,7 @@ def run(copy: Path, room: Room, module: str, durations: dict[str, float], cpu: i
         importlib.import_module(module)
         order = Order(durations)
         code = pytest.main(
-            ["-x", "-q", "-m", "unit", "-p", "no:cacheprovider", "-p", "no:xdist"]
-            # Ours is the deadline; and what is imported already needs no words.
-            + ["-o", "timeout=0", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-            + ["--hypothesis-seed=0", *(f"tests/{name}" for name in room.tests)],
+            [*_OPTIONS, *(f"tests/{name}" for name in room.tests)],
             plugins=[order],
         )
         if not durations:

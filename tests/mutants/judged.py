@@ -64,8 +64,10 @@ def judge(room: Room, results: Iterable[Result]) -> Report:
         for mutant, verdict in found
         if mutant.key in listed and mutant.key not in survived
     ]
-    errors += [f"{LIST.name}: {file} has no such mutant: {where}: {before} → {after}"
-               for file, where, before, after in _stale(listed)]
+    errors += [
+        f"{LIST.name}: {file} has no such mutant: {where}: {before} → {after}"
+        for file, where, before, after in _stale(listed)
+    ]
     equivalent = {key: reason for key, reason in listed.items() if key in survived}
     return Report(room.name, found, equivalent, errors)
 
@@ -84,6 +86,4 @@ def _listed(room: Room) -> dict[Key, str]:
 
 
 def _stale(listed: Iterable[Key]) -> list[Key]:
-    return [
-        key for key in listed if all(mutant.key != key for mutant in on_line(key[0], key[2]))
-    ]
+    return [key for key in listed if all(mutant.key != key for mutant in on_line(key[0], key[2]))]

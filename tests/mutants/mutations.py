@@ -96,7 +96,9 @@ def _sites(file: str) -> list[_Site]:
     found = []
     for operator in operators():
         spans = never + no_strings if isinstance(operator, EmptyString) else never
-        positions = ((node, begin) for node in nodes for begin, _ in operator.mutation_positions(node))
+        positions = (
+            (node, begin) for node in nodes for begin, _ in operator.mutation_positions(node)
+        )
         found += [
             _Site(file, position, operator, occurrence)
             for occurrence, (node, position) in enumerate(positions)
@@ -113,7 +115,10 @@ def _marks_parameters(node: NodeOrLeaf) -> bool:
 
 def _mutant(site: _Site) -> Mutant | None:
     source = _read(site.file)
-    changed = mutate_code(source, site.operator, site.occurrence)
+    try:
+        changed = mutate_code(source, site.operator, site.occurrence)
+    except AttributeError:
+        return None  # cosmic-ray replaces an exception only where its name has no dots
     if changed is None or not _differs(source, changed):
         return None
     old, new = source.splitlines(), changed.splitlines()
@@ -121,14 +126,9 @@ def _mutant(site: _Site) -> Mutant | None:
         old.pop()
         new.pop()
     first = next(index for index, line in enumerate(old) if new[index : index + 1] != [line])
-    return Mutant(
-        site.file,
-        first + 1,
-        _where(source, first + 1),
-        *("\n".join(line.strip() for line in lines[first:]) for lines in (old, new)),
-        type(site.operator).__name__,
-        changed,
-    )
+    before, after = ("\n".join(line.strip() for line in lines[first:]) for lines in (old, new))
+    operator, where = type(site.operator).__name__, _where(source, first + 1)
+    return Mutant(site.file, first + 1, where, before, after, operator, changed)
 
 
 def _differs(source: str, changed: str) -> bool:
@@ -169,9 +169,8 @@ def _passed_over(source: str) -> tuple[_Spans, _Spans]:
     never: list[ast.AST] = []
     words: list[ast.AST] = []
     for node in ast.walk(ast.parse(source)):
-        for name in ("annotation", "returns"):
-            if (annotation := getattr(node, name, None)) is not None:
-                never.append(annotation)
+        annotations = (getattr(node, name, None) for name in ("annotation", "returns"))
+        never += [annotation for annotation in annotations if annotation is not None]
         if isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and _speaks(node.value)):
             words.append(node)
     return [_span(node) for node in never], [_span(node) for node in words]

@@ -57,12 +57,22 @@ ROOMS = {
         Room(
             "signing",
             ("_aws/sigv4.py", "_aws/key_check.py"),
-            ("unit/test_signing.py", "unit/test_key_check.py", "unit/test_tokens.py"),
+            (
+                "unit/test_credentials_life.py",
+                "unit/test_key_check.py",
+                "unit/test_signing.py",
+                "unit/test_tokens.py",
+            ),
         ),
         Room(
             "endpoint",
             ("_endpoints/*.py",),
-            ("unit/test_endpoint.py", "unit/test_names.py", "unit/test_names_memory.py"),
+            (
+                "unit/test_endpoint.py",
+                "unit/test_regions.py",
+                "unit/test_names.py",
+                "unit/test_names_memory.py",
+            ),
         ),
         Room(
             "refusal",

@@ -103,9 +103,7 @@ class Runner:
                 copy = free.pop()
                 (copy / mutant.file).write_text(mutant.source, "utf-8")
                 module = mutant.file.removesuffix(".py").replace("/", ".")
-                runs[self._fork(copy, module)] = _Run(
-                    mutant, copy, time.monotonic() + self._wall
-                )
+                runs[self._fork(copy, module)] = _Run(mutant, copy, time.monotonic() + self._wall)
             if not runs:
                 return
             pid, verdict = _next(runs)

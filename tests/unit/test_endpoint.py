@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._endpoints.hostname import parse_database_host, parse_host, signed_endpoint
+from sqlalchemy_rds_iam._endpoints.hostname import (
+    Endpoint,
+    parse_database_host,
+    parse_host,
+    signed_endpoint,
+)
 
 VECTORS = [
     row
@@ -99,3 +104,50 @@ def test_refused(host: str, region: str | None, says: str) -> None:
     """What cannot be signed for is refused, with the value and what to do."""
     with pytest.raises(ConfigError, match=says):
         _sign(host, region)
+
+
+def test_what_an_endpoint_is_called() -> None:
+    """In messages it is user, host and port, and the region if it is signed for one."""
+    endpoint = Endpoint("db.example.com", 5433, "app", "us-east-1")
+    assert str(endpoint) == "app@db.example.com:5433 (us-east-1)"
+    assert str(endpoint._replace(region="")) == "app@db.example.com:5433"
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1"])
+def test_the_server_of_ca_bundles(region: str) -> None:
+    """The host that serves Amazon's CA bundles is no instance, whatever else is called nearly so."""
+    assert parse_host(f"truststore.pki.{region}.rds.amazonaws.com").kind == "other"
+    for name in ("truststore.pkj", "truststore.pki0", "a.pki", "z.pki"):
+        assert parse_host(f"{name}.{region}.rds.amazonaws.com").kind == "instance"
+
+
+KINDS = {
+    "db.abc": "instance",
+    "db.cluster-abc": "cluster",
+    "db.cluster-ro-abc": "cluster-ro",
+    "db.cluster-custom-abc": "cluster-custom",
+    "db.proxy-abc": "proxy",
+    "db.endpoint.proxy-abc": "proxy-endpoint",
+    "db.shardgrp-abc": "limitless",
+    "db.limitless-abc": "limitless",
+}
+
+
+@pytest.mark.parametrize("prefix", KINDS)
+def test_kinds(prefix: str) -> None:
+    """The label before the region says what it is; proxies are those with public certificates."""
+    found = parse_host(f"{prefix}.eu-west-1.rds.amazonaws.com")
+    assert found.kind == KINDS[prefix]
+    assert found.is_proxy == prefix.endswith(".proxy-abc") == ("proxy" in found.kind)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "[2001:db8::1]"])
+def test_ip_addresses(host: str) -> None:
+    """Addresses are no names, with brackets or without."""
+    assert parse_host(host).kind == "ip"
+
+
+def test_a_region_that_is_given_twice() -> None:
+    """Saying what the host says already is no contradiction, and what is signed is all there."""
+    endpoint = _sign("DB.abc.eu-west-1.rds.amazonaws.com.", region="eu-west-1")
+    assert endpoint == ("db.abc.eu-west-1.rds.amazonaws.com", 5432, "app", "eu-west-1")

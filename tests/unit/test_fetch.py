@@ -103,7 +103,7 @@ def _fetch(source: Source, *, reload: bool = False) -> tuple[Fetch, list[Any]]:
 
 @pytest.mark.parametrize("reload", [False, True])
 def test_what_is_asked(reload: bool) -> None:
-    """On a loop, what blocks is done in a thread first; `reload` reaches whoever has to know."""
+    """On a loop, what blocks is done in a thread first; `reload` reaches the source."""
     source = Source()
     fetch, ends = _fetch(source, reload=reload)
     assert not fetch.begun
@@ -145,7 +145,7 @@ def _frames_of(traceback: TracebackType | None) -> list[dict[str, Any]]:
 
 @WAYS
 def test_failures(run: Callable[[Fetch], None]) -> None:
-    """An error is for those who wait; what the source had in its variables is not in it any more."""
+    """An error is for those who wait; its frames hold nothing of the source's."""
     fetch, ends = _fetch(Source(OSError("no route")))
     run(fetch)
     [(end, ended, error)] = ends
@@ -200,7 +200,7 @@ async def test_a_cancelled_task() -> None:
 
 @given(st.floats(-200, 200), st.booleans())
 def test_when_it_is_lost(passed: float, begun: bool) -> None:
-    """After its time, whichever way the clock was set; that is short as long as it has not begun."""
+    """After its time, whichever way the clock was set; before it has begun, that is short."""
     fetch, _ = _fetch(Source())
     fetch.begun = begun
     limit = FETCH_LIMIT if begun else START_LIMIT

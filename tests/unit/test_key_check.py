@@ -97,13 +97,15 @@ def test_around_a_key(part: int, bad: str) -> None:
 def test_inside_a_key(part: int, bad: str) -> None:
     """What is inside is named by the first character that does not belong there."""
     expected = PRINTABLE if part else LETTERS
-    assert _said(part, f"k{bad}k") == f"the {WHAT[part]} has {NAMES[bad]} in it: expected {expected}"
+    assert (
+        _said(part, f"k{bad}k") == f"the {WHAT[part]} has {NAMES[bad]} in it: expected {expected}"
+    )
     assert NAMES[bad] in _said(part, f"k/k{bad}k" if part else f"k{bad}k-k")
 
 
 @pytest.mark.parametrize("key_id", ["AKIA-X", "-AKIA", "AKIA/", "a'b"])
 def test_an_id_has_letters_and_digits_only(key_id: str) -> None:
-    """Punctuation is part of secrets, never of an access key id, whose ends may be cut too short."""
+    """Punctuation is part of secrets, and never of an access key id."""
     assert " in it: expected letters and digits" in _said(0, key_id)
     refuse_malformed((KEY_ID, f"k{key_id}k", None), "env", environ={})
 
@@ -179,7 +181,7 @@ def test_keys_that_are_not_there_yet() -> None:
 
 
 def test_on_an_event_loop() -> None:
-    """aiobotocore awaits those who want to know, so there the same is a coroutine."""
+    """Those of aiobotocore: it awaits those who want to know, so there the same is a coroutine."""
     watchers: list[Any] = []
 
     class AioSession:

@@ -132,6 +132,22 @@ def test_patience(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - began < SOON
 
 
+def test_how_long_is_asked() -> None:
+    """All of the time without an older result; with one no more than half, and than PATIENCE."""
+    asked: list[float] = []
+
+    def ask(_name: str, seconds: float) -> Record:
+        asked.append(seconds)
+        return Record(BLUE, 60)
+
+    names = CnameResolver(ask=ask)
+    for timeout in (1000.0, 1000.0, 1.0):
+        names.look_up(ALIAS, timeout, 1)
+    assert asked[0] > 500
+    assert asked[1] <= PATIENCE
+    assert asked[2] <= 0.5
+
+
 def test_an_answer_is_no_outage(world: World) -> None:
     """When DNS says that the alias is gone, or leads elsewhere, the older result is gone, too."""
     world.look_up()

@@ -87,7 +87,7 @@ def test_facts() -> None:
 
 
 def _failed_connect(**cparams: Any) -> psycopg.Error:
-    """psycopg's error of a connect to a port on which no server listens."""
+    """What psycopg says of a connect to a port on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     with pytest.raises(psycopg.OperationalError) as caught:
@@ -96,7 +96,7 @@ def _failed_connect(**cparams: Any) -> psycopg.Error:
 
 
 def test_no_password_in_what_psycopg_keeps() -> None:
-    """psycopg keeps a failed connection's settings on its error: all but the passwords stay."""
+    """Of a failed connection's settings, which psycopg keeps, all but the passwords stay."""
     error = _failed_connect(password="canary", sslpassword="canary", dbname="app")
     kept: Any = error.pgconn
     assert kept.password == b"canary"

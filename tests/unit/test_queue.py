@@ -171,7 +171,7 @@ def _cut(limiter: RateLimiter, now: float) -> None:
 
 
 def test_throttled_until_the_end() -> None:
-    """A user who was throttled, and let in at no time since, may be one who is not let in at all."""
+    """A user who was throttled, and not let in since, may be one who is not let in at all."""
     waiting, limiter = Waiting(), _busy(10, 30)
     state = RetryState(NOW, NOW + 2)
     state.throttled = 3
@@ -203,7 +203,7 @@ def test_interrupted_before_it_waits(kind: type[BaseException]) -> None:
     """One that had its turn, or none yet, gives back none: it would be another one's."""
 
     class Broken(RateLimiter):
-        def background_work(self, now: float) -> None:  # noqa: ARG002
+        def background_work(self, now: float) -> None:
             raise kind
 
     limiter = Broken(10)

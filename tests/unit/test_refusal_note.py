@@ -49,7 +49,10 @@ def _note(
 def test_as_documented() -> None:
     """The note of the quick start is what is written, line by line."""
     page = (DOCS / "quickstart.md").read_text("utf-8")
-    [shown] = re.findall(r"^(rds_iam: the server refused.*?)\n    - …\n```", page, re.M | re.S)
+    pattern = re.compile(
+        r"^(rds_iam: the server refused.*?)\n    - …\n```", re.MULTILINE | re.DOTALL
+    )
+    [shown] = pattern.findall(page)
     assert _note().startswith(shown + "\n    - ")
 
 
@@ -161,7 +164,7 @@ def _lifted(notes: list[str], ours: BaseException | None) -> tuple[list[str], li
 
 
 def test_notes_are_moved() -> None:
-    """Those of both plugins are on the error that callers catch, and others' stay where they are."""
+    """Those of both plugins are on the error that callers catch; others' stay where they are."""
     notes = ["theirs", "rds_iam: one", "rds_secret: two", "rds_iam is how it begins", "x rds_iam: "]
     left, moved = _lifted(notes, Exception("SQLAlchemy"))
     assert left == ["theirs", "rds_iam is how it begins", "x rds_iam: "]
