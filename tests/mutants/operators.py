@@ -19,10 +19,12 @@ class DeleteStatement(Operator):
     """An operator that leaves out a statement of a function."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Span]:
-        """Where there is one: docstrings, imports and what does nothing are no such statements."""
-        if node.type == "simple_stmt" and node.search_ancestor("funcdef", "async_funcdef"):
-            statement = node.children[0]
-            if statement.type not in _KEPT and statement.get_code().strip() not in {"pass", "..."}:
+        """Where there is one: not docstrings, imports and what does nothing."""
+        function = node.search_ancestor("funcdef")
+        if node.type == "simple_stmt" and function is not None:
+            statement, code = node.children[0], node.children[0].get_code().strip()
+            is_end = code in {"return", "return None"} and node.end_pos == function.end_pos
+            if statement.type not in _KEPT and code not in {"pass", "..."} and not is_end:
                 yield statement.start_pos, statement.end_pos
 
     def mutate(self, node: Any, index: int) -> NodeOrLeaf:

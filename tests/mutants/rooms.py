@@ -40,6 +40,8 @@ ROOMS = {
             ("_passwords/*.py",),
             (
                 "unit/test_fetch.py",
+                "unit/test_lifetimes.py",
+                "unit/test_cache_state.py",
                 "unit/test_tokens.py",
                 "unit/test_tokens_renewal.py",
                 "unit/test_tokens_machine.py",
@@ -52,7 +54,13 @@ ROOMS = {
                 "_ratelimit/retry_policy.py",
                 "_ratelimit/shared_limiter.py",
             ),
-            ("unit/test_pacing.py", "connect/test_congestion.py", "connect/test_fleet_model.py"),
+            (
+                "unit/test_turns.py",
+                "unit/test_shared_turns.py",
+                "unit/test_pacing.py",
+                "connect/test_congestion.py",
+                "connect/test_fleet_model.py",
+            ),
         ),
         Room(
             "signing",

@@ -115,7 +115,7 @@ def test_what_an_endpoint_is_called() -> None:
 
 @pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1"])
 def test_the_server_of_ca_bundles(region: str) -> None:
-    """The host that serves Amazon's CA bundles is no instance, whatever else is called nearly so."""
+    """The host that serves Amazon's CA bundles is no instance; what has nearly its name is."""
     assert parse_host(f"truststore.pki.{region}.rds.amazonaws.com").kind == "other"
     for name in ("truststore.pkj", "truststore.pki0", "a.pki", "z.pki"):
         assert parse_host(f"{name}.{region}.rds.amazonaws.com").kind == "instance"

@@ -88,8 +88,8 @@ def _in_thread(fetch: Fetch) -> None:
     fetch.run()
 
 
-def _on_loop(fetch: Fetch, *, falls_back: bool = True) -> None:
-    asyncio.run(fetch.run_async(_off_loop, falls_back=falls_back))
+def _on_loop(fetch: Fetch, **options: bool) -> None:
+    asyncio.run(fetch.run_async(_off_loop, **options))
 
 
 WAYS = pytest.mark.parametrize("run", [_in_thread, _on_loop])

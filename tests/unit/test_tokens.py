@@ -320,6 +320,7 @@ def test_an_abandoned_fetch_is_handed_on(account: Account) -> None:
     with pytest.raises(KeyboardInterrupt):
         answer.fetch.run()
     assert answer.fetch.future.result(0) is None
+    assert account.tokens.lookup(account.entry, ahead=True, failure_ttl=1).must_fetch
     account.fault = None
     assert account.connect()
 
