@@ -146,6 +146,8 @@ class RateLimiter:
             QueueTimeout: there is no turn by then. None is taken.
         """
         with self._lock:
+            # Those who were given up, and came back, have gone twice.
+            self._gone = min(self._gone, self._issued)
             ahead = self._ahead(self._issued + 1, now)
             wait = self._wait(ahead + 1, now)
             if wait <= 0:

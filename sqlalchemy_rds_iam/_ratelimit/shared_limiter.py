@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, RateLimiter, Ticket
+from sqlalchemy_rds_iam._ratelimit.limiter import HEADROOM, RateLimiter
 from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, TIMEOUT, Reserved, Storage
 
 SLICE = 0.05
@@ -85,12 +85,6 @@ class SharedRateLimiter(RateLimiter):
     def try_acquire(self, now: float) -> bool:  # noqa: ARG002
         """Whether to go without a look at `background_work`: never."""
         return False
-
-    def enqueue(self, now: float, latest: float) -> Ticket | None:
-        """Take a turn, as with a limiter of its own; then see `background_work`."""
-        with self._lock:
-            self._gone = min(self._gone, self._issued)
-        return super().enqueue(now, latest)
 
     def background_work(self, now: float) -> Callable[[], None] | None:
         """What the caller has to run now, for all, if anything.

@@ -126,11 +126,18 @@ def test_turns_of_those_who_are_gone(turns: float, given_up: bool) -> None:
 def test_a_ticket_of_one_that_was_given_up() -> None:
     """One that comes back after it was given up finds a turn, and costs no other one its place."""
     limiter = _emptied(200, NOW)
-    first, last = _waiting(limiter, NOW), _waiting(limiter, NOW)
-    assert limiter.poll(last, NOW + 4.1 * TURN, FOREVER) is None
-    assert limiter.poll(first, NOW + 5.2 * TURN, FOREVER) is None
+    first, second, last = (_waiting(limiter, NOW) for _ in range(3))
+    assert limiter.poll(second, NOW + 4.1 * TURN, FOREVER) is None
+    assert limiter.waiting == 1
+    assert limiter.poll(last, NOW + 5.2 * TURN, FOREVER) is None
+    assert limiter.poll(first, NOW + 6.3 * TURN, FOREVER) is None
     assert limiter.waiting == 0
-    assert not limiter.try_acquire(NOW + 5.3 * TURN)
+    assert not limiter.try_acquire(NOW + 6.4 * TURN)
+    # The next one in the queue is counted as any other, and not overtaken.
+    now = NOW + 6.4 * TURN
+    _waiting(limiter, now)
+    assert limiter.waiting == 1
+    assert not limiter.try_acquire(now + 1.5 * TURN)
 
 
 @given(nows, st.integers(0, 30))
