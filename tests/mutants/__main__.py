@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ _ROW = "{:10}{:>9}{:>9}{:>11}{:>10}{:>12}{:>9}"
 def main() -> int:
     """Run, report, and say whether every room is good enough."""
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     reports = [
         _report(ROOMS[name], given.mutants or sys.maxsize, given.seed, given.jobs)
         for name in given.room or ROOMS

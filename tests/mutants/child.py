@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -70,6 +71,7 @@ def run(copy: Path, room: Room, module: str, durations: dict[str, float], cpu: i
         cpu: seconds of processor time that this may take.
     """
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     output = os.open(copy / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

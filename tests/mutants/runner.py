@@ -97,7 +97,17 @@ class Runner:
 
     def run(self, mutants: Iterator[Mutant], count: int) -> Iterator[Result]:
         """Run mutants until so many have been imported, or all have been run."""
-        free, runs = list(self._copies), dict[int, _Run]()
+        runs: dict[int, _Run] = {}
+        try:
+            yield from self._run(mutants, count, runs)
+        finally:
+            for pid in runs:
+                _kill(pid)
+
+    def _run(
+        self, mutants: Iterator[Mutant], count: int, runs: dict[int, _Run]
+    ) -> Iterator[Result]:
+        free = list(self._copies)
         while True:
             for mutant in islice(mutants, min(len(free), max(count - len(runs), 0))):
                 copy = free.pop()
