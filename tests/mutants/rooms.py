@@ -39,6 +39,7 @@ ROOMS = {
             "cache",
             ("_passwords/*.py",),
             (
+                "unit/test_documented_numbers.py",
                 "unit/test_fetch.py",
                 "unit/test_lifetimes.py",
                 "unit/test_cache_state.py",
@@ -55,6 +56,7 @@ ROOMS = {
                 "_ratelimit/shared_limiter.py",
             ),
             (
+                "unit/test_documented_numbers.py",
                 "unit/test_turns.py",
                 "unit/test_shared_turns.py",
                 "unit/test_pacing.py",
@@ -66,6 +68,7 @@ ROOMS = {
             "signing",
             ("_aws/sigv4.py", "_aws/key_check.py"),
             (
+                "unit/test_documented_numbers.py",
                 "unit/test_credentials_life.py",
                 "unit/test_key_check.py",
                 "unit/test_signing.py",
@@ -76,6 +79,7 @@ ROOMS = {
             "endpoint",
             ("_endpoints/*.py",),
             (
+                "unit/test_documented_numbers.py",
                 "unit/test_endpoint.py",
                 "unit/test_regions.py",
                 "unit/test_names.py",

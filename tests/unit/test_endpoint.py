@@ -94,6 +94,7 @@ def test_region_comes_from_the_host_first() -> None:
         ("10.0.0.1", None, "rds_iam_host"),
         ("x.global-abc.global.rds.amazonaws.com", None, "primary cluster"),
         ("db.abc.eu-west-1.rds.amazonaws.com", "us-east-1", "contradicts"),
+        ("db.abc.us-east-1.rds.amazonaws.com", "eu-west-1", "contradicts"),
         ("/var/run/postgresql", "us-east-1", "Unix socket"),
         ("a,b", "us-east-1", "one host only"),
         ("abc.dsql.us-east-1.on.aws", "us-east-1", "DSQL"),

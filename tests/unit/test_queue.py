@@ -148,8 +148,14 @@ def test_no_turn_in_time() -> None:
     assert said.startswith(
         "no turn to connect to app@db.abc.us-east-1.rds.amazonaws.com:5432 (us-east-1) within 2 s "
         "(rds_iam_timeout): 30 connects come before this one, at 10 a second "
-        "(rds_iam_connect_rate=10); 0 logins of this one were refused"
+        "(rds_iam_connect_rate=10); 0 logins of this one were refused, as if throttled. "
     )
+    for advice in (
+        "Keep more connections in the pool",
+        "RDS Proxy",
+        "raise the rate if AWS allows",
+    ):
+        assert advice in said
     assert waiting.slept == []
     assert limiter.waiting == 30
     assert caught.value.__suppress_context__

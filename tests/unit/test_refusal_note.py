@@ -74,14 +74,15 @@ def test_causes() -> None:
     assert "IamDbAuthConnectionFailure*" in tail
 
 
-@pytest.mark.parametrize("user", ["App", "app"])
+@pytest.mark.parametrize("user", ["App", "Straẞe", "app"])
 @pytest.mark.parametrize("host", ["db.example.com", HOST])
 def test_what_catches_the_eye_comes_first(user: str, host: str) -> None:
     """A name that is not RDS's, and a user in capitals, are told before what cannot be seen."""
     lines = [line for line in _note(user=user, host=host).splitlines() if line.startswith("    - ")]
     expected = []
     if user != "app":
-        expected.append("    - the user name is spelled otherwise in the database than 'App'")
+        said = f"    - the user name is spelled otherwise in the database than {user!r}"
+        expected.append(said)
     if host != HOST:
         expected.append(
             "    - 'db.example.com' is no RDS endpoint name, and RDS accepts only tokens signed "

@@ -1,0 +1,71 @@
+"""The times and shares that the pages promise are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sqlalchemy_rds_iam._aws.sigv4 import TOKEN_LIFE
+from sqlalchemy_rds_iam._endpoints import cname
+from sqlalchemy_rds_iam._passwords import expiry, fetch
+from sqlalchemy_rds_iam._ratelimit import limiter, retry_policy
+
+DOCS = Path(__file__).parents[2] / "docs"
+NUMBER = r"([\d.]+|an?|once an?)"
+WORDS = {"a": 1.0, "an": 1.0, "once a": 1.0, "once an": 1.0}
+
+PROMISES: list[tuple[str, str, list[float]]] = [
+    ("credentials.md", "come back after # s is given up", [fetch.FETCH_LIMIT]),
+    ("reliability.md", "another fetch begins after # s", [fetch.FETCH_LIMIT]),
+    ("how-it-works.md", "at most their last # minutes", [expiry.LONGEST_RENEWAL / 60]),
+    ("how-it-works.md", "before their end, at most # s", [expiry.LONGEST_MARGIN]),
+    ("how-it-works.md", "or after # minutes, and is signed anew", [TOKEN_LIFE / 60]),
+    (
+        "reliability.md",
+        "down to every # s where they are in the environment or a file, and else # minute",
+        [expiry.CHEAP_PAUSE, expiry.LONGEST_PAUSE / 60],
+    ),
+    (
+        "custom-names.md",
+        "but # seconds at least and # at most; after a failed connect, for # seconds at most",
+        [cname.SHORTEST_MEMORY, cname.LONGEST_MEMORY, cname.SHORTEST_MEMORY],
+    ),
+    ("ceiling.md", "and # % less on average", [round(100 * (limiter.HEADROOM - 1), 6)]),
+    (
+        "ceiling.md",
+        "to # of the logins that were let in during the last second, at most # second",
+        [limiter.CUT, limiter.CUT_PAUSE],
+    ),
+    ("ceiling.md", "wait for its answer, at most # second", [retry_policy.FIRST]),
+    ("ceiling.md", "If that was more than # second ago, new credentials", [retry_policy.RECENT]),
+    (
+        "ceiling.md",
+        "Then it pauses for # to # s, and after that for # to # s",
+        [
+            *(retry_policy.SHORTEST_PAUSE / 2, retry_policy.SHORTEST_PAUSE),
+            *(retry_policy.LONGEST_PAUSE / 2, retry_policy.LONGEST_PAUSE),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "said", "numbers"), PROMISES, ids=[f"{page}: {said}" for page, said, _ in PROMISES]
+)
+def test_numbers(page: str, said: str, numbers: list[float]) -> None:
+    """Each is on its page, once, in these words."""
+    text = " ".join((DOCS / page).read_text("utf-8").split())
+    [found] = re.findall(f"(?:{re.escape(said).replace(re.escape('#'), NUMBER)})", text)
+    texts = [found] if isinstance(found, str) else found
+    assert [WORDS[each] if each in WORDS else float(each) for each in texts] == numbers
+
+
+def test_numbers_in_words() -> None:
+    """Those that the pages write out."""
+    text = " ".join((DOCS / "ceiling.md").read_text("utf-8").split())
+    assert limiter.REGAIN == 1 / 20
+    assert "by a twentieth of `rds_iam_connect_rate` each second" in text
+    assert limiter.LOWEST == 1.0
+    assert "and never below one a second" in text
