@@ -214,7 +214,7 @@ def test_tried_until_the_deadline(timeout: float) -> None:
 
 def test_no_login_accepted_all_the_while() -> None:
     """The past is worth nothing any more only if no login was let in from beginning to end."""
-    for accepted_at, forgotten in ((NOW - 5, True), (NOW + 5, False)):
+    for accepted_at, forgotten in ((NOW - 5, True), (NOW, False), (NOW + 5, False)):
         attempts, login = RetryState(NOW, NOW + 10), Login(accepted_at)
         attempts.throttled = 1
         attempts.give_up(login)

@@ -163,14 +163,16 @@ _Spans = list[tuple[Position, Position]]
 def _passed_over(source: str) -> tuple[_Spans, _Spans]:
     """Where nothing is changed, as it is not run; and where no string is.
 
-    Annotations are for readers and mypy. How the words of errors and log records are put is not for
-    tests of this kind: those of the documentation compare them with its pages.
+    Annotations and names of types are for readers and mypy. How the words of errors and log records
+    are put is not for tests of this kind: those of the documentation compare them with its pages.
     """
     never: list[ast.AST] = []
     words: list[ast.AST] = []
     for node in ast.walk(ast.parse(source)):
         annotations = (getattr(node, name, None) for name in ("annotation", "returns"))
         never += [annotation for annotation in annotations if annotation is not None]
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) in {"Callable", "Literal"}:
+            never.append(node)
         if isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and _speaks(node.value)):
             words.append(node)
     return [_span(node) for node in never], [_span(node) for node in words]

@@ -57,6 +57,7 @@ ROOMS = {
             ),
             (
                 "unit/test_documented_numbers.py",
+                "unit/test_retries.py",
                 "unit/test_turns.py",
                 "unit/test_shared_turns.py",
                 "unit/test_pacing.py",

@@ -153,7 +153,7 @@ def test_no_turn_in_time() -> None:
     for advice in (
         "Keep more connections in the pool",
         "RDS Proxy",
-        "raise the rate if AWS allows",
+        "raise the rate if AWS allows more",
     ):
         assert advice in said
     assert waiting.slept == []

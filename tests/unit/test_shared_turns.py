@@ -280,17 +280,21 @@ def test_a_turn_that_is_not_used() -> None:
     process = Process()
     tickets = process.filled(4)
     process.now += LATE + 1.5 * TURN  # which is too late for the first two
-    assert process.poll(tickets[2]) is None
-    assert process.limiter.waiting <= 3
-    for each in (tickets[0], tickets[1], tickets[3]):
-        ticket: Ticket | None = each
-        for _ in range(20):
-            if ticket is None:
-                break
-            process.now += max(ticket.wait, 0.001)
-            ticket = process.poll(ticket)
-        assert ticket is None
+    for each in tickets[2:]:
+        assert process.limiter.poll(each, process.now, FOREVER) is None
     assert process.limiter.waiting == 0
+    for each in 3 * tickets[:2]:
+        assert process.limiter.poll(each, process.now, FOREVER) is not None
+    assert process.limiter.waiting == 2
+    for each in tickets[:2]:
+        ticket: Ticket | None = each
+        process.work()
+        while ticket is not None and process.now < NOW + 1:
+            process.now += 0.001
+            ticket = process.poll(ticket)
+    assert process.limiter.waiting == 0
+    process.now += 1.0
+    assert process.connect() < 0.01
 
 
 @given(st.integers(0, 5), st.booleans())
