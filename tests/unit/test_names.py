@@ -72,6 +72,21 @@ def test_no_end(server: DnsServer) -> None:
         follow("other.example.com", lambda name: ask_dns(name, 5))
 
 
+def test_where_the_records_end() -> None:
+    """The error names the alias, where its records end, and the way from the one to the other."""
+
+    def ask(name: str) -> Record | None:
+        return {"a.example.com": Record("B.example.com.", 60)}.get(name.lower())
+
+    with pytest.raises(RdsIamError) as caught:
+        follow("A.example.com", ask)
+    assert str(caught.value) == (
+        "the CNAME records of 'a.example.com' lead to no RDS endpoint: 'b.example.com' has no "
+        "CNAME record and is no RDS endpoint name (found a.example.com → b.example.com). Set "
+        "rds_iam_host to the endpoint's own name"
+    )
+
+
 ends = st.sampled_from([*LABELS, BLUE, GREEN, MACHINE])
 
 

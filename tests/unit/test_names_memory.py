@@ -132,8 +132,8 @@ def test_patience(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - began < SOON
 
 
-def test_how_long_is_asked() -> None:
-    """All of the time without an older result; with one no more than half, and than PATIENCE."""
+def test_how_long_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the time without an older result; with one half of it, and no more than PATIENCE."""
     asked: list[float] = []
 
     def ask(_name: str, seconds: float) -> Record:
@@ -141,11 +141,26 @@ def test_how_long_is_asked() -> None:
         return Record(BLUE, 60)
 
     names = CnameResolver(ask=ask)
-    for timeout in (1000.0, 1000.0, 1.0):
-        names.look_up(ALIAS, timeout, 1)
-    assert asked[0] > 500
+    names.look_up(ALIAS, 1e6, 1)
+    names.look_up(ALIAS, 1e6, 1)
+    monkeypatch.setattr("sqlalchemy_rds_iam._endpoints.cname.PATIENCE", 1e9)
+    names.look_up(ALIAS, 1e6, 1)
+    assert asked[0] > 0.9e6
     assert asked[1] <= PATIENCE
-    assert asked[2] <= 0.5
+    assert 0.4e6 < asked[2] <= 0.5e6
+
+
+def test_what_it_stands_for_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO, when it is found out, and again only when it has changed."""
+    caplog.set_level(logging.INFO, "sqlalchemy_rds_iam")
+    said = []
+    for target in (BLUE, BLUE, GREEN):
+        world.server.point(ALIAS, target)
+        world.look_up()
+        world.now += 100
+        said.append([each.getMessage() for each in caplog.records if ALIAS in each.getMessage()])
+    first, second = f"{ALIAS} stands for {BLUE}", f"{ALIAS} stands for {GREEN}"
+    assert said == [[first], [first], [first, second]]
 
 
 def test_an_answer_is_no_outage(world: World) -> None:

@@ -142,6 +142,14 @@ def test_in_a_row() -> None:
     assert max(process.asked) == most
 
 
+def test_how_soon_there_are_enough() -> None:
+    """A process that begins to connect in a row asks for twice as many turns each time."""
+    process = Process(1000)
+    for _ in range(200):
+        process.connect()
+    assert process.asked[:7] == [1, 2, 4, 8, 16, 32, int(SLICE * 1000 / HEADROOM)]
+
+
 def test_no_more_than_a_slice() -> None:
     """However many wait, a slice is reserved at a time; after slow answers a larger one."""
     process = Process()
