@@ -34,15 +34,15 @@ def main() -> int:
     for report in reports:
         for mutant in report.survivors:
             _say(f"survived: {_shown(mutant)}")
-        for key, reason in report.equivalent.items():
-            _say(f"equivalent: {key[0]}, {key[1]}: {key[3]}\n    {reason}")
+        for mutant in report.equivalent:
+            _say(f"equivalent: {_shown(mutant)}\n    {report.listed[mutant.key]}")
         for error in report.errors:
             _say(f"error: {error}")
     _say(_ROW.format("", "mutants", "killed", "timed out", "survived", "equivalent", "score"))
     for report in reports:
-        counts = [report.count(verdict) for verdict in ("killed", "timed out", "survived")]
-        row = (report.room, len(report.results), *counts, len(report.equivalent))
-        _say(_ROW.format(*row, f"{report.score:.1f} %"))
+        killed, late = report.count("killed"), report.count("timed out")
+        counts = (len(report.results), killed, late, len(report.survivors), len(report.equivalent))
+        _say(_ROW.format(report.room, *counts, f"{report.score:.1f} %"))
     if given.json:
         given.json.write_text(json.dumps([_plain(report) for report in reports], indent=1) + "\n")
     return int(any(report.errors or report.score < ENOUGH for report in reports))
@@ -93,7 +93,7 @@ def _plain(report: Report) -> dict[str, object]:
         "errors": report.errors,
         "mutants": [
             {key: value for key, value in mutant._asdict().items() if key != "source"}
-            | {"verdict": verdict, "equivalent": report.equivalent.get(mutant.key)}
+            | {"verdict": verdict, "equivalent": report.listed.get(mutant.key)}
             for mutant, verdict in report.results
         ],
     }

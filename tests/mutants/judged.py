@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mutants.mutations import Mutant, on_line
 from mutants.rooms import ROOT, Room
-from mutants.runner import Result
+from mutants.runner import Result, Verdict
 
 LIST = Path(__file__).parent / "equivalent.toml"
 
@@ -22,54 +22,55 @@ class Report(NamedTuple):
     Attributes:
         room: its name.
         results: all that count.
-        equivalent: those that survived, and are listed: the reasons, by `Mutant.key`.
+        listed: the reasons why mutants are equivalent, by `Mutant.key`.
         errors: what is wrong with the list.
     """
 
     room: str
     results: list[Result]
-    equivalent: dict[Key, str]
+    listed: dict[Key, str]
     errors: list[str]
 
-    def count(self, verdict: str) -> int:
-        """How many came to this verdict, listed ones apart."""
-        return sum(result.verdict == verdict for result in self.results) - (
-            len(self.equivalent) if verdict == "survived" else 0
-        )
+    def count(self, verdict: Verdict) -> int:
+        """How many came to this verdict."""
+        return sum(result.verdict == verdict for result in self.results)
 
     @property
     def survivors(self) -> list[Mutant]:
         """Those that survived, and are not listed."""
-        return [
-            mutant
-            for mutant, verdict in self.results
-            if verdict == "survived" and mutant.key not in self.equivalent
-        ]
+        return [mutant for mutant in self._survived() if mutant.key not in self.listed]
+
+    @property
+    def equivalent(self) -> list[Mutant]:
+        """Those that survived, and are listed."""
+        return [mutant for mutant in self._survived() if mutant.key in self.listed]
 
     @property
     def score(self) -> float:
         """The percentage that was killed, of those that are not equivalent."""
-        survived = len(self.survivors)
         noticed = self.count("killed") + self.count("timed out")
-        return 100 * noticed / (noticed + survived) if self.results else 100.0
+        judged = noticed + len(self.survivors)
+        return 100 * noticed / judged if judged else 100.0
+
+    def _survived(self) -> list[Mutant]:
+        return [mutant for mutant, verdict in self.results if verdict == "survived"]
 
 
 def judge(room: Room, results: Iterable[Result]) -> Report:
     """Compare results with the list."""
     listed = _listed(room)
-    found = [result for result in results if result.verdict != "not imported"]
-    survived = {mutant.key for mutant, verdict in found if verdict == "survived"}
     errors = [
-        f"{mutant.file}:{mutant.line} is listed as equivalent, but is {verdict}: {mutant.after}"
-        for mutant, verdict in found
-        if mutant.key in listed and mutant.key not in survived
-    ]
-    errors += [
         f"{LIST.name}: {file} has no such mutant: {where}: {before} → {after}"
         for file, where, before, after in _stale(listed)
     ]
-    equivalent = {key: reason for key, reason in listed.items() if key in survived}
-    return Report(room.name, found, equivalent, errors)
+    found = [result for result in results if result.verdict != "not imported"]
+    survived = {mutant.key for mutant, verdict in found if verdict == "survived"}
+    errors += [
+        f"{mutant.file}:{mutant.line} is listed as equivalent, but is killed: {mutant.after}"
+        for mutant, verdict in found
+        if verdict == "killed" and mutant.key in listed and mutant.key not in survived
+    ]
+    return Report(room.name, found, listed, errors)
 
 
 def _listed(room: Room) -> dict[Key, str]:

@@ -178,7 +178,8 @@ def test_the_next_slice_is_fetched_when_half_is_used() -> None:
     assert len(process.asked) == 2
 
 
-def test_one_request_at_a_time() -> None:
+@pytest.mark.parametrize("late", [0.0, 0.001, 5.0])
+def test_one_request_at_a_time(late: float) -> None:
     """While one is under way there is nothing to do; after a while it is given up for lost."""
     process = Process()
     process.enqueue(works=False)
@@ -186,7 +187,7 @@ def test_one_request_at_a_time() -> None:
     assert lost is not None
     assert process.limiter.background_work(NOW + LOST - 0.001) is None
     assert not process.storage.down
-    assert process.limiter.background_work(NOW + LOST) is None
+    assert process.limiter.background_work(NOW + LOST + late) is None
     assert process.storage.down
     # It comes back after all, and is of no account.
     lost()
@@ -283,9 +284,16 @@ def test_a_busy_fleet() -> None:
     assert process.asked[-1] == 4
 
 
-def test_a_turn_that_is_not_used() -> None:
-    """It is lost after a moment, and its connect neither holds up others nor loses its place."""
+@pytest.mark.parametrize("row", [0, 20])
+def test_a_turn_that_is_not_used(row: int) -> None:
+    """It is lost after a moment, and its connect neither holds up others nor loses its place.
+
+    Turns that were reserved ahead, and for which no connect came, are of no account.
+    """
     process = Process()
+    for _ in range(row):
+        process.connect()
+    process.now += 1.0
     tickets = process.filled(4)
     process.now += LATE + 1.5 * TURN  # which is too late for the first two
     for each in tickets[2:]:
@@ -297,7 +305,7 @@ def test_a_turn_that_is_not_used() -> None:
     for each in tickets[:2]:
         ticket: Ticket | None = each
         process.work()
-        while ticket is not None and process.now < NOW + 1:
+        while ticket is not None and process.now < NOW + 3:
             process.now += 0.001
             ticket = process.poll(ticket)
     assert process.limiter.waiting == 0
@@ -313,6 +321,22 @@ def test_a_turn_is_kept_for_a_moment(late: int, lost: bool) -> None:
     due = NOW + late * TURN
     process.now = due + LATE + (0.001 if lost else -0.001)
     assert (process.poll(tickets[late]) is None) != (lost and late == 5)
+
+
+def test_the_last_moment_of_a_turn() -> None:
+    """At the end of its time it can still be had."""
+    process = Process()
+    [ticket] = process.filled(1)
+    process.now = process.limiter._reservations[0].until
+    assert process.poll(ticket) is None
+
+
+@pytest.mark.parametrize("rate", [1, 20, 40])
+def test_a_low_rate(rate: int) -> None:
+    """Where a slice is less than two turns, one is asked for at a time."""
+    process = Process(rate)
+    process.filled(5)
+    assert process.asked == [1]
 
 
 def test_a_cut_is_of_the_rate() -> None:
