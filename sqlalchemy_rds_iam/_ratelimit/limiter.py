@@ -259,8 +259,6 @@ class RateLimiter:
     def _until(self, tokens: float) -> float:
         """Seconds until so many tokens have come in, if no more logins are throttled."""
         speed, full = self._speed, self._full
-        if speed == full or tokens <= 0:
-            return tokens / full
         gain = REGAIN * full
         recovery = (full - speed) / gain
         meanwhile = recovery * (speed + full) / 2

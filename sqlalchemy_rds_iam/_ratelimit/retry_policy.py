@@ -15,7 +15,7 @@ RECENT, CURRENT = 1.0, 10.0
 still lets this user in."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 2.0
-"""Seconds between attempts of a throttled connect, doubled from the one to the other. What is
+"""Seconds between attempts of a throttled connect, the first time and from then on. What is
 throttled by the second need not be tried again within it."""
 
 NO_TIME = 0.25
@@ -126,5 +126,5 @@ def _spread(attempts: int) -> float:
     would let some come back at once). Source: "Exponential Backoff And Jitter", AWS Architecture
     Blog.
     """
-    longest = min(SHORTEST_PAUSE * 2.0 ** min(attempts - 1, 10), LONGEST_PAUSE)
+    longest = SHORTEST_PAUSE if attempts == 1 else LONGEST_PAUSE
     return random.uniform(0.5, 1.0) * longest  # noqa: S311

@@ -32,6 +32,7 @@ PROMISES: list[tuple[str, str, list[float]]] = [
         "but # seconds at least and # at most; after a failed connect, for # seconds at most",
         [cname.SHORTEST_MEMORY, cname.LONGEST_MEMORY, cname.SHORTEST_MEMORY],
     ),
+    ("custom-names.md", "one connect at a time # seconds at most", [cname.PATIENCE]),
     ("ceiling.md", "and # % less on average", [round(100 * (limiter.HEADROOM - 1), 6)]),
     (
         "ceiling.md",

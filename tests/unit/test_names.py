@@ -166,6 +166,13 @@ def test_what_is_an_alias() -> None:
             is_alias(host)
 
 
+def test_dnspython_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without dnspython no alias can be followed, and what to install is said."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'sqlalchemy-rds-iam\[cname\]'"):
+        CnameResolver()
+
+
 @pytest.mark.parametrize("number", range(7))
 def test_documented_examples(ca: str, server: DnsServer, number: int) -> None:
     """Every example of the documentation makes an engine, without asking any server."""

@@ -29,6 +29,7 @@ class Process:
 
     Attributes:
         asked: how many turns the server was asked for, each time.
+        left: how many there were left then.
     """
 
     def __init__(self, rate: int = 200, *, trip: float = 0.0) -> None:
@@ -36,6 +37,7 @@ class Process:
         self.trip = trip
         self.broken = False
         self.asked: list[int] = []
+        self.left: list[int] = []
         self.model = Model()
         self.storage = Storage("redis://nowhere")
         client: Any = self
@@ -47,6 +49,7 @@ class Process:
         """Answer as the server does, in the middle of the round trip."""
         assert arguments[1:3] == (1, "rds_iam:db")
         self.asked.append(int(arguments[3]))
+        self.left.append(len(self.limiter._reservations))
         self.now += self.trip / 2
         if self.broken:
             raise OSError("gone")
@@ -140,6 +143,10 @@ def test_in_a_row() -> None:
     assert len(process.asked) < 30
     most = int(SLICE * 200 / HEADROOM)
     assert max(process.asked) == most
+    # They are asked for before the last ones are used up, and not by a process that is idle.
+    assert min(process.left[5:]) == most // 2
+    process.now += 1.0
+    assert not process.work()
 
 
 def test_how_soon_there_are_enough() -> None:
@@ -176,6 +183,18 @@ def test_the_next_slice_is_fetched_when_half_is_used() -> None:
     assert len(process.asked) == 1
     assert process.poll(tickets[3]) is None
     assert len(process.asked) == 2
+
+
+def test_what_is_said_of_a_lost_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Why the server is not used is in the log: how long there was no answer."""
+    monkeypatch.setattr(redis_store.logger, "disabled", False)
+    process = Process()
+    process.enqueue(works=False)
+    process.limiter.background_work(NOW)
+    process.limiter.background_work(NOW + LOST)
+    assert f"cannot be used: no answer within {LOST:g} s;" in caplog.text
 
 
 @pytest.mark.parametrize("late", [0.0, 0.001, 5.0])
@@ -236,8 +255,9 @@ def test_a_fork() -> None:
     process.limiter.after_fork()
     assert process.limiter.waiting == 0
     assert not process.limiter._reservations
-    process.now += 1
-    process.enqueue()
+    ticket = process.enqueue()
+    assert ticket is not None
+    assert ticket.wait == pytest.approx(0.001)
     assert len(process.asked) == 2
 
 
