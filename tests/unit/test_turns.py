@@ -325,6 +325,10 @@ def test_a_cut_ends_what_was_saved_up(now: float) -> None:
     limiter.throttled(now)
     assert not limiter.try_acquire(now)
     assert _waiting(limiter, now).wait > 0.2
+    limiter = RateLimiter(200)
+    _let_in(limiter, 100, now)
+    limiter.throttled(now)
+    assert _waiting(limiter, now).wait == pytest.approx(1 / (CUT * 100), rel=0.01)
     limiter = _emptied(200, now)
     limiter._permits = -3.0
     limiter.throttled(now)
