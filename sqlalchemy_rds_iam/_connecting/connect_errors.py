@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._connecting.login_warnings import LOGIN_WARNINGS
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._databases.family import chain
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
@@ -19,6 +20,8 @@ from sqlalchemy_rds_iam._tls import ca_bundle, contexts, trust
 _CERTIFICATE = "certificate verify failed|certificate .* does not match host name"
 _NAME = "does not match host name|[Hh]ostname mismatch|IP address mismatch"
 _EXPIRED = "certificate has expired|certificate is not yet valid"
+# OpenSSL's reason follows, unless the driver is libpq.
+_NO_REASON = "certificate verify failed(?!: )"
 
 
 def explain_failure(
@@ -38,12 +41,15 @@ def explain_failure(
         config: the options, and their names.
     """
     said = "\n".join(str(failure) for failure in chain(error))
+    family, cause = target.driver.family, "certificate"
     if re.search(_CERTIFICATE, said):
         lines = [*_certificate(said, dialled, target, config), *_trust(error, target, config)]
     else:
-        lines = [*target.driver.family.hindrances(said, cparams)]
+        cause, lines = "environment", [*family.hindrances(said, cparams)]
+        lines += [each.text for each in family.at_proxy(target.endpoint.user, said)]
     if lines:
         error.add_note(f"{config.PLUGIN}: " + "\n  ".join(lines))
+        LOGIN_WARNINGS.warn(target.endpoint, cause, " ".join(lines[:2]))
 
 
 def _certificate(said: str, dialled: Any, target: Target, config: PluginOptions) -> Iterator[str]:
@@ -81,8 +87,12 @@ def _advice(said: str, target: Target, config: PluginOptions) -> Iterator[str]:
     host, found = target.host, target.ca
     current = trust.BUNDLE_URLS.get(host.partition or "", trust.BUNDLE_URL)
     if re.search(_EXPIRED, said):
-        yield "by this machine's clock, one of the certificates is over, or not valid yet"
-    elif found is None:
+        yield "by this machine's clock, one of the certificates has expired, or is not valid yet"
+        return
+    if re.search(_NO_REASON, said):
+        yield "either one of the certificates has expired (or this machine's clock is wrong), or"
+        yield "its issuer is not trusted: the driver does not say, rds-iam doctor does. If so:"
+    if found is None:
         yield "the SSL context is your own, and so is what it trusts"
     elif host.is_proxy and not found.is_system:
         yield f"an RDS Proxy is certified by public roots, and {found.rule} is all that counts:"

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._config.options import IamOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
-from sqlalchemy_rds_iam._connecting.login_errors import explain
+from sqlalchemy_rds_iam._connecting.login_errors import explain, on_one_line, refused_login
+from sqlalchemy_rds_iam._connecting.login_warnings import LOGIN_WARNINGS
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
 from sqlalchemy_rds_iam._connecting.refusals import Meaning, meaning
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
@@ -186,16 +187,15 @@ class TokenProvider:
         return plan.having(token)
 
     def _explain(self, failure: Failure) -> None:
-        target = failure.plan.target
-        self.forget(failure.plan.entry, failure.password)
-        explain(
-            failure.error,
-            target=target,
-            token=failure.password,
-            credentials=self._cache.credentials,
-            now=self._clock(),
-            command=self._remedy(),
+        now, token, command = self._clock(), failure.password, self._remedy()
+        self.forget(failure.plan.entry, token)
+        login = refused_login(failure, self._config, self._cache.credentials, now)
+        causes = explain(
+            failure.error, login, family=self.driver.family, token=token, now=now, command=command
         )
+        if causes:
+            gist = f"the token was refused, most likely because {causes[0].text}; run: {command}"
+            LOGIN_WARNINGS.warn(login.endpoint, causes[0].name, on_one_line(gist))
 
     def _report_refused(self, failure: Failure, *, reloads: bool) -> None:
         endpoint = str(failure.plan.entry.endpoint)

@@ -1,6 +1,6 @@
-"""A refused password: what may be behind it.
+"""A refused token: the note that says what was signed, by whom, and what may be behind it.
 
-RDS answers every reason in the same words, so the error says nothing; what can help is what only
+RDS says no in the same words for many reasons. What tells them apart is which words, and what only
 the client knows.
 """
 
@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from time import monotonic
 from typing import Any
 
 from sqlalchemy.engine import URL, ExceptionContext
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
-from sqlalchemy_rds_iam._databases.drivers import Driver, Target
+from sqlalchemy_rds_iam._connecting.provider import Failure
+from sqlalchemy_rds_iam._databases.drivers import Driver
+from sqlalchemy_rds_iam._databases.family import Family, chain
+from sqlalchemy_rds_iam._databases.token_causes import Cause, RefusedLogin
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER
 
+# How the ids of temporary access keys begin ("IAM identifiers" in the IAM User Guide).
+_TEMPORARY = "ASIA"
 _TITLES = tuple(f"{plugin}: " for plugin in PLUGINS)
 # Connect arguments without a secret that decide where a connect leads, and whom it trusts.
 _CONNECTING = ("hostaddr", "ssl", "sslmode", "sslrootcert")
@@ -24,52 +31,77 @@ _CONNECTING = ("hostaddr", "ssl", "sslmode", "sslrootcert")
 
 def explain(
     error: BaseException,
+    login: RefusedLogin,
     *,
-    target: Target,
+    family: Family,
     token: IssuedPassword,
-    credentials: Credentials | None,
     now: float,
     command: str,
-) -> None:
-    """Add a note (PEP 678) to the driver's error: what was signed, by whom, and likely causes.
+) -> list[Cause]:
+    """Add a note (PEP 678) to the driver's error: two lines of facts, what may be behind it.
 
     Args:
         error: the driver's.
-        target: what was signed for.
+        login: what is known of the login.
+        family: of the server, which knows what its words rule out.
         token: what was refused.
-        credentials: what it was signed with.
         now: epoch seconds.
         command: finds out more, see `doctor_command`.
+
+    Returns:
+        The causes that the note names, most likely first.
     """
-    endpoint, host = target.endpoint, target.host
-    user, region = endpoint.user, endpoint.region
-    causes = [
-        target.driver.family.not_by_token(user),
-        f"the identity lacks rds-db:connect on dbuser:<resource id>/{user} (case matters)",
-        "IAM database authentication is off for this instance, cluster or proxy",
-        "this machine's clock is off by minutes, or the credentials have been revoked",
-        "too many new IAM connections a second, which RDS throttles in the same words",
+    causes = family.causes(login, "\n".join(str(each) for each in chain(error)))
+    accepted = "no login of this user was accepted before"
+    if login.accepted is not None:
+        accepted = f"the last login of this user was accepted {login.accepted:.0f} s ago"
+    left = max(token.expires_at - now, 0)
+    lines = [
+        f"rds_iam: the server refused the IAM token of {login.endpoint.user!r}",
+        f"signed for {login.endpoint} with {_signer(login)}",
+        f"token {now - token.signed_at:.0f} s old, valid for {left:.0f} s more; {accepted}",
+        *(f"- {cause.text}" for cause in causes),
+        command,
     ]
-    if host.region is None:
-        causes.insert(
-            0,
-            f"{host.host!r} is no RDS endpoint name, and RDS accepts only tokens signed for its "
-            "own: set rds_iam_host",
-        )
-    if user != user.lower():
-        causes.insert(0, f"the user name is spelled otherwise in the database than {user!r}")
-    error.add_note(
-        "rds_iam: the server refused the IAM token\n"
-        f"  signed for  {endpoint.host}:{endpoint.port}, user {user!r}, region {region}\n"
-        f"  signed by   {_identity(credentials, now)}\n"
-        f"  token       {now - token.signed_at:.0f} s old, good for "
-        f"{max(token.expires_at - now, 0):.0f} s more\n"
-        "  likely causes\n"
-        + "".join(f"    - {cause}\n" for cause in causes)
-        + f"  to tell them apart\n    {command}\n"
-        "  the exact reason "
-        "is in the instance's iam-db-auth-error log and its IamDbAuthConnectionFailure* metrics"
+    error.add_note("\n".join(map(on_one_line, lines)))
+    return causes
+
+
+def refused_login(
+    failure: Failure, config: IamOptions, credentials: Credentials | None, now: float
+) -> RefusedLogin:
+    """Put together what is known of a refused login.
+
+    Args:
+        failure: of that login.
+        config: the options.
+        credentials: what its token was signed with; None if they are gone.
+        now: epoch seconds.
+    """
+    target, entry = failure.plan.target, failure.plan.entry
+    accepted_at = max(entry.accepted_at, entry.accepted_before)
+    known = RefusedLogin(
+        target.endpoint,
+        target.host,
+        str(failure.cparams.get("host")) if target.tunnelled else None,
+        config.tls == "verify-full",
+        None if accepted_at == NEVER else monotonic() - accepted_at,
     )
+    if credentials is None:
+        return known
+    ends_at, session = credentials.expires_at, credentials.session_token
+    return known._replace(
+        key=credentials.access_key[-4:],
+        provider=credentials.provider,
+        is_temporary=bool(session),
+        lacks_session=credentials.access_key.startswith(_TEMPORARY) and not session,
+        expires_in=None if ends_at is None else ends_at - now,
+    )
+
+
+def on_one_line(text: str) -> str:
+    """A text in which nothing ends the line: names of users may have anything in them."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def doctor_command(
@@ -113,10 +145,12 @@ def lift_note(context: ExceptionContext) -> None:
             context.sqlalchemy_exception.add_note(note)
 
 
-def _identity(credentials: Credentials | None, now: float) -> str:
-    if credentials is None:
-        return "credentials that are gone by now"
-    left = "without a known expiry"
-    if credentials.expires_at is not None:
-        left = f"which expires in {credentials.expires_at - now:.0f} s"
-    return f"access key …{credentials.access_key[-4:]} from {credentials.provider!r}, {left}"
+def _signer(login: RefusedLogin) -> str:
+    if not login.key:
+        return "keys that have been replaced since"
+    ends = ""
+    if login.expires_in is not None:
+        ends = f", whose session ends in {login.expires_in:.0f} s"
+    elif login.is_temporary:
+        ends = ", whose session ends at an unknown time"
+    return f"access key …{login.key} from {login.provider!r}{ends}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from sqlalchemy_rds_iam._databases.token_causes import Cause, RefusedLogin
 from sqlalchemy_rds_iam._tls.trust import NO_PLACES, CaPlaces
 
 
@@ -24,7 +25,8 @@ class Family(NamedTuple):
         ca_places: where its clients look for a CA file.
         is_refusal: whether an error is the server refusing the password.
         is_throttled: whether an error is RDS Proxy saying that logins come too fast.
-        not_by_token: says that a user may not log in by token, and the SQL that lets it.
+        causes: what may be behind a refused token, most likely first, by what the error says.
+        at_proxy: what has to be set at an RDS Proxy that answers such a user in such words.
         hindrances: what of the environment makes a connect fail with such words.
         revocation: the files with revoked certificates that count with such connect arguments.
         forget: takes the password out of an error that holds it.
@@ -37,7 +39,8 @@ class Family(NamedTuple):
     longest_name: int
     is_refusal: Callable[[BaseException], bool]
     is_throttled: Callable[[BaseException], bool]
-    not_by_token: Callable[[str], str]
+    causes: Callable[[RefusedLogin, str], list[Cause]]
+    at_proxy: Callable[[str, str], list[Cause]] = lambda _user, _said: []
     alpn: str | None = None
     ca_places: CaPlaces = NO_PLACES
     hindrances: Callable[[str, Mapping[str, Any]], Iterable[str]] = lambda _said, _cparams: ()

@@ -1,7 +1,6 @@
 """PostgreSQL: its drivers, what they say when a password is refused, and the SQL of IAM logins.
 
-RDS answers every reason with SQLSTATE 28000 "PAM authentication failed" (`auth_failed` in
-PostgreSQL's ``auth.c``).
+What is behind a refusal is in `postgresql_causes`.
 """
 
 from __future__ import annotations
@@ -9,15 +8,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy_rds_iam._databases import dialing, driver_tls, libpq_variables
+from sqlalchemy_rds_iam._databases import dialing, driver_tls, libpq_variables, postgresql_causes
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.family import Family, chain
-from sqlalchemy_rds_iam._databases.grants import LONGEST_NAME, membership
+from sqlalchemy_rds_iam._databases.grants import LONGEST_NAME
 from sqlalchemy_rds_iam._tls.trust import CaPlaces
 
 _STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
-_TEXT = "authentication failed"
 _THROTTLED = "too many competing requests|Rate of connection to proxy exceeded"
+_TEXT = "authentication failed|password that was provided for the role"
+_OTHER = r"pg_hba\.conf|is not permitted to log in|role .* does not exist"
 # Arguments of libpq that psycopg copies to its errors.
 _SECRET = (b"password", b"sslpassword")
 
@@ -25,14 +25,15 @@ _SECRET = (b"password", b"sslpassword")
 def is_refusal(error: BaseException) -> bool:
     """Whether this is the server refusing the password, as far as the driver reports it.
 
-    libpq drivers know no SQLSTATE for a failed connect, only its text. Refusals by pg_hba.conf
-    share the SQLSTATE but have other causes. What RDS Proxy throttles is for `is_throttled`.
+    libpq drivers know no SQLSTATE for a failed connect, only its text. Refusals by pg_hba.conf, and
+    of roles without LOGIN and by a proxy that is not set up for tokens, share the SQLSTATE but have
+    other causes. What RDS Proxy throttles is for `is_throttled`.
     """
     for failure in chain(error):
         state, text = _state(failure), str(failure)
-        if "pg_hba.conf" in text or re.search(_THROTTLED, text):
+        if re.search(_OTHER, text) or postgresql_causes.at_proxy("", text):
             return False
-        if state in _STATES or (state is None and _TEXT in text):
+        if state in _STATES or (state is None and re.search(_TEXT, text)):
             return True
     return False
 
@@ -52,10 +53,6 @@ def _state(error: BaseException) -> str | None:
     return None if state is None else str(state)
 
 
-def _not_by_token(user: str) -> str:
-    return f"the database user {user!r} lacks the role: {membership(user)}"
-
-
 def _forget(error: BaseException) -> None:
     """Take the password out of what psycopg keeps of a connection that has failed."""
     kept: Any = getattr(error, "pgconn", None)
@@ -73,7 +70,8 @@ POSTGRESQL = Family(
     longest_name=LONGEST_NAME,
     is_refusal=is_refusal,
     is_throttled=is_throttled,
-    not_by_token=_not_by_token,
+    causes=postgresql_causes.refused,
+    at_proxy=postgresql_causes.at_proxy,
     alpn="postgresql",
     ca_places=CaPlaces("PGSSLROOTCERT", ".postgresql/root.crt"),
     hindrances=libpq_variables.hindrances,

@@ -34,10 +34,12 @@ class LoginHistory(Protocol):
 
     Attributes:
         accepted_at: when a login was accepted there for the last time; `NEVER` if none was.
+        accepted_before: when that was until it was taken back; `NEVER` if it never was.
         first_until: until when the first login of all goes ahead; `NEVER` before it.
     """
 
     accepted_at: float
+    accepted_before: float
     first_until: float
 
 
@@ -116,7 +118,7 @@ class RetryState:
     def give_up(self, login: LoginHistory) -> None:
         """There is no time left. If no login was accepted all the while, it was no throttling."""
         if self.throttled and login.accepted_at < self._began:
-            login.accepted_at = NEVER
+            login.accepted_before, login.accepted_at = login.accepted_at, NEVER
 
 
 def _spread(attempts: int) -> float:

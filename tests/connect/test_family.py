@@ -19,6 +19,7 @@ from sqlalchemy_rds_iam import ConfigError, rds_iam_stats
 from sqlalchemy_rds_iam._databases import dialing, driver_tls, known
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
+from sqlalchemy_rds_iam._databases.token_causes import Cause
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 PACKAGE = Path(sqlalchemy_rds_iam.__file__).parent
@@ -62,7 +63,9 @@ MADE_UP = POSTGRESQL._replace(
     longest_name=20,
     is_refusal=lambda error: SAID in str(error),
     is_throttled=lambda _error: False,
-    not_by_token=lambda user: f"the doorman has no list with {user!r} on it",
+    causes=lambda login, _said: [
+        Cause("list", f"the doorman has no list with {login.endpoint.user!r} on it")
+    ],
 )
 ROW = Driver(
     MADE_UP,

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, MaskedStr
-from sqlalchemy_rds_iam._connecting.login_errors import explain
-from sqlalchemy_rds_iam._databases.drivers import Target
-from sqlalchemy_rds_iam._databases.postgresql import DRIVERS, is_refusal
-from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
+from sqlalchemy_rds_iam._databases.postgresql import is_refusal, is_throttled
 
 
 class _StateError(Exception):
@@ -27,21 +21,33 @@ class _WrappedError(Exception):
 
 PAM = 'FATAL:  PAM authentication failed for user "app"'
 PROXY = 'FATAL:  IAM authentication failed for user "app". Check the IAM token for this user'
+PROXY_PASSWORD = "The password that was provided for the role app is wrong."
 REFUSALS: list[BaseException] = [
     _StateError("28000", PAM),
     _StateError("28P01", "password authentication failed"),
+    _StateError("28P01", PROXY_PASSWORD),
     _WrappedError(_StateError("28000")),
     Exception({"C": "28000", "M": PAM}),
     Exception(f'connection to server at "10.0.0.1", port 5432 failed: {PAM}'),
     Exception(PROXY),
+    Exception(PROXY_PASSWORD),
+]
+NOT_FOR_A_PASSWORD = [
+    'no pg_hba.conf entry for host "1.2.3.4", user "app", no encryption',
+    'role "app" is not permitted to log in',
+    'role "app" does not exist',
+    "This RDS proxy has no credentials for the role app. Check the credentials for this role.",
+    "Enable IAM authentication for the client connection to the proxy and try again.",
+    "RDS supports only IAM, MD5, or SCRAM authentication.",
 ]
 OTHERS: list[BaseException] = [
-    _StateError("28000", 'no pg_hba.conf entry for host "1.2.3.4", user "app", no encryption'),
+    *(_StateError("28000", text) for text in NOT_FOR_A_PASSWORD),
+    *(Exception({"C": "28000", "M": text}) for text in NOT_FOR_A_PASSWORD),
+    *(Exception(f"FATAL:  {text}") for text in NOT_FOR_A_PASSWORD),
     _StateError("53300", "too many connections"),
     _StateError("3D000", 'database "authentication failed" does not exist'),
     Exception({"C": "57P03", "M": "the database system is starting up"}),
     Exception("connection refused"),
-    Exception('FATAL:  no pg_hba.conf entry for host "1.2.3.4", user "app", SSL off'),
     OSError(111, "Connection refused"),
     Exception(),
 ]
@@ -51,43 +57,10 @@ OTHERS: list[BaseException] = [
 def test_refusals(error: BaseException) -> None:
     """By SQLSTATE where there is one, by the server's text where there is none."""
     assert is_refusal(error)
+    assert not is_throttled(error)
 
 
 @pytest.mark.parametrize("error", OTHERS, ids=repr)
 def test_others(error: BaseException) -> None:
-    """Anything else is none, pg_hba.conf's refusals with the same SQLSTATE included."""
+    """Anything else is none: no other password would help where the SQLSTATE is the same."""
     assert not is_refusal(error)
-
-
-def _note(user: str, host: str, credentials: Credentials | None) -> str:
-    error = Exception("refused")
-    explain(
-        error,
-        target=Target(
-            DRIVERS["psycopg"], Endpoint(host, 5432, user, "us-east-1"), parse_host(host), {}
-        ),
-        token=IssuedPassword(MaskedStr("canary-token"), 1000, 1900),
-        credentials=credentials,
-        now=1060.0,
-        command="rds-iam doctor URL",
-    )
-    return error.__notes__[0]
-
-
-def test_note() -> None:
-    """The note has what only the client knows: what was signed, by whom, how long ago."""
-    credentials: Any = Credentials("AKIAIOSFODNN7EXAMPLE", "canary-key", "canary-s", 2000, "env")
-    note = _note("App", "db.example.com", credentials)
-    for part in (
-        "db.example.com:5432, user 'App', region us-east-1",
-        "…MPLE from 'env', which expires in 940 s",
-        "60 s old, good for 840 s more",
-        "is no RDS endpoint name",
-        "spelled otherwise",
-        'GRANT rds_iam TO "App"',
-        "to tell them apart\n    rds-iam doctor URL\n",
-    ):
-        assert part in note
-    assert "canary" not in note
-    assert "AKIAIOSFODNN7EXAMPLE" not in note
-    assert "is no RDS endpoint name" not in _note("app", "db.abc.us-east-1.rds.amazonaws.com", None)
