@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from pathlib import Path
 
 from pygments.lexers import IniLexer
@@ -10,12 +10,19 @@ from sphinx.application import Sphinx
 
 import sqlalchemy_rds_iam
 
+SITE = Path(__file__).with_name("_site")
+sys.path.insert(0, str(SITE))
+
+from pages import add_navigation, describe
+from search_entries import SearchEntries
+
 project = "sqlalchemy-rds-iam"
 author = "The sqlalchemy-rds-iam developers"
 version = release = sqlalchemy_rds_iam.__version__
 root_doc = "index"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+exclude_patterns = ["_site"]
 # As the repository's web view makes anchors of headings.
 myst_heading_anchors = 4
 nitpicky = True
@@ -41,7 +48,9 @@ default_role = "code"
 
 html_theme = "furo"
 html_title = "sqlalchemy-rds-iam"
-html_static_path = ["_static"]
+html_static_path = ["_site/static"]
+html_favicon = "_site/static/favicon.svg"
+html_search_scorer = str(SITE / "scorer.js")
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
@@ -49,28 +58,14 @@ html_show_copyright = False
 pygments_style = "tango"
 pygments_dark_style = "monokai"
 
-_ENTRY = re.compile(r"^(?:<!-- )?- \[(.+?)\]\(([\w-]+)\.md\)", re.MULTILINE)
-
-
-def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
-    """Make the sidebar of the lists on the first page, which stays plain Markdown by that.
-
-    An entry in a comment is of a page that is still to come. It counts when the page is there.
-    """
-    if name != root_doc:
-        return
-    for section in source[0].split("\n## ")[1:]:
-        caption, _, text = section.partition("\n")
-        pages = [
-            f"{title} <{page}>"
-            for title, page in _ENTRY.findall(text)
-            if Path(app.srcdir, f"{page}.md").exists()
-        ]
-        block = "\n".join([":hidden:", f":caption: {caption}", "", *pages])
-        source[0] += f"\n```{{toctree}}\n{block}\n```\n"
+# A block that shows a command and what it prints is copied without the prompt and the output.
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
 
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.add_lexer("env", IniLexer)
+    app.add_transform(SearchEntries)
     app.connect("source-read", add_navigation)
+    app.connect("html-page-context", describe)

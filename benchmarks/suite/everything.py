@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.lib import documents, measure
 
 DOCS = Path(__file__).parents[2] / "docs"
-DOCUMENTS = [DOCS / name for name in ("benchmarks.md", "ceiling.md")]
+DOCUMENTS = [DOCS / name for name in ("benchmarks.md", "rate-limits.md")]
 
 # The simulation comes after the fleet that it is held against.
 FULL = {

@@ -1,4 +1,4 @@
-"""docs/observability.md says what there is, and its recipe for Prometheus tells the truth."""
+"""docs/logging-metrics.md says what there is, and its recipe for Prometheus tells the truth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam.events import KINDS, Identity
 from sqlalchemy_rds_iam.otel import METRICS
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
-DOCUMENT = documents()["docs/observability.md"]
+DOCUMENT = documents()["docs/logging-metrics.md"]
 ROWS = [line for line in DOCUMENT.prose if line.startswith("| `")]
 
 

@@ -1,0 +1,56 @@
+"""Rows of tables that a search finds as such: options by name, messages by their text.
+
+Sphinx's search knows pages and headings. Without this, an option's name finds every page that
+mentions it, in alphabetical order, and an error's text the pages that have all of its words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
+from sphinx.util.nodes import make_id
+
+_OPTION = re.compile(r"(rds_iam|rds_secret)_\w+")
+_PAGES = ("options", "secrets", "troubleshooting")
+_FEWEST = 8
+"""Letters without which a piece of a message finds anything."""
+
+
+class SearchEntries(SphinxTransform):
+    """Make an index entry of each option and message that begins a row, and the row its target."""
+
+    default_priority = 500  # before Sphinx collects the entries
+
+    def apply(self, **_: object) -> None:
+        """Look at every row of the pages that list options and messages."""
+        if self.env.current_document.docname not in _PAGES:
+            return
+        for row in list(self.document.findall(nodes.row)):
+            texts = list(dict.fromkeys(_texts(row)))
+            if not texts:
+                continue
+            target = make_id(self.env, self.document, "", texts[0])
+            row["ids"].append(target)
+            found = [("single", text.replace(";", ","), target, "main", None) for text in texts]
+            row.children[0].insert(0, addnodes.index(entries=found))
+
+
+def _texts(row: nodes.row) -> Iterator[str]:
+    """An option's name; a message, and what of it stays the same."""
+    for cell in row.children[:2]:
+        for literal in cell.findall(nodes.literal):
+            text = literal.astext()
+            if _OPTION.fullmatch(text):
+                yield text
+            elif sum(map(str.isalpha, text)) >= _FEWEST and " " in text:
+                yield text
+                for piece in text.split("…"):
+                    if sum(map(str.isalpha, piece)) >= _FEWEST:
+                        yield piece.strip(" .,:;()'\"")
+        # Of two cells the first may be the level of a record in the log.
+        if not re.fullmatch(r"[A-Z]+", cell.astext()):
+            return
