@@ -111,9 +111,24 @@ def test_options(document: Document) -> None:
 
 @EVERY
 def test_tests(document: Document) -> None:
-    """A test that a document names as the proof of something exists."""
-    for file, test in re.findall(r"`(test_\w+\.py)::(test_\w+)`", "\n".join(document.prose)):
-        assert f"def {test}(" in next(Path(__file__).parents[1].rglob(file)).read_text(), test
+    """A test that a document names as the proof of something exists.
+
+    `::test_x` alone is in the file that is named before it.
+    """
+    file = ""
+    for name, test in re.findall(r"`(test_\w+\.py)?(?:::(test_\w+))?`", "\n".join(document.prose)):
+        file = name or file
+        if file:
+            [path] = Path(__file__).parents[1].rglob(file)
+            assert not test or f"def {test}(" in path.read_text(), f"{file}::{test}"
+
+
+def test_proofs() -> None:
+    """The page for contributors names tests, and no page for readers does in a table."""
+    assert "::test_" in "\n".join(DOCUMENTS["docs/proof.md"].prose)
+    for name, document in DOCUMENTS.items():
+        rows = [line for line in document.prose if line.startswith("|") and "test_" in line]
+        assert not rows or name in {"docs/proof.md", "docs/contributing.md"}, name
 
 
 @EVERY
