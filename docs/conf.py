@@ -13,7 +13,7 @@ import sqlalchemy_rds_iam
 SITE = Path(__file__).with_name("_site")
 sys.path.insert(0, str(SITE))
 
-from pages import add_navigation, describe
+from pages import add_lead, add_navigation, describe
 from search_entries import SearchEntries
 
 project = "sqlalchemy-rds-iam"
@@ -68,4 +68,5 @@ def setup(app: Sphinx) -> None:
     app.add_lexer("env", IniLexer)
     app.add_transform(SearchEntries)
     app.connect("source-read", add_navigation)
+    app.connect("doctree-read", add_lead)
     app.connect("html-page-context", describe)

@@ -10,10 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 _ENTRY = re.compile(r"^(?:<!-- )?- \[(.+?)\]\(([\w-]+)\.md\): (.+?)(?: -->)?$", re.MULTILINE)
-_LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 
 
 class Entry(NamedTuple):
@@ -47,13 +47,33 @@ def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] += f"\n```{{toctree}}\n{block}\n```\n"
 
 
+def add_lead(app: Sphinx, doctree: nodes.document) -> None:
+    """Show a page's description below its title, where the search finds it, too."""
+    entry = _described(app).get(app.env.current_document.docname)
+    title = next(doctree.findall(nodes.title), None)
+    if entry and title:
+        text = f"{entry.description[0].upper()}{entry.description[1:]}."
+        title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", text, classes=["lead"]))
+
+
 def describe(
     app: Sphinx, name: str, _template: str, context: dict[str, Any], _doctree: object
 ) -> None:
     """Put a page's description where search engines and link previews look for it."""
-    first = Path(app.srcdir, f"{app.config.root_doc}.md").read_text(encoding="utf-8")
-    texts = {entry.page: f"{entry.title}: {entry.description}" for entry in entries(first)}
-    texts[app.config.root_doc] = " ".join(first.split("\n\n")[1].split())
-    if text := texts.get(name):
-        plain = _LINK.sub(r"\1", text).replace("`", "")
+    entry = _described(app).get(name)
+    text = f"{entry.title}: {entry.description}" if entry else _summary(app)
+    if entry or name == app.config.root_doc:
+        plain = text.replace("`", "")
         context["metatags"] += f'<meta name="description" content="{escape(plain)}">'
+
+
+def _first(app: Sphinx) -> str:
+    return Path(app.srcdir, f"{app.config.root_doc}.md").read_text(encoding="utf-8")
+
+
+def _described(app: Sphinx) -> dict[str, Entry]:
+    return {entry.page: entry for entry in entries(_first(app))}
+
+
+def _summary(app: Sphinx) -> str:
+    return " ".join(_first(app).split("\n\n")[1].split())

@@ -15,7 +15,7 @@ var Scorer = {
     if (kind !== "text") return score + 1;
     const first = { troubleshooting: 3, options: 2 };
     const last = [
-      "api", "architecture", "benchmarks", "changelog", "comparison", "contributing",
+      "api", "architecture", "benchmarks", "changelog", "contributing",
       "from-others", "index", "proof",
     ];
     return score + (first[page] ?? (last.includes(page) ? -2 : 0));

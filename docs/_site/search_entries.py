@@ -14,20 +14,22 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util.nodes import make_id
 
-_OPTION = re.compile(r"(rds_iam|rds_secret)_\w+")
-_PAGES = ("options", "secrets", "troubleshooting")
+_NAME = re.compile(r"[a-zA-Z][\w.-]{4,}")
+_OTHERS = ("api", "benchmarks", "comparison", "contributing", "from-others", "proof")
+"""Pages whose tables are not what a search is for."""
+
 _FEWEST = 8
 """Letters without which a piece of a message finds anything."""
 
 
 class SearchEntries(SphinxTransform):
-    """Make an index entry of each option and message that begins a row, and the row its target."""
+    """Make an index entry of each name and message that begins a row, and the row its target."""
 
     default_priority = 500  # before Sphinx collects the entries
 
     def apply(self, **_: object) -> None:
-        """Look at every row of the pages that list options and messages."""
-        if self.env.current_document.docname not in _PAGES:
+        """Look at every row."""
+        if self.env.current_document.docname in _OTHERS:
             return
         for row in list(self.document.findall(nodes.row)):
             texts = list(dict.fromkeys(_texts(row)))
@@ -40,11 +42,11 @@ class SearchEntries(SphinxTransform):
 
 
 def _texts(row: nodes.row) -> Iterator[str]:
-    """An option's name; a message, and what of it stays the same."""
+    """A name; a message, and what of it stays the same."""
     for cell in row.children[:2]:
         for literal in cell.findall(nodes.literal):
             text = literal.astext()
-            if _OPTION.fullmatch(text):
+            if _NAME.fullmatch(text):
                 yield text
             elif sum(map(str.isalpha, text)) >= _FEWEST and " " in text:
                 yield text

@@ -173,11 +173,11 @@ def test_dnspython_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         CnameResolver()
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(6))
 def test_documented_examples(ca: str, server: DnsServer, number: int) -> None:
     """Every example of the documentation makes an engine, without asking any server."""
     text = (Path(__file__).parents[2] / "docs" / "cnames-tunnels.md").read_text()
     examples = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 7
+    assert len(examples) == 6
     exec(examples[number], {})
     assert server.questions == []
