@@ -1,4 +1,4 @@
-"""What a forked process makes anew: locks that another thread of its parent may have held."""
+"""What a forked process replaces: locks that another thread of its parent may have held."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
 
     RdsIamError                 everything raised by this package; also a SQLAlchemyError
     ├── ConfigError             refused at create_engine(); also a SQLAlchemy ArgumentError
-    ├── CredentialsError        AWS credentials could not be had; `retryable` says if time may help
-    │   └── SecretError         the secret with the password could not be had, or cannot be used
+    ├── CredentialsError        no AWS credentials; `retryable` says if a retry may succeed
+    │   └── SecretError         the secret with the password could not be fetched, or cannot be used
     ├── RoutingError            a write where a session reads only; also an InvalidRequestError
     └── WaitTimeout             the plugin's timeout ran out; also a built-in TimeoutError
 

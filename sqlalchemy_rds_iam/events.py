@@ -1,4 +1,4 @@
-"""What operators see: each thing that happens, as one `Event`. Pure.
+"""Events for logs, statistics and metrics: each thing that happens, as one `Event`. Pure.
 
 Events are rare: a connect that finds its token and is let in is none. There is no secret in them,
 so they may go anywhere.

@@ -53,7 +53,9 @@ def add_lead(app: Sphinx, doctree: nodes.document) -> None:
     title = next(doctree.findall(nodes.title), None)
     if entry and title:
         text = f"{entry.description[0].upper()}{entry.description[1:]}."
-        title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", text, classes=["lead"]))
+        title.parent.insert(
+            title.parent.index(title) + 1, nodes.paragraph("", text, classes=["lead"])
+        )
 
 
 def describe(

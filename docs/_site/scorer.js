@@ -9,15 +9,25 @@ var Scorer = {
   partialTitle: 7,
   term: 5,
   partialTerm: 2,
-  // Pages that solve a problem come before those that mention it, and names of the API last.
-  score: ([page, , , , score, , kind]) => {
+  // Pages with the words in their titles come first, then those that solve a problem rather than
+  // mention it; names of the API come last.
+  score: ([page, title, , , score, , kind]) => {
     if (kind === "object") return score - 8;
     if (kind !== "text") return score + 1;
+    const query = new URLSearchParams(window.location.search).get("q") ?? "";
+    const words = [...Search._parseQuery(query)[1]];
+    const { docnames, titleterms } = Search._index;
+    const file = docnames.indexOf(page);
+    const inHeadings = words.filter((word) =>
+      [titleterms.hasOwnProperty(word) ? titleterms[word] : []].flat().includes(file),
+    );
+    const inTitle = words.filter((word) => title.toLowerCase().includes(word));
     const first = { troubleshooting: 3, options: 2 };
-    const last = [
-      "api", "architecture", "benchmarks", "changelog", "contributing",
-      "from-others", "index", "proof",
-    ];
-    return score + (first[page] ?? (last.includes(page) ? -2 : 0));
+    const last = ["api", "architecture", "benchmarks", "contributing", "from-others", "index", "proof"];
+    return (
+      5 +
+      (8 * inHeadings.length + 6 * inTitle.length) / words.length +
+      (first[page] ?? (last.includes(page) ? -2 : 0))
+    );
   },
 };

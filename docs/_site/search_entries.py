@@ -14,7 +14,7 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util.nodes import make_id
 
-_NAME = re.compile(r"[a-zA-Z][\w.-]{4,}")
+_NAME = re.compile(r"[a-zA-Z][\w.:-]{4,}")
 _OTHERS = ("api", "benchmarks", "comparison", "contributing", "from-others", "proof")
 """Pages whose tables are not what a search is for."""
 

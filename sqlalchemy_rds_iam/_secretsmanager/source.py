@@ -53,7 +53,7 @@ class SecretSource:
         """Fetch the secret through botocore. Blocks.
 
         Raises:
-            SecretError: it could not be had, or there is no password in it.
+            SecretError: it could not be fetched, or holds no password.
         """
         outer = sys.exception()
         try:
@@ -83,7 +83,7 @@ class SecretSource:
         """Fetch the secret through aiobotocore, on the running event loop.
 
         Raises:
-            SecretError: it could not be had, or there is no password in it.
+            SecretError: it could not be fetched, or holds no password.
         """
         outer = sys.exception()
         with suppress_sdk_debug():

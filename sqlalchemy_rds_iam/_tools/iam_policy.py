@@ -1,8 +1,8 @@
 """The IAM policy that lets an identity connect as one database user, and as no other.
 
 Source: "Creating and using an IAM policy for IAM database access", RDS and Aurora user guides.
-The resource id in it is no name and is found nowhere but with AWS, so it is asked where that is
-allowed (``rds:DescribeDBInstances`` and its likes); otherwise a placeholder stands for it.
+Only AWS knows the resource id in it, which is not a name, so AWS is asked for it where that is
+allowed (``rds:DescribeDBInstances`` and similar actions); otherwise a placeholder stands for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``rds-iam exec``: psql, pg_dump and their likes, logged in by token."""
+"""``rds-iam exec``: run psql, pg_dump and similar programs, logged in by token."""
 
 from __future__ import annotations
 

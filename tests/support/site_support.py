@@ -14,12 +14,20 @@ from py_mini_racer import MiniRacer
 # What searchtools.js needs of a browser before a result is shown.
 _BROWSER = """
 var window = this;
+window.location = {search: ""};
+class URLSearchParams {
+  constructor(query) { this.query = query; }
+  get() { return this.query; }
+}
 var document = {getElementById: () => null};
 var SPHINX_HIGHLIGHT_ENABLED = false;
 var _ = text => text;
 var _ready = () => null;
 """
-_SEARCH = "results = Search._performSearch(...Search._parseQuery(QUERY)).reverse()"
+_SEARCH = """
+window.location.search = QUERY;
+JSON.stringify(Search._performSearch(...Search._parseQuery(QUERY)).reverse())
+"""
 
 
 class Result(NamedTuple):
@@ -49,5 +57,5 @@ class Site:
     def search(self, words: str) -> list[Result]:
         """What the search shows for these words, best first."""
         code = _SEARCH.replace("QUERY", json.dumps(words))
-        found = json.loads(str(self._context.eval(f"var {code}; JSON.stringify(results)")))
+        found = json.loads(str(self._context.eval(code)))
         return [Result(f"{page}.md", title, anchor) for page, title, anchor, *_ in found]
