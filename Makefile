@@ -52,11 +52,12 @@ unit: $(UNIT_VENV)/installed  ## the quick tests, which need neither an emulator
 portable: $(UNIT_VENV)/installed  ## all tests that need no emulator, for another PYTHON
 	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit $(FEWER)
 
-check: $(VENV)/installed  ## formatting, lint and types
+check: $(VENV)/installed  ## formatting, lint, types and the words of the pages
 	$(VENV)/bin/python -m ruff format --check --quiet .
 	$(VENV)/bin/python -m ruff check --quiet .
 	$(VENV)/bin/python -m mypy --strict
 	$(VENV)/bin/python -m mypy --strict tests/package/typed_api.py
+	$(VENV)/bin/python tests/docs/prose.py
 
 docs: $(VENV)/installed  ## the documentation, strictly, in build/docs
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs

@@ -1,4 +1,4 @@
-"""Check the words: spelling by codespell, style by proselint with the project's docs/style.toml.
+"""Check the words: spelling by codespell, style by proselint and the project's docs/style.toml.
 
 `make check` runs it. It prints each finding with its place and what to write instead.
 """
@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codespell_lib import main as codespell
+from proselint import checks
 from proselint.registry.checks import Check
 from proselint.registry.checks.engine import Fancy
 from proselint.registry.checks.types import PreferredForms
 
 ROOT = Path(__file__).parents[2]
+# Not for technical texts: word lists of schools, quotes as typographers set them.
+_UNUSED = ("annotations", "lexical_illusions", "restricted", "typography")
 _STYLE = tomllib.loads((ROOT / "docs" / "style.toml").read_text(encoding="utf-8"))
 # Tables of results, comments, blocks of code, spans of code, the targets of links.
 _CODE = re.compile(
@@ -25,6 +28,19 @@ _CODE = re.compile(
     r"^( *)(`{3,}).*?^\1\2$|(`+)(?!`)[^`]+\3|\]\([^)]*\)",
     re.DOTALL | re.MULTILINE,
 )
+
+
+def _own(part: str) -> Check:
+    forms = {f"(?:{words})": instead for words, instead in _STYLE[part].items()}
+    return Check(PreferredForms(forms), Fancy(), f"style.{part}", "{1!r}: write {0!r}")
+
+
+_DOCSTRINGS = [_own("everywhere")]
+_PAGES = [
+    *_DOCSTRINGS,
+    _own("prose"),
+    *(check for check in checks.__register__ if not check.path.startswith(_UNUSED)),
+]
 
 
 def findings(text: str, *, prose: bool = True) -> Iterator[tuple[int, str]]:
@@ -37,18 +53,16 @@ def findings(text: str, *, prose: bool = True) -> Iterator[tuple[int, str]]:
     plain = _CODE.sub(lambda code: re.sub(r"[^\n]", "`", code[0]), text)
     # A phrase may go on in the next line.
     plain = re.sub(r"\n(?!\n)", " ", plain)
-    for part in ("everywhere", "prose") if prose else ("everywhere",):
-        # What stands first in the text has nothing before it to look back at.
-        forms = {f"(?:{words})": instead for words, instead in _STYLE[part].items()}
-        check = Check(PreferredForms(forms), Fancy(), "style", "{1!r}: write {0!r}")
-        for found in check.check(plain):
+    for check in _PAGES if prose else _DOCSTRINGS:
+        for found in check.check_with_flags(plain):
             yield text.count("\n", 0, found.span[0]) + 1, found.message
 
 
 def pages() -> list[Path]:
-    """The Markdown that is for people."""
+    """The Markdown that the style is for."""
     first = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
-    return [*first, *sorted((ROOT / "docs").glob("*.md"))]
+    every = [*first, *sorted((ROOT / "docs").glob("*.md"))]
+    return [page for page in every if str(page.relative_to(ROOT)) not in _STYLE["not_yet"]]
 
 
 def _docstrings(file: Path) -> Iterator[tuple[int, str]]:
