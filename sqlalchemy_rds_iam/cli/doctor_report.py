@@ -55,7 +55,7 @@ class _Page:
             if number == 1:
                 sure = report.causes[0].certainty is Certainty.CERTAIN
                 also = (
-                    "Found as well, and perhaps a consequence of it:" if sure else "Else it may be:"
+                    "Found as well, and perhaps because of it:" if sure else "Otherwise it may be:"
                 )
                 self._print("", also, "bold")
                 self._blank()
@@ -74,7 +74,7 @@ class _Page:
         self._labelled("do", finding.fix)
         for command in finding.commands:
             # Not wrapped: what is copied has to be what is run.
-            self._line(Text.assemble(" " * 8, (command, "cyan")))
+            self._line(Text.assemble(" " * 8, (command.text, "cyan")))
         self._labelled("code", finding.code)
         self._blank()
 
@@ -87,7 +87,7 @@ class _Page:
         for finding in outcome.findings:
             if finding.status is Status.PROBLEM:
                 if told:
-                    continue  # all of them stand above; here is what happened
+                    continue  # all of them are above; this is the outcome
                 told = True
             style = "dim" if finding.status is Status.SKIPPED else ""
             self._marked(finding.status, finding.summary, style, name)

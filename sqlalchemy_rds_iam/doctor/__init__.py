@@ -6,10 +6,10 @@
     for cause in report.causes:
         print(cause.certainty, cause.code, cause.summary)
 
-RDS answers a wrong region, a missing grant, a missing policy, an expired session and a wrong clock
-in the same words. So everything that can be known from here is looked at, and what cannot be known
-is said to be likely or possible. Nothing is changed anywhere; no more than a handful of logins are
-attempted (`MOST_LOGINS`); no secret is in the report; every check has a deadline.
+RDS answers a wrong region, a missing policy, an expired session and a wrong clock in the same
+words. So the examination looks at everything that can be known from here, and lists what cannot be
+known as likely or possible. It changes nothing; it attempts at most `MOST_LOGINS` logins; no secret
+is in the report; and the checks share one deadline.
 
 ``rds-iam doctor URL`` is the same as a command.
 """
@@ -17,7 +17,25 @@ attempted (`MOST_LOGINS`); no secret is in the report; every check has a deadlin
 from __future__ import annotations
 
 from sqlalchemy_rds_iam.doctor.examination import examine
-from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, Outcome, Report, Status
+from sqlalchemy_rds_iam.doctor.findings import (
+    Certainty,
+    Command,
+    Finding,
+    Kind,
+    Outcome,
+    Report,
+    Status,
+)
 from sqlalchemy_rds_iam.doctor.state import MOST_LOGINS
 
-__all__ = ["MOST_LOGINS", "Certainty", "Finding", "Outcome", "Report", "Status", "examine"]
+__all__ = [
+    "MOST_LOGINS",
+    "Certainty",
+    "Command",
+    "Finding",
+    "Kind",
+    "Outcome",
+    "Report",
+    "Status",
+    "examine",
+]

@@ -1,4 +1,4 @@
-"""What to do, ready to copy: AWS commands, policies and SQL for what is being examined. Pure."""
+"""What to do, ready to paste: AWS commands, policies and SQL for what is being examined. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,8 @@ from sqlalchemy import make_url
 from sqlalchemy_rds_iam._databases.grants import membership
 from sqlalchemy_rds_iam._tools.iam_policy import Resource, connect_policy
 from sqlalchemy_rds_iam._tools.rds_api import KINDS
+from sqlalchemy_rds_iam.doctor.findings import Command, Kind
 from sqlalchemy_rds_iam.doctor.state import State
-
-SESSIONS = (
-    "SELECT usename, application_name, state, count(*) FROM pg_stat_activity "
-    "GROUP BY 1, 2, 3 ORDER BY 4 DESC;"
-)
-"""The SQL that shows who has taken the connections."""
 
 _BOTH = "IAMDatabaseAuthenticationEnabled,VpcSecurityGroups"
 _STATE = {
@@ -26,32 +21,112 @@ _STATE = {
     "DescribeDBProxies": "[Status,DBProxyArn,Auth]",
 }
 _WHO = re.compile(r"arn:([^:]+):(?:iam|sts)::(\d+):(?:assumed-role/([^/]+)/.*|(.+))")
+_PLACES = {"instance": "instance", "cluster": "cluster", "cluster-ro": "cluster"}
+# Roles that IAM Identity Center makes of permission sets, and lets no one change.
+_OF_PERMISSION_SET = "AWSReservedSSO_"
 
 
-def describe(state: State) -> tuple[str, ...]:
-    """The AWS command that shows state, port, resource id and IAM setting of the endpoint."""
+def look(text: str) -> Command:
+    """A shell command that shows something."""
+    return Command(Kind.LOOK, text)
+
+
+def shell(text: str) -> Command:
+    """A shell command that changes something."""
+    return Command(Kind.SHELL, text)
+
+
+def sql(text: str) -> Command:
+    """SQL for the master user."""
+    return Command(Kind.SQL, text)
+
+
+def environment(text: str) -> Command:
+    """A line for the environment of the application, in the shell's words."""
+    return Command(Kind.ENVIRONMENT, text)
+
+
+def option(text: str) -> Command:
+    """An option for the URL, with a value that only the user knows."""
+    return Command(Kind.OPTION, text)
+
+
+SESSIONS = sql(
+    "SELECT usename, application_name, state, count(*) FROM pg_stat_activity "
+    "GROUP BY 1, 2, 3 ORDER BY 4 DESC;"
+)
+"""Shows who has taken the connections."""
+
+CLOCK = (look("date -u"), look("timedatectl status"), shell("sudo chronyc makestep"))
+"""Show the clock, and set it."""
+
+
+def describe(state: State) -> tuple[Command, ...]:
+    """Shows state, port, resource id and IAM setting of the endpoint."""
     target = state.target
     kind = KINDS.get(target.host.kind) if target is not None else None
     if target is None or kind is None:
         return ()
-    return (kind.command(target.host, target.endpoint.region, _STATE.get(kind.action)),)
+    shows = _STATE.get(kind.action)
+    return (look(kind.command(target.host, target.endpoint.region, shows)),)
 
 
-def policy(state: State) -> tuple[str, ...]:
-    """The policy that lets the caller connect as this user, and the command that completes it."""
-    url = shlex.quote(make_url(state.given).render_as_string())
+def enable(state: State) -> tuple[Command, ...]:
+    """Switches IAM authentication on."""
+    return modify(state, "--enable-iam-database-authentication")
+
+
+def modify(state: State, change: str) -> tuple[Command, ...]:
+    """Changes a setting of the instance or cluster."""
+    target = state.target
+    place = _PLACES.get(target.host.kind) if target is not None else None
+    if target is None or place is None:
+        return ()
+    name = shlex.quote(target.host.host.partition(".")[0])
+    return (
+        shell(
+            f"aws rds modify-db-{place} --region {target.endpoint.region} "
+            f"--db-{place}-identifier {name} {change} --apply-immediately"
+        ),
+    )
+
+
+def policy(state: State) -> tuple[Command, ...]:
+    """Lets the caller connect as this user: the command that attaches the policy, and the policy.
+
+    The resource id is not in the endpoint's name; ``rds-iam policy`` asks RDS for it.
+    """
+    made = f"rds-iam policy {shlex.quote(make_url(state.given).render_as_string())}"
     document = connect_policy([_resource(state)], state.settled.endpoint.user)
-    return f"rds-iam policy {url}", json.dumps(document)
+    return (
+        *_attach(state, made),
+        look(made),
+        Command(Kind.POLICY, json.dumps(document)),
+    )
 
 
-def simulate(state: State) -> tuple[str, ...]:
-    """The command that asks IAM whether the caller may connect, for users who may ask that."""
+def _attach(state: State, made: str) -> tuple[Command, ...]:
+    who = principal(state.caller) or state.config.role_arn or ""
+    found = re.fullmatch(r"arn:[^:]+:iam::\d+:(user|role)/(?:.*/)?([^/]+)", who)
+    if found is None or found[2].startswith(_OF_PERMISSION_SET):
+        return ()
+    kind, name = found[1], shlex.quote(found[2])
+    return (
+        shell(
+            f"aws iam put-{kind}-policy --{kind}-name {name} --policy-name rds-iam-connect "
+            f'--policy-document "$({made})"'
+        ),
+    )
+
+
+def simulate(state: State) -> tuple[Command, ...]:
+    """Asks IAM whether the caller may connect, for users who may ask that."""
     caller = principal(state.caller)
     if caller is None:
         return ()
     resource = shlex.quote(_resource(state).arn(state.settled.endpoint.user))
     command = "aws iam simulate-principal-policy --action-names rds-db:connect"
-    return (f"{command} --policy-source-arn {caller} --resource-arns {resource}",)
+    return (look(f"{command} --policy-source-arn {caller} --resource-arns {resource}"),)
 
 
 def principal(caller: str | None) -> str | None:
@@ -63,16 +138,16 @@ def principal(caller: str | None) -> str | None:
     return f"arn:{partition}:iam::{account}:{f'role/{role}' if role else rest}"
 
 
-def grant(user: str) -> str:
-    """The SQL that lets a user log in by token."""
-    return f"{membership(user)};"
+def grant(user: str) -> Command:
+    """Lets a user log in by token."""
+    return sql(f"{membership(user)};")
 
 
-def metric(state: State, name: str) -> str:
-    """The command that shows one of CloudWatch's counters of IAM authentication."""
+def metric(state: State, name: str) -> Command:
+    """Shows one of CloudWatch's counters of IAM authentication."""
     endpoint, host = state.settled.endpoint, state.settled.host
     dimension = "DBInstanceIdentifier" if host.kind == "instance" else "DBClusterIdentifier"
-    return (
+    return look(
         f"aws cloudwatch get-metric-statistics --region {endpoint.region} --namespace AWS/RDS "
         f"--metric-name {name} --dimensions Name={dimension},Value={host.host.partition('.')[0]} "
         "--statistics Sum --period 60 --start-time $(date -u -d '-15 min' +%FT%TZ) "

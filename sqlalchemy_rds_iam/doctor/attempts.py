@@ -5,11 +5,15 @@ from __future__ import annotations
 import ssl
 
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
-from sqlalchemy_rds_iam.doctor.encryption import open_door
+from sqlalchemy_rds_iam.doctor.advice import look
+from sqlalchemy_rds_iam.doctor.connections import open_door
 from sqlalchemy_rds_iam.doctor.findings import Finding, problem
 from sqlalchemy_rds_iam.doctor.server_answers import database
 from sqlalchemy_rds_iam.doctor.state import MOST_LOGINS, State
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, ServerReply
+
+_PROBE, _LOGIN = 0.5, 0.8
+"""Of the time that is left for the login: for a question, and for an attempt."""
 
 
 class TooManyLogins(Exception):  # noqa: N818  (no error: the examination ends with what it knows)
@@ -22,7 +26,7 @@ def probe(state: State, user: str) -> ServerReply:
     Raises:
         OSError: it cannot be asked.
     """
-    with open_door(state, state.timeout / 3) as door:
+    with open_door(state, state.schedule.left("Login", _PROBE)) as door:
         return door.probe(user, database(state))
 
 
@@ -36,12 +40,14 @@ def log_in(state: State, token: IssuedPassword) -> ServerReply:
     if state.logins >= MOST_LOGINS:
         raise TooManyLogins
     state.hide(token.password, token.password.rpartition("=")[2])
-    with open_door(state, state.timeout) as door:
+    with open_door(state, state.schedule.left("Login", _LOGIN)) as door:
         answer = door.probe(state.settled.endpoint.user, database(state))
         if answer.method != CLEARTEXT or answer.fields:
             return answer
         state.logins += 1
-        return door.answer(token.password)
+        answer = door.answer(token.password)
+        state.accepted |= answer.accepted
+        return answer
 
 
 def failed(error: OSError) -> Finding:
@@ -50,12 +56,12 @@ def failed(error: OSError) -> Finding:
     words = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
     return problem(
         "auth-timeout" if late else "connection-lost",
-        "the server has not answered the login in time"
+        "the server did not answer the login in time"
         if late
         else f"the connection breaks during the login: {words or error}",
-        fix="Look at the server's load: checking a token takes memory that a small, busy instance "
+        fix="Check the server's load: checking a token takes memory that a small, busy instance "
         "does not have"
         if late
-        else "Look at the server's log and events, and at what is between",
-        commands=("aws rds describe-events --duration 60",),
+        else "Check the server's log and events, and what is in between",
+        commands=(look("aws rds describe-events --duration 60"),),
     )

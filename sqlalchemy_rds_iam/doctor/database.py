@@ -6,19 +6,22 @@ Nothing is changed, and what is looked at is open to every user: the catalogue a
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import time
 from collections.abc import Iterator
 
 from sqlalchemy import Engine, RowMapping, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from sqlalchemy_rds_iam.doctor.advice import SESSIONS
-from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
+from sqlalchemy_rds_iam._databases.grants import quoted
+from sqlalchemy_rds_iam.doctor import driver_failure
+from sqlalchemy_rds_iam.doctor.advice import SESSIONS, look, sql
+from sqlalchemy_rds_iam.doctor.findings import Command, Finding, note, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT
 
+# Of the sessions of other users pg_stat_activity shows no backend_type, and pg_stat_database counts
+# them all. Ours of a moment ago, which may still be ending, are not counted.
 _LOOK = text("""
 SELECT current_user AS who,
   current_setting('server_version') AS version,
@@ -30,10 +33,16 @@ SELECT current_user AS who,
     + coalesce(current_setting('reserved_connections', true), '0')::int
     + coalesce(nullif(current_setting('rds.rds_superuser_reserved_connections', true), ''),
         '0')::int AS reserved,
-  (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int AS taken,
+  (SELECT sum(numbackends) FROM pg_stat_database)::int AS taken,
   (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user) AS user_most,
-  (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user)::int AS user_taken,
+  (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user
+    AND coalesce(backend_type, '') IN ('', 'client backend'))::int AS user_taken,
+  current_database() AS database,
   (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS database_most,
+  (SELECT numbackends FROM pg_stat_database WHERE datname = current_database())::int
+    AS database_taken,
+  (SELECT count(*) FROM pg_stat_activity
+    WHERE pid = pg_backend_pid() OR application_name = 'rds-iam doctor')::int AS own,
   coalesce((SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles
     WHERE rolname = 'rds_iam'), false) AS uses_iam,
   coalesce((SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles
@@ -45,20 +54,31 @@ _NOTED = 12
 """Lines of an error's notes that are shown."""
 _POOL_SIZE, _MAX_OVERFLOW = 5, 10
 """SQLAlchemy's own, where the application says nothing."""
-_LIBPQ = ("PGCHANNELBINDING", "PGHOSTADDR", "PGOPTIONS", "PGREQUIREAUTH", "PGSERVICE")
 
 
 def examine(state: State) -> Iterator[Finding]:
     """Connect as the application does, and look at user, TLS and limits."""
     assert state.engine is not None
+    engine = state.engine
     state.logins += 1
     try:
-        seen = _look(state.engine)
+        seen = _look(engine)
     except (SQLAlchemyError, OSError) as error:
-        yield (_failed if state.secret is None else _failed_with_secret)(state, error)
-        return
+        if state.secret is not None:
+            yield _failed_with_secret(state, error)
+            return
+        found = driver_failure.examine(state, error, lambda: _look(engine))
+        yield from found.findings
+        if found.seen is None:
+            return
+        seen = found.seen
     state.logged_in = True
-    where = "a replica, which reads only" if seen["replica"] else "it takes writes"
+    yield from _look_around(state, seen)
+
+
+def _look_around(state: State, seen: RowMapping) -> Iterator[Finding]:
+    assert state.engine is not None
+    where = "a replica, which only reads" if seen["replica"] else "it takes writes"
     yield ok(
         f"PostgreSQL {seen['version']}, as {seen['who']!r} through {state.engine.dialect.driver}",
         f"role       {where}",
@@ -99,71 +119,62 @@ def _membership(state: State, seen: RowMapping) -> Iterator[Finding]:
         power = "a superuser" if seen["almighty"] else "a member of rds_superuser"
         yield warning(
             "user-powerful",
-            f"{seen['who']!r} is {power}: who gets the application gets the database",
-            why="as a member of rds_iam it cannot log in by password any more, the master user "
-            "included, so a mistake in IAM locks everybody out",
+            f"{seen['who']!r} is {power}: an attacker in the application has the whole database",
+            why="a member of rds_iam cannot log in by password, not even the master user, so a "
+            "mistake in IAM shuts every user out",
             fix="Give the application a user of its own",
-            commands=("CREATE USER app; GRANT rds_iam TO app;",),
+            commands=(sql("CREATE USER app IN ROLE rds_iam;"),),
         )
     if not seen["uses_iam"] and not state.settled.host.is_proxy and state.method == CLEARTEXT:
-        yield note(f"{seen['who']!r} is no member of rds_iam, and logged in by token all the same")
+        yield note(
+            f"{seen['who']!r} is not a member of rds_iam, and logged in by token all the same"
+        )
 
 
 def _limits(state: State, seen: RowMapping) -> Iterator[Finding]:
+    who, database, own = seen["who"], seen["database"], seen["own"]
     free = seen["most"] - seen["reserved"]
-    limits = [("the server", free, seen["taken"])]
-    if seen["user_most"] >= 0:
-        limits.append((f"user {seen['who']!r}", seen["user_most"], seen["user_taken"]))
-    if seen["database_most"] >= 0:
-        limits.append(("the database", seen["database_most"], seen["taken"]))
-    for whose, most, taken in limits:
-        if taken >= _FULL * most:
+    limits: list[tuple[str, int, int, list[Command]]] = [("the server", free, seen["taken"], [])]
+    if seen["user_most"] >= 0 and not seen["almighty"]:
+        limit = sql(f"ALTER ROLE {quoted(who)} CONNECTION LIMIT -1;")
+        limits.append((f"user {who!r}", seen["user_most"], seen["user_taken"], [limit]))
+    if seen["database_most"] >= 0 and not seen["almighty"]:
+        limit = sql(f"ALTER DATABASE {quoted(database)} CONNECTION LIMIT -1;")
+        taken = seen["database_taken"]
+        limits.append((f"database {database!r}", seen["database_most"], taken, [limit]))
+    for whose, most, all_taken, more in limits:
+        taken = max(0, all_taken - own)
+        # With one more, the doctor's own.
+        if taken and taken + 1 >= _FULL * most:
             yield warning(
                 "connections-scarce",
-                f"{taken} of the {most} connections of {whose} are taken",
-                fix="Close what is idle, or make pools smaller",
-                commands=(SESSIONS,),
+                f"other sessions have {taken} of the {most} connections of {whose}",
+                fix="Close what is idle, make pools smaller, or raise the limit",
+                commands=(SESSIONS, *more),
             )
     size = state.keywords.get("pool_size", _POOL_SIZE)
     overflow = state.keywords.get("max_overflow", _MAX_OVERFLOW)
-    smallest = min(most for _, most, _ in limits)
+    smallest = min(most for _, most, _, _ in limits)
     if "poolclass" not in state.keywords and isinstance(size, int) and size + overflow > smallest:
         yield warning(
             "pool-too-large",
-            f"the pool may open {size + overflow} connections, and there are {smallest}",
-            why="every process has a pool of its own on top",
+            f"the pool may open {size + overflow} connections, and the limit is {smallest}",
+            why="every process has a pool of its own",
             fix="Make pool_size + max_overflow, times the number of processes, smaller than that",
         )
 
 
-def _words(error: Exception) -> list[str]:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return str(cause).strip().splitlines() or [type(cause).__name__]
-
-
 def _failed_with_secret(state: State, error: Exception) -> Finding:
-    first, *more = _words(error)
+    first, *more = driver_failure.words(error)
     notes = [line.strip() for note in getattr(error, "__notes__", ()) for line in note.splitlines()]
     return problem(
         "secret-login-failed",
-        f"no login with the secret {state.secret!r}: {first}",
+        f"the login with the secret {state.secret!r} fails: {first}",
         evidence=(*more[:3], *notes[:_NOTED]),
-        fix="See what is said, and which versions the secret has",
+        fix="Correct what this says; the command shows which versions the secret has",
         commands=(
-            f"aws secretsmanager describe-secret --secret-id {shlex.quote(state.secret or '')}",
+            look(
+                f"aws secretsmanager describe-secret --secret-id {shlex.quote(state.secret or '')}"
+            ),
         ),
-    )
-
-
-def _failed(state: State, error: Exception) -> Finding:
-    lines = _words(error)
-    found = [f"{name} is set" for name in _LIBPQ if os.environ.get(name)]
-    assert state.engine is not None
-    return problem(
-        "driver-failed",
-        f"the server lets this user in, but not through {state.engine.dialect.driver}: {lines[0]}",
-        evidence=(*lines[1:4], *found),
-        fix="Look at connect_args, at the driver's environment variables, and at listeners of "
-        "your own",
-        regardless=True,
     )

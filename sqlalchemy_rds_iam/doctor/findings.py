@@ -1,6 +1,6 @@
-"""What the doctor found: findings, the report, and which cause is named first. Pure.
+"""What the doctor found: findings, the report, and which cause it names first. Pure.
 
-A check says what it saw and how sure it is; only here is it decided what that amounts to.
+A check says what it saw and how sure it is; this module alone decides what that amounts to.
 """
 
 from __future__ import annotations
@@ -29,6 +29,41 @@ class Certainty(StrEnum):
     POSSIBLE = "possible"
 
 
+class Kind(StrEnum):
+    """Where a command is pasted, and what it does there."""
+
+    LOOK = "look"
+    """Into a shell; it shows something, and changes nothing."""
+    SHELL = "shell"
+    """Into a shell; it changes something."""
+    ENVIRONMENT = "environment"
+    """Into the shell or the unit file that starts the application."""
+    SQL = "sql"
+    """Into a session of the master user."""
+    URL = "url"
+    """In place of the URL that was given."""
+    OPTION = "option"
+    """Into the URL's query, with a value that only the user knows."""
+    POLICY = "policy"
+    """Into an IAM policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One line to paste.
+
+    Attributes:
+        kind: where it is pasted.
+        text: the line.
+    """
+
+    kind: Kind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 _WORST = tuple(Status)
 _SUREST = tuple(Certainty)
 
@@ -45,10 +80,10 @@ class Finding:
         why: why it matters, where that is not plain.
         evidence: what was seen, a line each.
         fix: what to do, one sentence; empty if the summary says so.
-        commands: commands, SQL, policies or options to copy.
+        commands: the lines to paste, in order.
         explains: codes of what is only a consequence, should it be found as well.
         regardless: whether it stays a problem although the login worked.
-        symptom: whether it is what needs a cause, and no cause itself.
+        symptom: whether it is what needs a cause, and not a cause itself.
     """
 
     status: Status
@@ -58,7 +93,7 @@ class Finding:
     why: str = ""
     evidence: tuple[str, ...] = ()
     fix: str = ""
-    commands: tuple[str, ...] = ()
+    commands: tuple[Command, ...] = ()
     explains: tuple[str, ...] = ()
     regardless: bool = False
     symptom: bool = False
@@ -70,7 +105,7 @@ def ok(summary: str, *evidence: str) -> Finding:
 
 
 def note(summary: str, *evidence: str) -> Finding:
-    """A finding that is worth knowing, and no more."""
+    """A finding that is worth knowing, and needs no action."""
     return Finding(Status.NOTE, summary, evidence=evidence)
 
 

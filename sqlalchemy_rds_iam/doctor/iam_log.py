@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
 from sqlalchemy_rds_iam._masking import first_line
-from sqlalchemy_rds_iam.doctor.advice import log_group, metric, policy, simulate
+from sqlalchemy_rds_iam.doctor.advice import CLOCK, log_group, metric, policy, simulate
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, note, problem
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.errors import RdsIamError
@@ -21,6 +21,8 @@ from sqlalchemy_rds_iam.errors import RdsIamError
 PATIENCE, INTERVAL = 8.0, 2.0
 """Seconds to wait for the log to arrive, and between two looks."""
 
+_MOST = 0.8
+"""Of the time that is left for the login."""
 _BEFORE = 5.0
 """Seconds that an entry may be older than the login: clocks differ."""
 _REASON = re.compile(
@@ -29,13 +31,13 @@ _REASON = re.compile(
 _MEANINGS = {
     "InvalidToken": (
         "token-invalid",
-        "the token is not one for this endpoint, or its keys are gone",
-        "Compare what was signed (above) with the endpoint; then look at the keys",
+        "the token is for another endpoint, or its keys do not exist any more",
+        "Compare what was signed (the check Token) with the endpoint; then check the keys",
     ),
     "ExpiredToken": (
         "token-expired",
-        "the token was older than 15 minutes, or its session over, by the server's clock",
-        "Look at this machine's clock, then at the session",
+        "the token was older than 15 minutes, or its session expired, by the server's clock",
+        "Check this machine's clock, then the session",
     ),
     "NotAuthorized": (
         "policy",
@@ -67,7 +69,7 @@ def reason(state: State, began: float) -> Finding:
     """
     group = log_group(state)
     if group is None:
-        return note("which IAM log is this endpoint's is not known from its name")
+        return note("the name of this endpoint does not tell which IAM log is its own")
     from botocore import exceptions  # takes a fifth of a second
 
     try:
@@ -76,18 +78,18 @@ def reason(state: State, began: float) -> Finding:
             "logs", region_name=state.settled.endpoint.region
         )
         with contextlib.closing(client):
-            words = _wait(client, group, began)
+            words = _wait(state, client, group, began)
     except (RdsIamError, exceptions.BotoCoreError, exceptions.ClientError, OSError) as error:
         return note(
-            f"the IAM log in CloudWatch cannot be read: {first_line(error)}", f"log group  {group}"
+            f"could not read the IAM log in CloudWatch: {first_line(error)}", f"log group  {group}"
         )
     if words is None:
         return note(f"no entry in {group} within {PATIENCE:g} s: is it exported?")
     return _problem(state, group, words)
 
 
-def _wait(client: Any, group: str, began: float) -> str | None:
-    deadline = time.monotonic() + PATIENCE
+def _wait(state: State, client: Any, group: str, began: float) -> str | None:
+    deadline = time.monotonic() + min(PATIENCE, state.schedule.left("Login", _MOST))
     while True:
         answer = client.filter_log_events(
             logGroupName=group, startTime=int((began - _BEFORE) * 1000), limit=100
@@ -108,6 +110,7 @@ def _problem(state: State, group: str, words: str) -> Finding:
     commands = {
         "policy": (*policy(state), *simulate(state)),
         "throttled": (metric(state, "IamDbAuthConnectionFailureThrottling"),),
+        "token-expired": CLOCK,
     }
     return problem(
         code,

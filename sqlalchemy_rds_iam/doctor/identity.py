@@ -2,7 +2,7 @@
 
 STS tells whether the keys are good, whose they are, and, by the Date of its answer, whether this
 machine's clock is right. Any caller may ask it ("GetCallerIdentity" in the AWS STS API reference),
-but not every network reaches it, and then nothing is said against the credentials.
+but not every network reaches it; then keys and clock are listed as not checked.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ from sqlalchemy_rds_iam._aws.sessions import botocore_session
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._masking import first_line
+from sqlalchemy_rds_iam.doctor import providers
+from sqlalchemy_rds_iam.doctor.advice import CLOCK
 from sqlalchemy_rds_iam.doctor.findings import Finding, note, ok, problem, warning
-from sqlalchemy_rds_iam.doctor.keys import finding_of, verdict
+from sqlalchemy_rds_iam.doctor.keys import finding_of, unasked, verdict
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.errors import CredentialsError, RdsIamError
 
 WRONG_CLOCK, INEXACT_CLOCK = 240.0, 30.0
 """Seconds: AWS accepts what was signed up to five minutes in its future, and STS in its past."""
 ENDING = 60.0
-_ONCE = {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 1}}
+_ONCE = {"connect_timeout": 1.5, "read_timeout": 2, "retries": {"total_max_attempts": 1}}
 _CLOCK_EXPLAINS = (
-    *("keys-invalid", "secret-wrong", "session-expired", "certificate-expired"),
-    *("certificate-early", "credentials-failed", "policy", "role-denied"),
+    *("keys-invalid", "secret-wrong", "session-expired", "certificate-expired", "sso-login"),
+    *("certificate-early", "credentials-failed", "policy", "role-denied", "web-identity"),
 )
 
 
@@ -43,8 +45,7 @@ def examine(state: State) -> Iterator[Finding]:
     try:
         state.credentials = _fetch(state, role)
     except RdsIamError as error:
-        base = _base(state) if role else None
-        caller, _ = _ask(state, base)
+        caller, _ = _ask(state, _base(state) if role else None)
         yield from _clock(state)
         yield finding_of(state, error, role, caller)
         return
@@ -58,19 +59,21 @@ def examine(state: State) -> Iterator[Finding]:
         yield ok(f"{caller}", *evidence)
     yield from _clock(state)
     if refusal is not None:
-        finding = verdict(credentials, refusal)
+        finding = verdict(credentials, refusal, state.config.profile)
         state.hopeless |= finding is not None
+        if finding is None and (suspect := unasked(credentials)) is not None:
+            yield suspect
         yield finding or note(
             f"{found}; STS could not be asked whose it is: {refusal[1]}",
             *evidence[1:],
-            "so it is not known whether the keys are good, nor whether the clock is right"
+            "not checked: the keys, and the clock"
             if state.skew is None
-            else "so it is not known whether the keys are good",
+            else "not checked: the keys",
         )
     if credentials.expires_at is not None and credentials.expires_at - time.time() < ENDING:
         yield warning(
             "session-ending",
-            f"the credentials end in {credentials.expires_at - time.time():.0f} s",
+            f"the credentials expire in {credentials.expires_at - time.time():.0f} s",
             fix="Have what provides them renew them earlier",
         )
     if credentials.provider == "env" and (profile := os.environ.get("AWS_PROFILE")):
@@ -78,6 +81,16 @@ def examine(state: State) -> Iterator[Finding]:
             f"keys in the environment win over AWS_PROFILE={profile}",
             f"rds_iam_profile={profile} makes the profile win",
         )
+
+
+def late(state: State, seconds: float) -> Finding:
+    """The finding for what did not end in time."""
+    if state.credentials is not None:
+        return note(
+            f"STS did not say within {seconds:.1f} s whose the credentials are",
+            "not checked: the keys, and the clock",
+        )
+    return providers.late(state.config, seconds)
 
 
 def _region(state: State) -> str | None:
@@ -148,7 +161,7 @@ def _ask(
             _read_clock(state, error.response, began)
             found = error.response.get("Error", {})
             return None, (str(found.get("Code")), f"{found.get('Code')}: {found.get('Message')}")
-        except (exceptions.BotoCoreError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  (an answer of anything else than STS, for one)
             return None, ("", first_line(error))
     _read_clock(state, answer, began)
     return str(answer["Arn"]), None
@@ -171,9 +184,9 @@ def _clock(state: State) -> Iterator[Finding]:
         "why": "AWS refuses what was signed more than five minutes in the future, and tokens older "
         "than 15 minutes, by its own clock",
         "evidence": (f"here       {time.strftime('%FT%TZ', time.gmtime())}",),
-        "fix": "Set the clock, and have it kept: chrony or systemd-timesyncd; a container has its "
+        "fix": "Set the clock, and keep it by chrony or systemd-timesyncd; a container has its "
         "host's",
-        "commands": ("timedatectl status", "chronyc tracking", "date -u"),
+        "commands": CLOCK,
     }
     if abs(state.skew) >= WRONG_CLOCK:
         state.hopeless = True

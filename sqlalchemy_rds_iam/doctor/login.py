@@ -9,13 +9,15 @@ from urllib.parse import parse_qsl
 from sqlalchemy import make_url
 
 from sqlalchemy_rds_iam._aws.sigv4 import sign
+from sqlalchemy_rds_iam._databases.grants import quoted
 from sqlalchemy_rds_iam.doctor import refused_token
-from sqlalchemy_rds_iam.doctor.advice import describe, grant
+from sqlalchemy_rds_iam.doctor.advice import describe, enable, grant, look, sql
 from sqlalchemy_rds_iam.doctor.attempts import failed, log_in, probe
-from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, ok, problem, warning
-from sqlalchemy_rds_iam.doctor.options import shown
+from sqlalchemy_rds_iam.doctor.connections import right_port
+from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, ok, problem
 from sqlalchemy_rds_iam.doctor.server_answers import explained, is_refused_token, said
 from sqlalchemy_rds_iam.doctor.state import State
+from sqlalchemy_rds_iam.doctor.urls import instead
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, METHODS, OK, ServerReply
 
 
@@ -51,11 +53,13 @@ def examine_login(state: State) -> Iterator[Finding]:
         yield failed(error)
         return
     if answer.method == OK:
-        yield warning(
+        yield problem(
             "no-authentication",
-            f"the server lets {user!r} in without asking for anything",
-            why="RDS never does: this is another PostgreSQL",
+            f"the server lets {user!r} in without asking for anything, which RDS never does: this "
+            "is another PostgreSQL",
             fix="Correct host and port",
+            commands=right_port(state),
+            regardless=True,
         )
     if answer.ready:
         state.logged_in = True
@@ -89,14 +93,15 @@ def _no_iam_user(state: State, answer: ServerReply) -> Finding:
         if again.method == CLEARTEXT:
             return problem(
                 "user-case",
-                f"the database user is {other!r}, not {user!r}: of the two it is the one that logs "
-                "in by token",
+                f"the database user is {other!r}, not {user!r}: {other!r} logs in by token",
                 why="the case of a user name counts in the URL, in the database and in the policy; "
                 "CREATE USER makes it lower case unless it is quoted",
                 evidence=tuple(evidence),
                 fix="Spell it like that in the URL, and in the policy",
-                commands=(shown(make_url(state.given).set(username=other)),),
+                commands=(instead(make_url(state.given).set(username=other)),),
             )
+    if state.server is not None and state.server.service is None:
+        return _another_server(state, tuple(evidence))
     if state.settled.host.is_proxy:
         return problem(
             "proxy-without-iam",
@@ -110,13 +115,30 @@ def _no_iam_user(state: State, answer: ServerReply) -> Finding:
         "rds-iam-missing",
         f"the server asks {user!r} for a password, not for a token: the user lacks the role "
         "rds_iam, does not exist, or IAM authentication is off",
-        why="which of them it is the server does not say to clients",
+        why="the server does not tell clients which of them it is",
         evidence=tuple(evidence),
-        fix="Grant the role (as the master user); if the user is a member, switch IAM "
-        "authentication on",
+        fix="Grant the role, as the master user; if there is no such user, create it first; if it "
+        "is a member already, switch IAM authentication on",
         commands=(
-            f"\\du {user}   -- in psql: does it exist, is it a member?",
+            look(f"psql -c '\\du {user}'   # as the master user: is it there, is it a member?"),
             grant(user),
+            sql(f"CREATE USER {quoted(user)} IN ROLE rds_iam;"),
             *describe(state),
+            *enable(state),
         ),
+    )
+
+
+def _another_server(state: State, evidence: tuple[str, ...]) -> Finding:
+    """A server that asks for a password, and whose certificate is not Amazon's."""
+    assert state.server is not None
+    return problem(
+        "server-not-rds",
+        f"{state.dialled}:{state.port} is not RDS: another PostgreSQL or a pooler asks for a "
+        "password there",
+        Certainty.LIKELY,
+        why="a pooler such as PgBouncer logs clients in by itself, and does not know tokens",
+        evidence=(*evidence, f"certificate by {state.server.issued_by}, which is not Amazon's"),
+        fix="Connect to the RDS endpoint itself: correct host and port, or go around the pooler",
+        commands=describe(state),
     )

@@ -3,57 +3,72 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import importlib.util
-import ipaddress
 import socket
 import time
 from collections.abc import Iterator
 
+from sqlalchemy import make_url
+
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints import cname
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
-from sqlalchemy_rds_iam.doctor.advice import describe
-from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, note, ok, problem
-from sqlalchemy_rds_iam.doctor.options import config_code, settle
+from sqlalchemy_rds_iam.doctor.advice import look
+from sqlalchemy_rds_iam.doctor.config_errors import explained
+from sqlalchemy_rds_iam.doctor.dialing import dial
+from sqlalchemy_rds_iam.doctor.findings import Command, Finding, note, ok, problem
+from sqlalchemy_rds_iam.doctor.options import settle
 from sqlalchemy_rds_iam.doctor.state import State
+from sqlalchemy_rds_iam.doctor.unreachable import said, unreached
+from sqlalchemy_rds_iam.doctor.urls import changed, instead
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError
 
-_DNS_SECONDS = 3.0
-_ADDRESSES = 4
-"""IP addresses that are tried; a database has one, rarely two."""
+_ADDRESSES = 8
+"""IP addresses that are tried; a database has one, rarely two, and a proxy three."""
 _CERTIFICATE_CODES = ("certificate-name", "certificate-untrusted")
+_LOCAL = ("127.0.0.1", "::1", "localhost")
 _HOSTS = "NAME.HASH.REGION.rds.amazonaws.com"
+# Of a check's time, so that there is some left to say what was found.
+_MOST = 0.9
 
 
 def examine_name(state: State) -> Iterator[Finding]:
     """Follow the name, and compare where it leads with what is signed."""
-    if parse_host(state.dialled).kind != "ip" and importlib.util.find_spec("dns") is not None:
-        state.aliases.extend(_chain(state.dialled))
+    if parse_host(state.dialled).kind != "ip":
+        state.aliases.extend(_chain(state))
     if state.target is None:
         try:
-            endpoint = cname.CnameResolver().look_up(state.dialled, _DNS_SECONDS, 0)
+            seconds = state.schedule.left("Name", _MOST)
+            endpoint = cname.CnameResolver().look_up(state.dialled, seconds, 0)
             settle(state, dataclasses.replace(state.config, host=endpoint))
         except ConfigError as error:
-            yield problem(config_code(str(error)), str(error))
+            yield explained(state, str(error))
             return
         except RdsIamError as error:
             yield problem(
                 "cname-lost",
                 str(error),
-                fix="Name the endpoint to sign for, or put the CNAME record right",
-                commands=(f"rds_iam_host={_HOSTS}", f"dig +short CNAME {state.dialled}"),
+                fix="Name the endpoint to sign for, or correct the CNAME record",
+                commands=(
+                    *changed(state, "rds_iam_resolve_cname", rds_iam_host=_HOSTS),
+                    look(f"dig +short CNAME {state.dialled}"),
+                ),
                 explains=_CERTIFICATE_CODES,
             )
             return
     yield from _compared(state)
 
 
-def _chain(name: str) -> Iterator[str]:
-    """The names that CNAME records lead to from `name`, as far as DNS says in time."""
-    deadline, seen = time.monotonic() + _DNS_SECONDS, {name}
+def _chain(state: State) -> Iterator[str]:
+    """The names that CNAME records lead to from the dialled one, as far as DNS says in time."""
+    name = state.dialled
+    if importlib.util.find_spec("dns") is None:
+        yield from _by_system(name)
+        return
+    end, seen = time.monotonic() + state.schedule.left("Name", _MOST / 2), {name}
     while len(seen) <= cname.HOPS:
         try:
-            record = cname.ask_dns(name, deadline - time.monotonic())
+            record = cname.ask_dns(name, max(0.1, end - time.monotonic()))
         except RdsIamError:
             return  # whether the name has an address is another question
         if record is None or record.target in seen:
@@ -61,6 +76,17 @@ def _chain(name: str) -> Iterator[str]:
         name = parse_host(record.target).host
         seen.add(record.target)
         yield name
+
+
+def _by_system(name: str) -> Iterator[str]:
+    """The same without dnspython, as far as the system's resolver tells."""
+    try:
+        canonical, others, _ = socket.gethostbyname_ex(name)
+    except (OSError, UnicodeError):
+        return
+    for each in dict.fromkeys((*others, canonical)):
+        if parse_host(each).host != parse_host(name).host:
+            yield parse_host(each).host
 
 
 def _compared(state: State) -> Iterator[Finding]:
@@ -76,11 +102,11 @@ def _compared(state: State) -> Iterator[Finding]:
         state.hopeless = True
         yield problem(
             "region-wrong",
-            f"tokens are signed for {endpoint.region}, and DNS says that {endpoint.host} is in "
-            f"{regions[0]} at the moment",
+            f"tokens are signed for {endpoint.region}, and {endpoint.host} is in {regions[0]} "
+            "at the moment, as DNS says",
             evidence=(f"CNAME  {leads}",),
             fix="Sign for the region of the primary cluster",
-            commands=(f"rds_iam_region={regions[0]}",),
+            commands=changed(state, rds_iam_region=regions[0]),
         )
         return
     means = "" if host.kind == "other" else f", an RDS {host.kind} name"
@@ -89,27 +115,38 @@ def _compared(state: State) -> Iterator[Finding]:
 
 
 def _no_endpoint(state: State, found: str | None, leads: str) -> Finding:
-    """The signed name is no RDS endpoint name, which RDS would not accept."""
+    """The signed name is not an RDS endpoint's, and RDS accepts no other."""
     name = state.settled.host.host
     where = f"; its CNAME record leads to {found}" if found else ""
-    commands = [f"rds_iam_host={found or _HOSTS}"]
-    if found:
-        commands.append("rds_iam_resolve_cname=on")
     return problem(
         "name-not-endpoint",
-        f"tokens are signed for {name!r}, which is no RDS endpoint name{where}",
+        f"tokens are signed for {name!r}, which is not the name of an RDS endpoint{where}",
         why="RDS accepts only tokens that were signed for its own endpoint names, and its "
         "certificates have no others",
         evidence=(f"CNAME  {leads}",) if state.aliases else (),
-        fix="Say which endpoint it stands for"
-        + (", or have its CNAME records followed" if found else ""),
-        commands=tuple(commands),
+        fix="Say which endpoint it stands for",
+        commands=changed(state, rds_iam_host=found or _HOSTS),
         explains=_CERTIFICATE_CODES,
     )
 
 
+def with_endpoint(state: State, finding: Finding) -> Finding:
+    """A finding about a name, completed with the endpoint that the server's certificate names."""
+    lacking = any(_HOSTS in command.text for command in finding.commands)
+    if finding.code != "name-not-endpoint" or not lacking or state.server is None:
+        return finding
+    named = [name for name in state.server.names if parse_host(name).kind not in {"ip", "other"}]
+    if len(named) != 1 or "*" in named[0]:
+        return finding
+    return dataclasses.replace(
+        finding,
+        summary=f"{finding.summary}; the certificate of the server there names {named[0]}",
+        commands=changed(state, rds_iam_host=named[0]),
+    )
+
+
 def examine_network(state: State) -> Iterator[Finding]:
-    """Look up the address and open a TCP connection."""
+    """Look up the addresses and open TCP connections."""
     host, port = state.dialled, state.port
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
@@ -117,23 +154,17 @@ def examine_network(state: State) -> Iterator[Finding]:
         yield _unresolved(host, error)
         return
     addresses = list(dict.fromkeys((str(each[4][0]), port) for each in found))[:_ADDRESSES]
-    failed: list[tuple[str, OSError]] = []
-    for address in addresses:
-        began = time.monotonic()
-        try:
-            socket.create_connection(address, state.timeout / (len(addresses) + 1)).close()
-        except OSError as error:
-            failed.append((address[0], error))
-            continue
-        took = 1000 * (time.monotonic() - began)
-        state.address = address
-        yield ok(f"{address[0]}:{port} takes TCP connections", f"it took   {took:.1f} ms")
-        break
-    unreached = tuple(f"{address}  {_said(error)}" for address, error in failed)
-    if state.address is None:
-        yield _unreached(state, failed[-1][1], unreached)
-    elif failed:
-        yield note(f"{len(failed)} other addresses of {host} do not answer", *unreached)
+    began = time.monotonic()
+    dialled = dial(addresses, state.schedule.left("Network", _MOST))
+    evidence = tuple(f"{address[0]}  {said(error)}" for address, error in dialled.failed.items())
+    if dialled.address is None:
+        yield unreached(state, dialled.failed, evidence, _elsewhere(state))
+        return
+    state.address = dialled.address
+    took = 1000 * (time.monotonic() - began)
+    yield ok(f"{dialled.address[0]}:{port} takes TCP connections", f"it took   {took:.1f} ms")
+    if evidence:
+        yield note(f"{len(evidence)} other addresses of {host} do not answer", *evidence)
 
 
 def _unresolved(host: str, error: OSError | UnicodeError) -> Finding:
@@ -141,44 +172,29 @@ def _unresolved(host: str, error: OSError | UnicodeError) -> Finding:
     return problem(
         "dns-failed" if again else "dns-unknown",
         f"DNS does not answer for {host!r}" if again else f"{host!r} has no address",
-        evidence=(_said(error),),
-        fix="Look at this machine's resolver and network"
+        evidence=(said(error),),
+        fix="Check this machine's resolver and network"
         if again
         else "Correct the host's spelling; the name of a database that was deleted or renamed is "
-        "gone, and a private zone is known in its VPC only",
-        commands=(f"dig +short {host}",),
+        "gone, and the name of a private zone is known in its VPC only",
+        commands=(look(f"dig +short {host}"),),
     )
 
 
-def _unreached(state: State, error: OSError, evidence: tuple[str, ...]) -> Finding:
-    place = f"{state.dialled}:{state.port}"
-    probe = f"nc -vz -w 5 {state.dialled} {state.port}"
-    if isinstance(error, ConnectionRefusedError):
-        local = ipaddress.ip_address(evidence[-1].split()[0]).is_loopback
-        return problem(
-            "port-closed",
-            f"no server listens at {place}",
-            evidence=evidence,
-            fix="Start the tunnel, or correct its port"
-            if local
-            else "Correct the port, or start the database: a stopped one refuses connections",
-            commands=(probe, *(() if local else describe(state))),
-        )
-    timed_out = isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT
-    return problem(
-        "network-timeout" if timed_out else "network-unreachable",
-        f"{place} does not answer" if timed_out else f"there is no way to {place}: {_said(error)}",
-        Certainty.CERTAIN,
-        why="packets that get lost without a word are a firewall's: a security group, a network "
-        "ACL or a missing route"
-        if timed_out
-        else "",
-        evidence=evidence,
-        fix="Let this machine in: the security group of the database has to allow its port from "
-        "here, and from outside of the VPC there has to be a tunnel, a VPN or a public address",
-        commands=(probe, *describe(state)),
-    )
-
-
-def _said(error: OSError | UnicodeError) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _elsewhere(state: State) -> tuple[Command, ...]:
+    """The URL that leads to a server that does answer: of a tunnel, or on PostgreSQL's own port."""
+    url, port = make_url(state.given), state.port
+    places = [(state.dialled, POSTGRESQL.port)]
+    if state.dialled in _LOCAL:
+        places = [(host, port) for host in _LOCAL if host != "localhost"]
+    for host, other in places:
+        if (host, other) == (state.dialled, port):
+            continue
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), other, type=socket.SOCK_STREAM)
+        except OSError:
+            continue
+        addresses = list(dict.fromkeys((str(each[4][0]), other) for each in found))
+        if dial(addresses, state.schedule.left("Network", 0.5)).address is not None:
+            return (instead(url.set(host=host, port=other)),)
+    return ()

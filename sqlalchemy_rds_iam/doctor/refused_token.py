@@ -2,7 +2,7 @@
 
 RDS says "PAM authentication failed" for every reason. What tells them apart is what this machine
 knows (its clock, its keys, what it has signed) and what other logins do. The rest is ranked by how
-often it is the reason, and said to be no more than that.
+often it is the reason, and is said to be likely or possible.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._aws.sigv4 import sign
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
-from sqlalchemy_rds_iam.doctor import iam_log
-from sqlalchemy_rds_iam.doctor.advice import log_group, metric, policy, simulate
+from sqlalchemy_rds_iam.doctor import iam_log, unchecked
+from sqlalchemy_rds_iam.doctor.advice import log_group, look, metric, policy, simulate
 from sqlalchemy_rds_iam.doctor.attempts import TooManyLogins, log_in
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, Status, problem
 from sqlalchemy_rds_iam.doctor.identity import INEXACT_CLOCK
 from sqlalchemy_rds_iam.doctor.server_answers import explained, is_refused_token, said
 from sqlalchemy_rds_iam.doctor.state import State
+from sqlalchemy_rds_iam.doctor.urls import changed
 from sqlalchemy_rds_iam.doctor.wire import ServerReply
 from sqlalchemy_rds_iam.errors import ConfigError
 
 PAUSE = 2.0
 """Seconds after which the login is tried once more: throttling is counted by the second."""
 
+_HALF = 0.5
 _MOST_DOUBTS = 3
 """Other tokens that are tried."""
 
@@ -74,31 +76,31 @@ def _signed_otherwise(state: State) -> Finding | None:
                 why="host, port and region are signed, and have to be those of the endpoint "
                 "itself, whatever leads there",
                 evidence=("tried with both, one after the other",),
-                fix="Say so in the URL",
-                commands=(option,),
+                fix="Use this URL",
+                commands=changed(state, **option),
             )
     return None
 
 
-def _doubts(state: State) -> Iterator[tuple[str, str, Endpoint]]:
+def _doubts(state: State) -> Iterator[tuple[str, dict[str, str], Endpoint]]:
     signed, host, config = state.settled.endpoint, state.settled.host, state.config
     names = [*state.aliases, *(state.server.names if state.server else ())]
     endpoints = [found for found in map(parse_host, names) if found.region is not None]
     if state.tunnelled or config.port is not None:
         for port in dict.fromkeys((POSTGRESQL.port, state.port)):
             if port != signed.port:
-                yield "port-wrong", f"rds_iam_port={port}", signed._replace(port=port)
+                yield "port-wrong", {"rds_iam_port": str(port)}, signed._replace(port=port)
     if host.region is None:
         candidates = [str(found.region) for found in endpoints]
         with contextlib.suppress(ConfigError):  # what is said there is no region
             candidates.append(ambient_region(config) or "")
         for region in list(dict.fromkeys(filter(None, candidates)))[:2]:
             if region != signed.region:
-                yield "region-wrong", f"rds_iam_region={region}", signed._replace(region=region)
+                yield "region-wrong", {"rds_iam_region": region}, signed._replace(region=region)
     for found in endpoints[:1]:
         if found.host != signed.host and found.kind != "global-writer":
             other = signed._replace(host=found.host, region=str(found.region))
-            yield "host-wrong", f"rds_iam_host={found.host}", other
+            yield "host-wrong", {"rds_iam_host": found.host}, other
 
 
 def _later(state: State) -> Finding | None:
@@ -106,39 +108,50 @@ def _later(state: State) -> Finding | None:
     if state.skew is not None and abs(state.skew) > INEXACT_CLOCK:
         return None
     assert state.credentials is not None
-    time.sleep(PAUSE)
+    time.sleep(min(PAUSE, state.schedule.left("Login", _HALF)))
     token = sign(state.credentials, state.settled.endpoint, time.time())
     answer = log_in(state, token)
     if answer.accepted:
         # The driver's login is left out: there are too many as it is.
-        return problem(
-            "throttled",
-            "the login was throttled, or failed for a moment: it was refused, and "
-            f"{PAUSE:g} s later accepted",
-            LIKELY,
-            why="RDS throttles new IAM connections, and refuses them in the same words as any "
-            "other; a failure of its own that passes looks no different",
-            evidence=("keys and endpoint were the same both times",),
-            fix="Keep connections in the pool, bring processes up one after the other, lower "
-            "rds_iam_connect_rate, or put RDS Proxy in between",
-            commands=(metric(state, "IamDbAuthConnectionFailureThrottling"),),
+        evidence = ("keys and endpoint were the same both times",)
+        return throttled(
+            state,
+            f"the server refused one login, and accepted the next {PAUSE:g} s later",
+            evidence,
         )
     return None if is_refused_token(answer) else explained(state, answer)
 
 
+def throttled(state: State, seen: str, evidence: tuple[str, ...]) -> Finding:
+    """The finding for logins that differ in nothing but time, and have different answers.
+
+    Args:
+        state: what is known.
+        seen: what happened, as a sentence.
+        evidence: the logins.
+    """
+    return problem(
+        "throttled",
+        f"RDS throttles logins, or fails for moments: {seen}",
+        LIKELY,
+        why="RDS throttles new IAM connections, and refuses them in the same words as any other; "
+        "a failure of its own that passes looks no different",
+        evidence=evidence,
+        fix="Keep connections in the pool, start processes one after the other, lower "
+        "rds_iam_connect_rate, or put RDS Proxy in between",
+        commands=(
+            *changed(state, "rds_iam_throttle_retry", rds_iam_connect_rate="5"),
+            metric(state, "IamDbAuthConnectionFailureThrottling"),
+        ),
+        regardless=True,
+    )
+
+
 def _unknown(state: State) -> Iterator[Finding]:
-    """What is left, likeliest first; what has been ruled out is the evidence."""
+    """What is left, likeliest first; what was ruled out is the evidence."""
     endpoint, ruled_out = state.settled.endpoint, tuple(_ruled_out(state))
     if (cut := _cut(state)) is not None:
         yield cut
-    if not state.verified:
-        yield problem(
-            "keys-unverified",
-            "the keys may be revoked or over, which STS could not be asked about",
-            POSSIBLE,
-            fix="Ask it from where it can be reached",
-            commands=("aws sts get-caller-identity",),
-        )
     group = log_group(state)
     logs = f"aws logs tail {group} --since 15m --region {endpoint.region}" if group else None
     yield problem(
@@ -146,40 +159,48 @@ def _unknown(state: State) -> Iterator[Finding]:
         f"{state.caller or 'the identity'} is not allowed rds-db:connect as {endpoint.user!r} on "
         "this endpoint",
         LIKELY,
-        why="it is what is left: the server does not say whether a policy is missing, names "
-        "another user, resource, region or account, or a deny forbids it; only its log "
-        "iam-db-auth-error does (--log reads it)",
+        why="the server does not say whether a policy is missing, names another user, resource, "
+        "region or account, or a deny forbids it; only its log iam-db-auth-error does (--log "
+        "reads it)",
         evidence=ruled_out,
         fix="Allow it: the resource id (db-…, cluster-… or prx-…) is not the endpoint's name, and "
         "the case of the user counts",
-        commands=(*filter(None, [logs]), *simulate(state), *policy(state)),
+        commands=(*policy(state), *simulate(state), *([look(logs)] if logs else [])),
     )
+    yield from unchecked.causes(state)
     if state.credentials is not None and state.credentials.session_token is not None:
         yield problem(
             "session-revoked",
-            "the sessions of the role have been revoked (AWSRevokeOlderSessions), or the session "
-            "has a policy of its own that leaves this out",
+            "the sessions of the role were revoked (AWSRevokeOlderSessions), or the session has a "
+            "policy of its own that leaves this out",
             POSSIBLE,
             fix="Get a new session, which a revocation does not touch: restart the task, or sign "
             "in again",
         )
     yield problem(
         "throttled",
-        f"others log in so fast that this login was throttled twice, {PAUSE:g} s apart",
+        f"other clients log in so fast that this login was throttled twice, {PAUSE:g} s apart",
         POSSIBLE,
         fix="Look at the counter",
         commands=(metric(state, "IamDbAuthConnectionFailureThrottling"),),
+    )
+    yield problem(
+        "rds-internal",
+        "IAM authentication itself fails in AWS, or a Multi-AZ cluster restarts",
+        POSSIBLE,
+        fix="Try again in a minute; look at the events and at AWS Health",
+        commands=(look("aws rds describe-events --duration 60"),),
     )
 
 
 def _ruled_out(state: State) -> Iterator[str]:
     yield "ruled out  the user: the server asks it for a token, so it is a member of rds_iam"
     if state.verified:
-        yield "ruled out  the keys: STS knows them, and they are not over"
+        yield "ruled out  the keys: STS accepts them"
     if state.skew is not None and abs(state.skew) < INEXACT_CLOCK:
         yield f"ruled out  the clock: it is right to {max(abs(state.skew), 1):.0f} s"
     if not state.tunnelled and state.settled.host.region is not None:
-        yield "ruled out  host, port and region: signed is what is connected to"
+        yield "ruled out  host, port and region: they are those of the endpoint"
     yield f"less likely  throttling: it was refused again after {PAUSE:g} s"
 
 
@@ -193,11 +214,11 @@ def _cut(state: State) -> Finding | None:
         "what ends TLS is not RDS, and it may have cut the token or changed it",
         LIKELY,
         why="poolers and proxies keep passwords in buffers of 128, 160, 256 or 1024 characters, "
-        "and the signature is at the end",
+        "and a token has its signature at the end",
         evidence=(
             f"certificate by {server.issued_by}, which is not Amazon's",
             f"the token has {len(token.password)} characters",
         ),
         fix="Connect to RDS itself; or use a version of what is between that takes long passwords",
-        commands=("psql -h ENDPOINT …   -- around it",),
+        commands=(look(f"psql 'host={state.settled.host.host} sslmode=verify-full'"),),
     )

@@ -1,214 +1,79 @@
 """What the server's own words mean, wherever they mean one thing.
 
-Sources: PostgreSQL's ``errcodes.txt``, ``auth.c``, ``postinit.c``; "Troubleshooting for RDS Proxy"
-in the RDS user guide. The one answer that means many things, a refused token, is in `refused`.
+Sources: PostgreSQL's ``errcodes.txt``, ``auth.c``, ``postinit.c``, ``miscinit.c``; "Troubleshooting
+for RDS Proxy" in the RDS user guide. The one answer that means many things, a refused token, is in
+`refused_token`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from sqlalchemy_rds_iam._databases.grants import quoted
-from sqlalchemy_rds_iam.doctor.advice import SESSIONS, describe, grant, metric, policy, simulate
-from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, problem
+from sqlalchemy_rds_iam.doctor.answer_meanings import MEANINGS, Meaning
+from sqlalchemy_rds_iam.doctor.findings import Command, Finding, problem
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, ServerReply
 
-LIKELY, CERTAIN = Certainty.LIKELY, Certainty.CERTAIN
-
-
-class Meaning(NamedTuple):
-    """What one answer means.
-
-    Attributes:
-        sqlstate: the beginning of its SQLSTATE.
-        pattern: found in its text.
-        commands: with ``{user}``, ``{database}`` and what `advice` makes, by name.
-    """
-
-    sqlstate: str
-    pattern: str
-    code: str
-    summary: str
-    fix: str
-    commands: tuple[str, ...] = ()
-    certainty: Certainty = CERTAIN
-
-
-# The first that fits counts.
-_MEANINGS = (
-    Meaning(
-        "3D000",
-        "",
-        "database-missing",
-        "there is no database {database!r} on this server",
-        "Correct the end of the URL, or create the database",
-        ("CREATE DATABASE {database};",),
-    ),
-    Meaning(
-        "42501",
-        "",
-        "connect-privilege",
-        "user {user!r} may not connect to the database {database!r}",
-        "Grant it",
-        ("GRANT CONNECT ON DATABASE {database} TO {user};",),
-    ),
-    Meaning(
-        "28000",
-        "not permitted to log in",
-        "role-nologin",
-        "the role {user!r} is not permitted to log in",
-        "Permit it",
-        ("ALTER ROLE {user} LOGIN;",),
-    ),
-    Meaning(
-        "28000",
-        "(?i)no credentials for the role",
-        "proxy-no-secret",
-        "the RDS Proxy has no credentials for user {user!r}",
-        "Give the proxy a secret for this user, or switch it to end-to-end IAM authentication "
-        "(DefaultAuthScheme IAM_AUTH)",
-        ("{describe}",),
-    ),
-    Meaning(
-        "28000",
-        "(?i)enable IAM authentication|DefaultAuthScheme|supports only IAM",
-        "proxy-without-iam",
-        "the RDS Proxy does not take IAM tokens for user {user!r}",
-        "Set IAM authentication to Required for this user's entry of the proxy, or use end-to-end "
-        "IAM authentication",
-        (
-            "{describe}",
-            "aws rds modify-db-proxy --db-proxy-name NAME --auth SecretArn=ARN,IAMAuth=REQUIRED",
-        ),
-    ),
-    Meaning(
-        "28",
-        "(?i)requires TLS|only with SSL|no encryption|SSL off",
-        "tls-required",
-        "the server saw a connection without TLS",
-        "Look at what ends TLS between here and the server",
-    ),
-    Meaning(
-        "28000",
-        "pg_hba.conf",
-        "pg-hba",
-        "the server's pg_hba.conf has no line that lets this user in from here",
-        "On RDS pg_hba.conf is AWS's: this is another PostgreSQL, or a replication connection",
-    ),
-    Meaning(
-        "28P01",
-        "(?i)IAM authentication failed",
-        "policy",
-        "the RDS Proxy refuses the token: the identity lacks rds-db:connect for user {user!r}, or "
-        "IAM is not required for that user",
-        "Allow it, on the resource of the proxy (prx-…)",
-        ("{policy}", "{simulate}", "{describe}"),
-        LIKELY,
-    ),
-    Meaning(
-        "53300",
-        "(?i)competing requests|rate of connection|rate limit",
-        "throttled",
-        "the RDS Proxy takes no more new connections a second at the moment",
-        "Keep connections in the pool, and bring them up slowly (rds_iam_connect_rate)",
-    ),
-    Meaning(
-        "53300",
-        "",
-        "connections-exhausted",
-        "every connection that this server, database or user may have is taken",
-        "Close what is idle, make pools smaller (pool_size + max_overflow, times processes), or "
-        "put RDS Proxy in between",
-        (
-            SESSIONS,
-            "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolconnlimit >= 0;",
-        ),
-    ),
-    Meaning(
-        "57P03",
-        "",
-        "server-starting",
-        "the server takes no connections at the moment: it starts, stops or recovers",
-        "Wait for it, and look at its events",
-        ("aws rds describe-events --duration 60", "{describe}"),
-    ),
-    Meaning(
-        "",
-        "(?i)canceling authentication due to timeout",
-        "auth-timeout",
-        "the server could not check the token in time (authentication_timeout)",
-        "Look at the server's load and memory: IAM authentication takes 300 to 1000 MiB of it, "
-        "and a small instance that is busy has none to spare",
-        ("{metric:IamDbAuthConnectionFailureServerError}", "{describe}"),
-    ),
-    Meaning(
-        "08",
-        "(?i)timed-out waiting to acquire",
-        "connections-exhausted",
-        "the RDS Proxy has no database connection to give",
-        "Raise MaxConnectionsPercent, or look at what pins its connections",
-        ("{describe}",),
-    ),
-    Meaning(
-        "0A000",
-        "",
-        "startup-option",
-        "the server or proxy does not know an option that the connection begins with",
-        "Leave out what the sentence names",
-    ),
-    Meaning(
-        "28P01",
-        "",
-        "rds-iam-missing",
-        "the server takes a password of user {user!r}, and no token: the user lacks the role "
-        "rds_iam, does not exist, or IAM authentication is off",
-        "Grant the role; if the user is a member, switch IAM authentication on",
-        ("{grant}", "{describe}"),
-    ),
-)
-
 
 def explained(state: State, answer: ServerReply) -> Finding:
-    """What an answer means that is no refused token."""
-    user = state.settled.endpoint.user
-    known = {"user": user, "database": database(state)}
-    for meaning in _MEANINGS:
-        if answer.sqlstate.startswith(meaning.sqlstate) and re.search(
-            meaning.pattern, answer.words
-        ):
+    """What an answer means that is not a refused token."""
+    found = known(state, answer)
+    if found is not None:
+        return found
+    return problem(
+        "server-refused",
+        f"the server refuses the connection: {answer.words}",
+        evidence=(said(answer),),
+        fix="Correct what it says, as the master user if need be",
+    )
+
+
+def known(state: State, answer: ServerReply) -> Finding | None:
+    """The same; None for words that mean nothing to us."""
+    names = {"user": state.settled.endpoint.user, "database": database(state)}
+    for meaning in MEANINGS:
+        if _fits(meaning, answer):
             return problem(
                 meaning.code,
-                meaning.summary.format(**known),
+                meaning.summary.format(**names),
                 meaning.certainty,
                 evidence=(said(answer),),
                 fix=meaning.fix,
                 commands=tuple(
-                    line for command in meaning.commands for line in _command(state, command, known)
+                    line
+                    for command in meaning.commands
+                    for line in _commands(state, command, names)
                 ),
             )
-    return problem(
-        "server-refused",
-        "the server refuses the connection for a reason of its own",
-        evidence=(said(answer),),
-        fix="See what it says",
-    )
+    return None
+
+
+def _fits(meaning: Meaning, answer: ServerReply) -> bool:
+    # Drivers on libpq tell no SQLSTATE, so that the words alone have to do. The words are in the
+    # server's language, and the routine, in the field R, is not.
+    if answer.sqlstate and not answer.sqlstate.startswith(meaning.sqlstate):
+        return False
+    if not answer.sqlstate and not meaning.pattern:
+        return False
+    if meaning.routine and answer.fields.get("R") == meaning.routine:
+        return True
+    return re.search(meaning.pattern, answer.words) is not None
 
 
 def is_refused_token(answer: ServerReply) -> bool:
     """Whether this is the one answer that means many things."""
-    # The words are in the server's language, the routine is not.
     failed = "PAM authentication failed" in answer.words or answer.fields.get("R") == "auth_failed"
     return answer.sqlstate == "28000" and answer.method == CLEARTEXT and failed
 
 
 def said(answer: ServerReply) -> str:
     """The server's words, and when it said them."""
-    when = "after the token was accepted" if answer.accepted else "before it accepted anybody"
+    when = "after it accepted the token" if answer.accepted else "before any authentication"
     if answer.method == CLEARTEXT and not answer.accepted:
-        when = "when it was shown the token"
-    return f"the server, {when}: {answer.words} ({answer.sqlstate})"
+        when = "when it got the token"
+    state = f" ({answer.sqlstate})" if answer.sqlstate else ""
+    return f"the server, {when}: {answer.words}{state}"
 
 
 def database(state: State) -> str:
@@ -217,16 +82,9 @@ def database(state: State) -> str:
     return str(named or state.settled.endpoint.user)
 
 
-def _command(state: State, command: str, known: dict[str, str]) -> tuple[str, ...]:
-    match command.strip("{}").partition(":"):
-        case ("describe", *_):
-            return describe(state)
-        case ("policy", *_):
-            return policy(state)
-        case ("simulate", *_):
-            return simulate(state)
-        case ("grant", *_):
-            return (grant(known["user"]),)
-        case ("metric", _, name):
-            return (metric(state, name),)
-    return (command.format(**{name: quoted(text) for name, text in known.items()}),)
+def _commands(state: State, command: object, names: dict[str, str]) -> tuple[Command, ...]:
+    if not isinstance(command, Command):
+        made: tuple[Command, ...] = command(state)  # type: ignore[operator]
+        return made
+    by_name = {name: quoted(text) for name, text in names.items()}
+    return (Command(command.kind, command.text.format(**by_name)),)

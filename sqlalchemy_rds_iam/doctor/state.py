@@ -16,6 +16,7 @@ from sqlalchemy_rds_iam._masking import masked
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.findings import Finding
+from sqlalchemy_rds_iam.doctor.schedule import Schedule
 
 MOST_LOGINS = 6
 """Logins that one examination attempts at the most, as failed ones may count against the user."""
@@ -28,7 +29,7 @@ class State:
     Attributes:
         given: the URL as it was given.
         keywords: the keywords of ``create_engine()``.
-        timeout: seconds that one check may take.
+        schedule: how long each check may take.
         read_log: whether CloudWatch may be asked for the server's own reason.
         engine: made as the application would make it.
         cparams: what SQLAlchemy is about to hand to the driver.
@@ -41,15 +42,16 @@ class State:
         caller: the ARN that STS knows the credentials by.
         skew: seconds by which AWS's clock is ahead of this machine's; None if unknown.
         verified: whether STS has accepted the credentials.
-        hopeless: whether it is certain by now that no token can be accepted.
+        hopeless: whether it is certain by now that the server accepts no token.
         method: the authentication that the server asks the user for; see `wire.METHODS`.
         logged_in: whether a login has succeeded.
+        accepted: whether the server has accepted a token of ours, in whichever way it was sent.
         secret: the secret that passwords come from, if it is not tokens that the engine has.
     """
 
     given: Any
     keywords: dict[str, Any]
-    timeout: float
+    schedule: Schedule
     read_log: bool = False
     engine: Engine | None = None
     config: IamOptions = field(default_factory=IamOptions)
@@ -68,6 +70,7 @@ class State:
     token: IssuedPassword | None = None
     method: int | None = None
     logged_in: bool = False
+    accepted: bool = False
     secret: str | None = None
     logins: int = 0
     secrets: set[str] = field(default_factory=set)
@@ -108,15 +111,15 @@ class Check:
     """One step of the examination.
 
     Attributes:
-        name: one or two words.
+        name: one or two words, which `schedule` knows.
         examine: looks, and yields what it finds.
         ready: whether what it needs is known.
-        needs: what is missing otherwise, to end the sentence "not looked at, as …".
-        late: the finding when it takes too long.
+        needs: what is missing otherwise, to end the sentence "not looked at: …".
+        late: the finding when it takes too long, after so many seconds.
     """
 
     name: str
     examine: Examine
     ready: Callable[[State], bool]
     needs: str
-    late: Callable[[State], Finding]
+    late: Callable[[State, float], Finding]

@@ -1,4 +1,4 @@
-"""Faults of the URL, of names, the network and TLS."""
+"""Faults of names and of the network."""
 
 # ruff: noqa: D103  (the name of a fault is what there is to say)
 
@@ -6,91 +6,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import socket
-import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from doctor_support import CANARY, Ward, fault, pose
+from doctor_faults_url import GLOBAL
+from doctor_support import Ward, fault, pose
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam.doctor import network
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
+from sqlalchemy_rds_iam.doctor import dialing, network
+from sqlalchemy_rds_iam.testing import SignedEndpoint
 
 ALIAS = "localhost"
-GLOBAL = "app.global-abc123.global.rds.amazonaws.com"
-
-
-# The URL and its options.
-
-
-@fault("tls-weak")
-def weak_sslmode(ward: Ward) -> None:
-    ward.options(sslmode="prefer")
-
-
-@fault("region-wrong")
-def wrong_region(ward: Ward) -> None:
-    ward.options(rds_iam_region="eu-west-1")
-
-
-@fault("password-in-url")
-def password_in_the_url(ward: Ward) -> None:
-    ward.secrets.add(CANARY)
-    ward.url = ward.rds.url().set(password=CANARY)
-
-
-@fault("option-unknown")
-def option_misspelled(ward: Ward) -> None:
-    ward.options(rds_iam_reigon="us-east-1")
-
-
-@fault("ca-file")
-def ca_file_missing(ward: Ward) -> None:
-    ward.options(rds_iam_ca=str(ward.directory / "nowhere.pem"))
-
-
-@fault("driver-missing")
-def driver_not_installed(ward: Ward) -> None:
-    ward.url = ward.rds.url("postgresql+nosuchdriver")
-
-
-@fault("driver-unknown")
-def driver_not_supported(ward: Ward) -> None:
-    ward.url = "sqlite:///nowhere.db?plugin=rds_iam"
-
-
-@fault("url-unreadable")
-def url_unreadable(ward: Ward) -> None:
-    ward.secrets.add(CANARY)
-    ward.url = f"app:{CANARY}@db.example.com/app"
-
-
-@fault("region-unknown")
-def region_unknown(ward: Ward) -> None:
-    ward.patch.delenv("AWS_REGION")
-    ward.patch.delenv("AWS_DEFAULT_REGION")
-    ward.options("rds_iam_host")
-
-
-@fault("plugin-owners")
-def two_plugin_owners(ward: Ward) -> None:
-    own_as_well(ward, "rds_iam")
-
-
-def own_as_well(ward: Ward, plugin: str) -> None:
-    """Install another package that registers a plugin's name."""
-    metadata = ward.directory / "sqlalchemy_rds_iam_auth_plugin-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: sqlalchemy-rds-iam-auth-plugin\nVersion: 1.0\n"
-    )
-    (metadata / "entry_points.txt").write_text(
-        f"[sqlalchemy.plugins]\n{plugin} = sqlalchemy_rds_iam.auth_plugin:Plugin\n"
-    )
-    ward.patch.setattr(sys, "path", [*sys.path, str(ward.directory)])
-
-
-# Names and the network.
+NETWORK = "a security group, a route or a resolver is to be changed"
+NAMED = "NAME.HASH.REGION.rds.amazonaws.com"
 
 
 @fault("name-not-endpoint")
@@ -100,7 +32,20 @@ def cname_that_is_not_explained(ward: Ward) -> None:
     ward.cleanup.enter_context(dns_server()).point(ALIAS, ward.rds.endpoint.host)
     ward.rds.gateway.certificate = ward.rds.certificates.other_host(ward.rds.endpoint.host)
     ward.options("rds_iam_host")
-    ward.url = ward.url.set(host=ALIAS)
+    ward.url = ward.url.set(host=ALIAS)  # type: ignore[union-attr]
+
+
+@fault("name-not-endpoint")
+def alias_without_dnspython(ward: Ward) -> None:
+    find = importlib.util.find_spec
+    ward.patch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "dns" else find(name)
+    )
+    found = ("ec2-1-2-3-4.compute-1.amazonaws.com", [ALIAS, ward.rds.endpoint.host], ["127.0.0.1"])
+    ward.patch.setattr(socket, "gethostbyname_ex", lambda _: found)
+    ward.rds.gateway.certificate = ward.rds.certificates.other_host(ward.rds.endpoint.host)
+    ward.options("rds_iam_host")
+    ward.url = ward.url.set(host=ALIAS)  # type: ignore[union-attr]
 
 
 @fault("name-not-endpoint")
@@ -115,7 +60,8 @@ def cname_that_leads_nowhere(ward: Ward) -> None:
 
     ward.cleanup.enter_context(dns_server()).point(ALIAS, "primary.example.com")
     ward.options("rds_iam_host", rds_iam_resolve_cname="on")
-    ward.url = ward.url.set(host=ALIAS)
+    ward.url = ward.url.set(host=ALIAS)  # type: ignore[union-attr]
+    ward.known[NAMED] = ward.rds.endpoint.host
 
 
 @fault("region-wrong")
@@ -126,45 +72,71 @@ def global_writer_moved_to_another_region(ward: Ward) -> None:
     ward.cleanup.enter_context(dns_server()).point(ALIAS, GLOBAL, writer)
     pose(ward, GLOBAL)
     ward.options("rds_iam_host", rds_iam_resolve_cname="on", rds_iam_region="eu-west-1")
-    ward.url = ward.url.set(host=ALIAS)
+    ward.url = ward.url.set(host=ALIAS)  # type: ignore[union-attr]
+
+
+def _resolve(ward: Ward, answer: Callable[..., Any]) -> None:
+    ward.patch.setattr(socket, "getaddrinfo", answer)
+    ward.url = ward.rds.url().set(host="db.example.com")
 
 
 def _no_dns(ward: Ward, code: int) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(code, "no answer")
 
-    ward.patch.setattr(network, "_DNS_SECONDS", 0.0)
-    ward.patch.setattr(network.socket, "getaddrinfo", fail)
-    ward.url = ward.rds.url().set(host="db.example.com")
+    ward.patch.setattr(network, "_chain", lambda _: [])
+    _resolve(ward, fail)
 
 
-@fault("dns-unknown")
+@fault("dns-unknown", by_hand="the right name is the user's to know")
 def host_that_does_not_exist(ward: Ward) -> None:
     _no_dns(ward, socket.EAI_NONAME)
 
 
-@fault("dns-failed")
+@fault("dns-failed", by_hand=NETWORK)
 def resolver_out_of_order(ward: Ward) -> None:
     _no_dns(ward, socket.EAI_AGAIN)
 
 
-@fault("dns-late")
+@fault("dns-late", by_hand=NETWORK)
 def resolver_that_hangs(ward: Ward) -> None:
-    _no_dns(ward, 0)
     end = threading.Event()
     ward.cleanup.callback(end.set)
-    ward.patch.setattr(network.socket, "getaddrinfo", lambda *_, **__: end.wait(DEADLINE) and [])
-    ward.timeout = 0.2
+    _no_dns(ward, 0)
+    _resolve(ward, lambda *_, **__: end.wait(DEADLINE) and [])
+    ward.hurry("Network", 0.5)
+
+
+@fault("port-closed", by_hand="a server is to be started")
+def network_closed(ward: Ward) -> None:
+    ward.url = ward.rds.url().set(port=_closed_port())
+
+
+def _closed_port() -> int:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as gone:
+        return int(gone.getsockname()[1])
 
 
 @fault("port-closed")
-def network_closed(ward: Ward) -> None:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as gone:
-        port = gone.getsockname()[1]
-    ward.url = ward.rds.url().set(port=port)
+def port_beside_the_right_one(ward: Ward) -> None:
+    name, port = "db.example.com", ward.rds.address[1]
+    ward.patch.setattr(network, "_chain", lambda _: [])
+    ward.patch.setattr(network, "POSTGRESQL", POSTGRESQL._replace(port=port))
+    find = socket.getaddrinfo
+    ward.patch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *more, **by: find("127.0.0.1" if host == name else host, *more, **by),
+    )
+    ward.url = ward.rds.url().set(host=name, port=_closed_port())
 
 
-@fault("network-timeout")
+@fault("port-closed")
+def tunnel_on_the_other_loopback_address(ward: Ward) -> None:
+    ward.url = ward.rds.url().set(host="::1")
+
+
+@fault("network-timeout", by_hand=NETWORK)
 def security_group_that_drops_packets(ward: Ward) -> None:
     port = ward.listener(backlog=0)
     # A client that comes when the queue of a listener is full gets no answer.
@@ -173,43 +145,74 @@ def security_group_that_drops_packets(ward: Ward) -> None:
         ward.cleanup.enter_context(contextlib.closing(queued))
         queued.setblocking(False)
         assert queued.connect_ex(("127.0.0.1", port)) in {0, errno.EINPROGRESS}
-    ward.url, ward.timeout = ward.rds.url().set(port=port), 0.5
+    ward.url = ward.rds.url().set(port=port)
+    ward.hurry("Network", 1.0)
 
 
-@fault("network-unreachable")
+@fault("network-unreachable", by_hand=NETWORK)
 def no_route(ward: Ward) -> None:
     # A broadcast address takes no TCP connection, on every system.
     ward.url = ward.rds.url().set(host="255.255.255.255")
 
 
-@fault("server-silent")
+@fault("ipv6-only")
+def ipv6_alone(ward: Ward) -> None:
+    find, begin, own = socket.getaddrinfo, dialing._begin, dialing.own_address
+    alone = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 5432, 0, 0))]
+
+    def refuse(address: tuple[str, int]) -> Any:
+        if ":" in address[0]:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+        return begin(address)
+
+    ward.patch.setattr(socket, "getaddrinfo", lambda *_, **__: alone)
+    ward.patch.setattr(dialing, "_begin", refuse)
+    ward.patch.setattr(dialing, "own_address", lambda a: None if ":" in a[0] else own(a))
+    ward.effects["modify-db-instance .*--network-type DUAL"] = lambda: ward.patch.setattr(
+        socket, "getaddrinfo", find
+    )
+    # The name of a machine, as an address is not looked up.
+    ward.url = ward.rds.url().set(host="localhost")
+
+
+@fault("server-silent", by_hand="a server is to be repaired")
 def load_balancer_without_a_server(ward: Ward) -> None:
-    ward.url, ward.timeout = ward.rds.url().set(port=ward.listener()), 0.5
+    ward.url = ward.rds.url().set(port=ward.listener())
+    ward.hurry("TLS", 1.0)
 
 
-@fault("not-postgres")
+@fault("connection-closed", by_hand="a tunnel is to be repaired")
+def tunnel_whose_far_end_is_gone(ward: Ward) -> None:
+    ward.url = ward.rds.url().set(port=ward.server(lambda client: client.close()))
+
+
+@fault("not-postgres", by_hand="the right port is the user's to know")
 def another_service_at_this_port(ward: Ward) -> None:
     ward.url = ward.rds.url().set(port=int(ward.rds.aws.sts_url.rpartition(":")[2]))
 
 
-# TLS.
+# Host and port that are signed.
 
 
-@fault("tls-declined")
-def tls_downgrade(ward: Ward) -> None:
-    ward.rds.gateway.decline_tls = True
+@fault("port-wrong")
+def swapped_port(ward: Ward) -> None:
+    ward.options("rds_iam_port")
 
 
-@fault("certificate-untrusted")
-def wrong_ca(ward: Ward) -> None:
-    ward.rds.gateway.certificate = ward.rds.certificates.unrelated()
+@fault("port-wrong")
+def port_without_a_server(ward: Ward) -> None:
+    host, port = ward.rds.endpoint.host, ward.rds.address[1]
+    ward.patch.setattr(ward.rds.gateway, "_endpoint", SignedEndpoint(host, port, "us-east-1"))
+    ward.options(rds_iam_port="5432")
 
 
-@fault("certificate-name")
-def wrong_name(ward: Ward) -> None:
-    ward.rds.gateway.certificate = ward.rds.certificates.other_host()
+@fault("region-wrong")
+def wrong_region_where_the_name_says_none(ward: Ward) -> None:
+    pose(ward, GLOBAL)
+    ward.options(rds_iam_host=GLOBAL, rds_iam_region="eu-west-1")
 
 
-@fault("certificate-expired")
-def expired_server_certificate(ward: Ward) -> None:
-    ward.rds.gateway.certificate = ward.rds.certificates.expired()
+@fault("host-wrong")
+def wrong_host_without_verification(ward: Ward) -> None:
+    other = "other-db.c0ffee123456.us-east-1.rds.amazonaws.com"
+    ward.options(rds_iam_host=other, rds_iam_tls="require")

@@ -7,15 +7,13 @@ from __future__ import annotations
 import threading
 import time
 
-from doctor_faults import GLOBAL
 from doctor_support import Ward, fault, pose
 from patience import DEADLINE
 
 from sqlalchemy_rds_iam.doctor import refused_token
-from sqlalchemy_rds_iam.testing import SignedEndpoint
 
 PROXY = "app.proxy-c0ffee123456.us-east-1.rds.amazonaws.com"
-OTHER = "other-db.c0ffee123456.us-east-1.rds.amazonaws.com"
+SERVER = "the server is to be waited for, or to be given more memory"
 
 
 @fault("user-case")
@@ -38,32 +36,10 @@ def no_grant(ward: Ward) -> None:
 @fault("rds-iam-missing")
 def no_such_user(ward: Ward) -> None:
     ward.url = ward.rds.url(user="missing_user")
+    ward.cleanup.callback(ward.rds.execute, "DROP ROLE IF EXISTS missing_user")
 
 
-@fault("port-wrong")
-def swapped_port(ward: Ward) -> None:
-    ward.options("rds_iam_port")
-
-
-@fault("port-wrong")
-def port_without_a_server(ward: Ward) -> None:
-    host, port = ward.rds.endpoint.host, ward.rds.address[1]
-    ward.patch.setattr(ward.rds.gateway, "_endpoint", SignedEndpoint(host, port, "us-east-1"))
-    ward.options(rds_iam_port="5432")
-
-
-@fault("region-wrong")
-def wrong_region_where_the_name_says_none(ward: Ward) -> None:
-    pose(ward, GLOBAL)
-    ward.options(rds_iam_host=GLOBAL, rds_iam_region="eu-west-1")
-
-
-@fault("host-wrong")
-def wrong_host_without_verification(ward: Ward) -> None:
-    ward.options(rds_iam_host=OTHER, rds_iam_tls="require")
-
-
-@fault("throttled")
+@fault("throttled", by_hand="clients are to slow down")
 def throttled(ward: Ward) -> None:
     gateway = ward.rds.gateway
     ward.patch.setattr(gateway, "_ceiling", type(gateway._ceiling)(1))
@@ -82,7 +58,17 @@ def throttled(ward: Ward) -> None:
     ward.cleanup.callback(stop.set)
 
 
-@fault("token-cut")
+@fault("throttled", by_hand="clients are to slow down")
+def throttled_after_the_first_login(ward: Ward) -> None:
+    """The login by hand is all that a second has room for."""
+    gateway = ward.rds.gateway
+    ward.patch.setattr(gateway, "_ceiling", type(gateway._ceiling)(1))
+    ward.patch.setattr(gateway._ceiling, "_window", 1000.0)
+    ward.patch.setattr(refused_token, "PAUSE", 0.0)
+    ward.cleanup.callback(gateway._ceiling._admitted.clear)
+
+
+@fault("token-cut", by_hand="a pooler is to be gone around")
 def token_truncated_by_a_middle_man(ward: Ward) -> None:
     ward.rds.gateway.longest_token = 256
     ward.rds.gateway.certificate = ward.rds.certificates.unrelated()
@@ -95,7 +81,7 @@ def proxy_without_iam(ward: Ward) -> None:
     _answer(ward, "28000", words)
 
 
-@fault("proxy-without-iam")
+@fault("proxy-without-iam", by_hand="the proxy's settings need its secret's ARN")
 def proxy_that_asks_for_a_password(ward: Ward) -> None:
     ward.rds.create_user("proxied", iam=False)
     pose(ward, PROXY)
@@ -107,27 +93,44 @@ def proxy_without_a_secret(ward: Ward) -> None:
     _answer(ward, "28000", "This RDS proxy has no credentials for the role app.")
 
 
-@fault("throttled")
+@fault("throttled", by_hand="clients are to slow down")
 def proxy_with_too_many_requests(ward: Ward) -> None:
     words = "The IAM authentication failed because of too many competing requests."
     _answer(ward, "53300", words)
 
 
-@fault("server-starting")
+@fault("server-starting", by_hand=SERVER)
 def server_that_is_starting(ward: Ward) -> None:
     _answer(ward, "57P03", "the database system is starting up")
 
 
-@fault("pg-hba")
+@fault("pg-hba", by_hand="the right port is the user's to know")
 def another_postgresql(ward: Ward) -> None:
     _answer(ward, "28000", 'no pg_hba.conf entry for host "10.0.0.1", user "app", SSL encryption')
 
 
+@fault("server-starting", by_hand=SERVER)
+def server_that_fails_over(ward: Ward) -> None:
+    _answer(ward, "57P01", "terminating connection due to administrator command")
+
+
+@fault("connections-exhausted", by_hand="other clients are to close their connections")
+def server_without_a_free_slot(ward: Ward) -> None:
+    _answer(ward, "53300", "sorry, too many clients already")
+
+
+@fault("server-refused", by_hand="what the server says is to be corrected")
+def library_that_cannot_be_loaded(ward: Ward) -> None:
+    _answer(ward, "58P01", 'could not access file "pgaudit": No such file or directory')
+
+
 def _answer(ward: Ward, sqlstate: str, words: str) -> None:
-    ward.rds.gateway.answer = sqlstate, words
+    gateway = ward.rds.gateway
+    gateway.answer = sqlstate, words
+    ward.effects["^aws rds modify-db-proxy "] = lambda: setattr(gateway, "answer", None)
 
 
-@fault("auth-timeout")
+@fault("auth-timeout", by_hand=SERVER)
 def authentication_that_takes_too_long(ward: Ward) -> None:
     ward.rds.gateway.auth_delay = 30.0
     ward.patch.setattr(ward.rds.gateway, "login_timeout", 2.0)
@@ -139,6 +142,7 @@ def authentication_that_takes_too_long(ward: Ward) -> None:
 @fault("database-missing")
 def database_missing(ward: Ward) -> None:
     ward.url = ward.rds.url(ward.driver, database="nowhere")
+    ward.cleanup.callback(ward.rds.execute, "DROP DATABASE IF EXISTS nowhere WITH (FORCE)")
 
 
 @fault("connections-exhausted")
@@ -146,6 +150,25 @@ def pool_exhausted(ward: Ward) -> None:
     ward.rds.create_user("crowded")
     ward.rds.execute("ALTER ROLE crowded CONNECTION LIMIT 0")
     ward.url = ward.rds.url(user="crowded")
+
+
+@fault("connections-exhausted")
+def database_without_connections(ward: Ward) -> None:
+    ward.rds.create_user("visitor")
+    _database(ward, "CONNECTION LIMIT 0", "CONNECTION LIMIT -1")
+    ward.url = ward.rds.url(user="visitor")
+
+
+@fault("database-closed")
+def database_that_takes_no_connections(ward: Ward) -> None:
+    ward.rds.create_user("visitor")
+    _database(ward, "ALLOW_CONNECTIONS false", "ALLOW_CONNECTIONS true")
+    ward.url = ward.rds.url(user="visitor")
+
+
+def _database(ward: Ward, change: str, back: str) -> None:
+    ward.rds.execute(f"ALTER DATABASE app {change}")
+    ward.cleanup.callback(ward.rds.execute, f"ALTER DATABASE app {back}")
 
 
 @fault("role-nologin")
@@ -161,8 +184,3 @@ def database_closed_to_the_user(ward: Ward) -> None:
     ward.rds.execute("REVOKE CONNECT ON DATABASE app FROM PUBLIC")
     ward.cleanup.callback(ward.rds.execute, "GRANT CONNECT ON DATABASE app TO PUBLIC")
     ward.url = ward.rds.url(user="outsider")
-
-
-@fault("driver-failed")
-def driver_that_wants_another_session(ward: Ward) -> None:
-    ward.patch.setenv("PGTARGETSESSIONATTRS", "read-only")

@@ -1,6 +1,7 @@
 """Support for the tests of the doctor: a ward in which a set-up is made ill, and the list of ways.
 
-The faults themselves are in `doctor_faults` and `doctor_faults_aws`.
+The faults themselves are in `doctor_faults` and its neighbours, what pasting a fix does is in
+`doctor_fixes`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ import contextlib
 import json
 import re
 import socket
+import struct
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from patience import DEADLINE
 from rich.console import Console
-from sqlalchemy import URL
+from sqlalchemy import URL, create_engine
 
 from sqlalchemy_rds_iam.cli.doctor_report import show
-from sqlalchemy_rds_iam.doctor import Report, examine
+from sqlalchemy_rds_iam.doctor import Report, Status, examine, schedule
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator, SignedEndpoint
 
 CANARY = "hunter2-Canary/+="
@@ -34,7 +38,9 @@ class Ward:
     Attributes:
         url: what is examined; faults replace it.
         keywords: of ``create_engine()``.
-        timeout: the examination's.
+        timeout: the examination's; far more than it takes, as machines may be slow.
+        known: what only the user knows: the value of each placeholder in a fix.
+        effects: what a command of AWS's or of the machine does here, by a pattern of its text.
     """
 
     rds: RdsEmulator
@@ -43,8 +49,10 @@ class Ward:
     cleanup: contextlib.ExitStack
     url: URL | str = ""
     keywords: dict[str, Any] = field(default_factory=dict)
-    timeout: float = 10.0
+    timeout: float = DEADLINE
     secrets: set[str] = field(default_factory=set)
+    known: dict[str, str] = field(default_factory=dict)
+    effects: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def use(self, key: AccessKey, **environ: str) -> AccessKey:
         """Have the environment hold `key` instead of the account's own."""
@@ -58,6 +66,14 @@ class Ward:
         """Take the keys out of the environment."""
         for name in self.rds.key.environ():
             self.patch.delenv(name)
+
+    def config(self, *lines: str, credentials: bool = False) -> Path:
+        """Write one of the shared AWS files."""
+        name = "AWS_SHARED_CREDENTIALS_FILE" if credentials else "AWS_CONFIG_FILE"
+        file = self.directory / name.lower()
+        file.write_text("\n".join(lines) + "\n")
+        self.patch.setenv(name, str(file))
+        return file
 
     def options(self, *without: str, **options: str) -> None:
         """Change the URL's options."""
@@ -77,22 +93,66 @@ class Ward:
         deaf.listen(backlog)
         return int(deaf.getsockname()[1])
 
+    def server(self, serve: Callable[[socket.socket], object]) -> int:
+        """The port of a server that does this with each connection, and closes it."""
+        listener = self.cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+        def run() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    with client, contextlib.suppress(OSError, struct.error):
+                        serve(client)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.cleanup.callback(thread.join, DEADLINE)
+        # Closing alone does not wake a thread that accepts.
+        self.cleanup.callback(listener.shutdown, socket.SHUT_RDWR)
+        return int(listener.getsockname()[1])
+
+    def stay(self, url: URL | str) -> None:
+        """Keep a session open, and forget how it came to be."""
+        engine = create_engine(url)
+        self.cleanup.callback(engine.dispose)
+        self.cleanup.enter_context(engine.connect())
+        self.rds.clear()
+
+    def hurry(self, check: str, seconds: float) -> None:
+        """Give a check that is going to hang this much time, and no other one less."""
+        self.patch.setitem(schedule.SHARES, check, seconds / self.timeout)
+
     def examine(self) -> Report:
         """Examine the set-up."""
         return examine(self.url, timeout=self.timeout, **self.keywords)
 
 
-Fault = Callable[[Ward], None]
-
-FAULTS: dict[str, tuple[str, Fault]] = {}
-"""Every fault by its name, with the code that has to be named first."""
+Inject = Callable[[Ward], None]
 
 
-def fault(code: str) -> Callable[[Fault], Fault]:
+class Fault(NamedTuple):
+    """One way in which a set-up is ill.
+
+    Attributes:
+        code: the cause that has to be named first.
+        inject: makes the set-up ill.
+        by_hand: why its fix cannot be pasted here; None where it is pasted, and has to work.
+    """
+
+    code: str
+    inject: Inject
+    by_hand: str | None = None
+
+
+FAULTS: dict[str, Fault] = {}
+"""Every fault by its name."""
+
+
+def fault(code: str, *, by_hand: str | None = None) -> Callable[[Inject], Inject]:
     """Add a fault to the list; its name is that of the function."""
 
-    def add(inject: Fault) -> Fault:
-        FAULTS[inject.__name__.replace("_", " ")] = code, inject
+    def add(inject: Inject) -> Inject:
+        FAULTS[inject.__name__.replace("_", " ")] = Fault(code, inject, by_hand)
         return inject
 
     return add
@@ -121,3 +181,14 @@ def assert_no_secret(report: Report, ward: Ward) -> None:
         assert secret not in shown
     assert not re.search(r"[0-9a-f]{64}", shown), "a signature"
     assert "X-Amz-Security-Token" not in shown
+
+
+def assert_healthy(report: Report, ward: Ward, *warnings: str) -> None:
+    """The login works twice, by hand and by the driver, and nothing but these warnings is said."""
+    assert report.healthy, printed(report)
+    assert [finding.code for finding in report.warnings] == list(warnings)
+    statuses = {outcome.check: outcome.status for outcome in report.outcomes}
+    if not warnings:
+        assert set(statuses.values()) <= {Status.OK, Status.NOTE}, printed(report)
+    assert [decision.granted for decision in ward.rds.decisions] == [True, True]
+    assert_no_secret(report, ward)

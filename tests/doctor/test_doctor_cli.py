@@ -44,7 +44,7 @@ def test_healthy(ward: Ward) -> None:
 
 def test_ill(ward: Ward) -> None:
     """A set-up that does not exits with 1, and the cause comes first, then what to run."""
-    FAULTS["wrong case user"][1](ward)
+    FAULTS["wrong case user"].inject(ward)
     done = _run(RDS_IAM_URL=_url(ward), DATABASE_URL="postgresql://another")
     assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
@@ -56,12 +56,13 @@ def test_ill(ward: Ward) -> None:
 
 def test_json(ward: Ward) -> None:
     """With --json there is one document on standard output, and the same exit code."""
-    FAULTS["no grant"][1](ward)
+    FAULTS["no grant"].inject(ward)
     done = _run("--json", _url(ward))
     assert (done.returncode, done.stderr) == (1, "")
     data = json.loads(done.stdout)
     assert data["causes"][0]["code"] == "rds-iam-missing"
-    assert 'GRANT rds_iam TO "ungranted";' in data["causes"][0]["commands"]
+    grant = {"kind": "sql", "text": 'GRANT rds_iam TO "ungranted";'}
+    assert grant in data["causes"][0]["commands"]
     assert data["healthy"] is False
     assert [check["check"] for check in data["checks"]][:2] == ["Options", "Name"]
 
@@ -108,14 +109,14 @@ def test_a_url_that_is_none() -> None:
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_pipe(width: int, ward: Ward) -> None:
     """In a pipe: no escape codes, prose as wide as told, commands unbroken, no blank line ends."""
-    FAULTS["policy for another user"][1](ward)
+    FAULTS["policy for another user"].inject(ward)
     report = ward.examine()
     output = printed(report, width)
     lines = output.splitlines()
     assert "\x1b" not in output
     assert all(line == line.rstrip() for line in lines)
     for command in report.causes[0].commands:
-        assert " " * 8 + command in lines
+        assert " " * 8 + command.text in lines
     prose = [line for line in lines if not line.startswith(" " * 8)]
     long = {word for line in prose for word in line.split() if len(word) > width - 12}
     assert all(len(line) <= width or long & set(line.split()) for line in prose)
@@ -123,7 +124,7 @@ def test_pipe(width: int, ward: Ward) -> None:
 
 def test_terminal(ward: Ward) -> None:
     """In a terminal there is colour, and the text is the same."""
-    FAULTS["wrong case user"][1](ward)
+    FAULTS["wrong case user"].inject(ward)
     report = ward.examine()
     plain = printed(report)
     coloured = printed(report, force_terminal=True, color_system="standard")
@@ -142,7 +143,7 @@ def test_no_unicode(ward: Ward) -> None:
 
 def test_all_shown_once(ward: Ward) -> None:
     """Verbose shows the evidence of each check; no cause is told in full twice."""
-    FAULTS["policy missing from a role"][1](ward)
+    FAULTS["policy missing from a role"].inject(ward)
     report = ward.examine()
     output = printed(report)
     assert " ".join(output.split()).count("is not allowed rds-db:connect") == 1

@@ -1,8 +1,9 @@
-"""The doctor finds nothing wrong where nothing is, and warns of what is not wrong yet."""
+"""The doctor finds nothing wrong where nothing is, in every kind of set-up."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,24 +13,14 @@ import botocore.session
 import pytest
 from doctor_faults import ALIAS
 from doctor_faults_login import PROXY
-from doctor_support import Ward, assert_no_secret, pose, printed
+from doctor_support import Ward, assert_healthy, assert_no_secret, pose
+from providers_support import lines_of
 from sqlalchemy import make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam.doctor import Report, Status, examine, options
-from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
 Setup = Callable[[Ward], None]
-
-
-def _healthy(report: Report, ward: Ward, *warnings: str) -> None:
-    assert report.healthy, printed(report)
-    assert [finding.code for finding in report.warnings] == list(warnings)
-    statuses = {outcome.check: outcome.status for outcome in report.outcomes}
-    if not warnings:
-        assert set(statuses.values()) <= {Status.OK, Status.NOTE}, printed(report)
-    assert [decision.granted for decision in ward.rds.decisions] == [True, True]
-    assert_no_secret(report, ward)
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg", "psycopg2", "pg8000"])
@@ -37,7 +28,7 @@ def test_drivers(driver: str, ward: Ward) -> None:
     """Every driver; one login by hand, and one through the plugin."""
     ward.url = ward.rds.url(f"postgresql+{driver}")
     report = ward.examine()
-    _healthy(report, ward)
+    assert_healthy(report, ward)
     assert "PostgreSQL" in report.outcomes[-1].findings[0].summary
 
 
@@ -94,7 +85,7 @@ def _no_sts(ward: Ward) -> None:
 def _slow_sts(ward: Ward) -> None:
     ward.rds.aws.sts.fail("hang")
     ward.cleanup.callback(ward.rds.aws.sts.recover)
-    ward.timeout = 1.0
+    ward.hurry("Identity", 1.0)
 
 
 def _proxy(ward: Ward) -> None:
@@ -113,9 +104,74 @@ def _clock_a_little_off(ward: Ward) -> None:
     ward.patch.setattr(ward.rds, "clock", lambda: time.time() + 10)
 
 
+def _one_connection_for_the_user(ward: Ward) -> None:
+    """The doctor's own session does not count against the limit."""
+    ward.rds.create_user("single")
+    ward.rds.execute("ALTER ROLE single CONNECTION LIMIT 1")
+    ward.url = ward.rds.url(user="single")
+    ward.keywords["poolclass"] = NullPool
+
+
+def _sessions_in_another_database(ward: Ward) -> None:
+    """What has a limit is one database, and the sessions are in another one."""
+    ward.rds.execute("ALTER DATABASE app CONNECTION LIMIT 3")
+    ward.cleanup.callback(ward.rds.execute, "ALTER DATABASE app CONNECTION LIMIT -1")
+    ward.keywords["poolclass"] = NullPool
+    ward.rds.create_user("neighbour")
+    for _ in range(4):
+        ward.stay(ward.rds.url(user="neighbour", database="postgres"))
+
+
+def _web_identity(ward: Ward) -> None:
+    """A pod, with the token that Kubernetes mounts."""
+    ward.no_keys()
+    file = ward.directory / "token"
+    file.write_text("pod.identity.token")
+    ward.patch.setattr(ward.rds.aws.sts, "web_identity_tokens", {"pod.identity.token"})
+    ward.patch.setenv("AWS_ROLE_ARN", ward.rds.identities.role("pod").arn)
+    ward.patch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(file))
+
+
+def _chain_of_roles(ward: Ward) -> None:
+    """A role of a profile, and another one on top."""
+    lines = ("source_profile = base", "[profile base]", *lines_of(ward.rds.key))
+    ward.no_keys()
+    ward.config("[profile app]", f"role_arn = {ward.rds.identities.role('first').arn}", *lines)
+    second = ward.rds.identities.role("second")
+    ward.options(rds_iam_profile="app", rds_iam_role_arn=second.arn)
+
+
+def _keys_from_a_process(ward: Ward) -> None:
+    ward.no_keys()
+    key = ward.rds.identities.issue(ward.rds.key.principal, 3600.0)
+    keys = {
+        "Version": 1,
+        "AccessKeyId": key.access_key,
+        "SecretAccessKey": key.secret_key,
+        "SessionToken": key.session_token,
+        "Expiration": datetime.fromtimestamp(key.expires_at or 0.0, UTC).isoformat(),
+    }
+    (ward.directory / "keys").write_text(json.dumps(keys))
+    ward.config("[profile vault]", f"credential_process = cat {ward.directory / 'keys'}")
+    ward.options(rds_iam_profile="vault")
+
+
+def _reader(ward: Ward) -> None:
+    """The reader of a pair, by the name of a cluster's reader."""
+    host = "app.cluster-ro-c0ffee123456.us-east-1.rds.amazonaws.com"
+    pose(ward, host)
+    ward.options(rds_iam_host=host)
+
+
 @pytest.mark.parametrize(
     "setup",
     [
+        _one_connection_for_the_user,
+        _sessions_in_another_database,
+        _keys_from_a_process,
+        _web_identity,
+        _chain_of_roles,
+        _reader,
         _role,
         _cname,
         _address_beside_the_name,
@@ -134,7 +190,7 @@ def _clock_a_little_off(ward: Ward) -> None:
 def test_setups(setup: Setup, ward: Ward) -> None:
     """Nothing is wrong with any way of setting it up."""
     setup(ward)
-    _healthy(ward.examine(), ward)
+    assert_healthy(ward.examine(), ward)
 
 
 @pytest.mark.aiobotocore
@@ -147,81 +203,7 @@ def test_async_session(ward: Ward) -> None:
     async def run() -> Report:
         return await asyncio.to_thread(examine, url, rds_iam_session=AioSession())
 
-    _healthy(asyncio.run(run()), ward)
-
-
-def _require(ward: Ward) -> None:
-    ward.options("rds_iam_ca", rds_iam_tls="require")
-
-
-def _plugin_not_named(ward: Ward) -> None:
-    ward.url = make_url(ward.url).difference_update_query(["plugin"])
-
-
-def _large_pool(ward: Ward) -> None:
-    ward.keywords |= {"pool_size": 300, "max_overflow": 300}
-
-
-def _nearly_full(ward: Ward) -> None:
-    ward.rds.create_user("single")
-    ward.rds.execute("ALTER ROLE single CONNECTION LIMIT 1")
-    ward.url = ward.rds.url(user="single")
-    ward.keywords["poolclass"] = NullPool
-
-
-def _superuser(ward: Ward) -> None:
-    ward.rds.execute("DROP ROLE IF EXISTS rds_superuser; CREATE ROLE rds_superuser")
-    ward.cleanup.callback(ward.rds.execute, "DROP ROLE rds_superuser")
-    ward.rds.create_user("master")
-    ward.rds.execute("GRANT rds_superuser TO master")
-    ward.url = ward.rds.url(user="master")
-
-
-def _clock_inexact(ward: Ward) -> None:
-    ward.patch.setattr(ward.rds, "clock", lambda: time.time() + 100)
-
-
-def _ending(ward: Ward) -> None:
-    end = datetime.fromtimestamp(time.time() + 50, UTC).isoformat()
-    key = ward.rds.identities.issue(ward.rds.key.principal, 50.0)
-    config = ward.directory / "config"
-    keys = (
-        f'{{"Version": 1, "AccessKeyId": "{key.access_key}", "SecretAccessKey": '
-        f'"{key.secret_key}", "SessionToken": "{key.session_token}", "Expiration": "{end}"}}'
-    )
-    (ward.directory / "keys").write_text(keys)
-    config.write_text(f"[profile vault]\ncredential_process = cat {ward.directory / 'keys'}\n")
-    ward.patch.setenv("AWS_CONFIG_FILE", str(config))
-    ward.options(rds_iam_profile="vault")
-
-
-@pytest.mark.parametrize(
-    ("setup", "code"),
-    [
-        (_require, "tls-unverified"),
-        (_plugin_not_named, "plugin-not-named"),
-        (_large_pool, "pool-too-large"),
-        (_nearly_full, "connections-scarce"),
-        (_superuser, "user-powerful"),
-        (_clock_inexact, "clock-inexact"),
-        (_ending, "session-ending"),
-    ],
-)
-def test_warnings(setup: Setup, code: str, ward: Ward) -> None:
-    """What keeps no user from connecting is a warning, and the set-up is healthy."""
-    setup(ward)
-    report = ward.examine()
-    _healthy(report, ward, code)
-    assert report.warnings[0].fix
-
-
-def test_a_working_login_counts(ward: Ward) -> None:
-    """What STS has against keys that the database accepts is a warning, no cause."""
-    user = ward.rds.identities.user("undecided")
-    ward.use(ward.rds.identities.issue(user))
-    ward.rds.aws.sts.fail(AwsError(403, "InvalidClientTokenId", "The security token is invalid."))
-    ward.cleanup.callback(ward.rds.aws.sts.recover)
-    _healthy(ward.examine(), ward, "keys-invalid")
+    assert_healthy(asyncio.run(run()), ward)
 
 
 def test_a_check_that_fails(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def _examine(ward: Ward) -> Report:
 
 def test_the_server_says_why(ward: Ward, logs: Logs) -> None:
     """What would be likely is certain with the log, though it arrives late; and stands alone."""
-    FAULTS["policy for another user"][1](ward)
+    FAULTS["policy for another user"].inject(ward)
     logs.late = 2
     [cause] = _examine(ward).causes
     assert (cause.code, cause.certainty) == ("policy", "certain")
@@ -120,7 +120,7 @@ def test_reasons(reason: str, code: str, ward: Ward, logs: Logs) -> None:
 
 def test_no_log_is_read_unasked(ward: Ward, logs: Logs) -> None:
     """CloudWatch is asked only if the user says so, and only after a refused token."""
-    FAULTS["policy for another user"][1](ward)
+    FAULTS["policy for another user"].inject(ward)
     ward.examine()
     assert logs.asked == []
     ward.rds.key.principal.db_users = None
@@ -132,7 +132,7 @@ def test_no_log_is_read_unasked(ward: Ward, logs: Logs) -> None:
 @pytest.mark.parametrize("fault", ["denied", "silent", "reset"])
 def test_the_log_says_nothing(fault: str, ward: Ward, logs: Logs) -> None:
     """A log that cannot be read, or is not exported, is told of, and the rest goes on."""
-    FAULTS["policy for another user"][1](ward)
+    FAULTS["policy for another user"].inject(ward)
     ward.patch.setattr(iam_log, "PATIENCE", 0.05)
     if fault == "denied":
         logs.fail(AwsError(400, "AccessDeniedException", "User is not authorized."))

@@ -24,13 +24,16 @@ from patience import DEADLINE, SOON
 from sqlalchemy_rds_iam.doctor import certificate
 from sqlalchemy_rds_iam.doctor.findings import (
     Certainty,
+    Command,
     Finding,
+    Kind,
     Outcome,
     Report,
     Status,
     problem,
     report,
 )
+from sqlalchemy_rds_iam.doctor.schedule import Schedule
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.wire import DeclinedError, Door, NotPostgresError, ServerReply
 from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
@@ -195,7 +198,7 @@ def test_an_error_before_anybody_is_asked() -> None:
 
 def test_scrubbing() -> None:
     """A secret is hidden in every form that URLs give it, and so is what looks like a token's."""
-    state = State("", {}, 1.0)
+    state = State("", {}, Schedule(1.0))
     state.hide("aB3/+= x", None)
     for text in ("aB3/+= x", quote("aB3/+= x"), quote_plus("aB3/+= x"), quote("aB3/+= x", "")):
         assert state.scrub(f"it said {text}!") == "it said ***!"
@@ -255,7 +258,9 @@ def test_ranking_after_a_login(findings: list[Finding]) -> None:
 
 def test_data() -> None:
     """The data have what machines need, and nothing of how it was judged."""
-    data = _report([problem("a", "It is so.", evidence=("seen",), commands=("run",))]).as_data()
+    data = _report(
+        [problem("a", "It is so.", evidence=("seen",), commands=(Command(Kind.SHELL, "run"),))]
+    ).as_data()
     [cause] = data["causes"]
     assert cause == {
         "status": "problem",
@@ -265,6 +270,6 @@ def test_data() -> None:
         "why": "",
         "evidence": ("seen",),
         "fix": "",
-        "commands": ("run",),
+        "commands": ({"kind": "shell", "text": "run"},),
     }
     assert dataclasses.is_dataclass(Report)

@@ -37,7 +37,7 @@ def test_picture(rds: RdsEmulator) -> None:
 
 def test_the_other_example(ward: Ward) -> None:
     """What the document shows as text is what is said of that fault, but for where it is."""
-    FAULTS["wrong case user"][1](ward)
+    FAULTS["wrong case user"].inject(ward)
     said = printed(ward.examine(), verbose=False).splitlines()
     [block] = [block for block in documents()["docs/doctor.md"].blocks if "✗" in block.text]
     host = re.compile(r"@[^:]+:5432")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cli_support import shown
-from doctor_faults import own_as_well
+from doctor_faults_url import own_as_well
 from doctor_support import Ward, assert_no_secret, printed
 from sqlalchemy import URL
 
@@ -41,7 +41,7 @@ def test_healthy(driver: str, ward: Ward) -> None:
     assert report.healthy, printed(report)
     assert report.warnings == ()
     options, *others, database = report.outcomes
-    assert "what can be looked at step by step is a login by token" in options.findings[0].summary
+    assert "that login is tried as a whole" in options.findings[0].summary
     assert {outcome.status for outcome in others} == {Status.SKIPPED}
     assert f"as {USER!r}" in database.findings[0].summary
     assert [decision.method for decision in ward.rds.decisions] == ["password"]
@@ -53,7 +53,9 @@ def test_secret_missing(ward: Ward) -> None:
     [cause] = report.causes
     assert cause.code == "secret-login-failed"
     assert "does not exist: check the spelling of rds_secret_id" in cause.summary
-    assert cause.commands == ("aws secretsmanager describe-secret --secret-id prod/none",)
+    assert [each.text for each in cause.commands] == [
+        "aws secretsmanager describe-secret --secret-id prod/none"
+    ]
     assert not report.healthy
 
 
@@ -94,7 +96,9 @@ def test_two_owners(ward: Ward) -> None:
     [cause] = _examined(ward, _url(ward)).causes
     assert cause.code == "plugin-owners"
     assert "the plugin name rds_secret belongs to" in cause.summary
-    assert cause.commands == ("pip uninstall sqlalchemy-rds-iam-auth-plugin",)
+    assert [each.text for each in cause.commands] == [
+        "pip uninstall --yes sqlalchemy-rds-iam-auth-plugin"
+    ]
 
 
 def test_too_late(ward: Ward) -> None:

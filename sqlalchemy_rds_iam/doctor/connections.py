@@ -1,0 +1,99 @@
+"""Connections to the server that carry no token: as the options ask for, or to look closer."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from sqlalchemy import make_url
+
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
+from sqlalchemy_rds_iam._tls import contexts
+from sqlalchemy_rds_iam.doctor import certificate
+from sqlalchemy_rds_iam.doctor.certificate import Certificate
+from sqlalchemy_rds_iam.doctor.findings import Command
+from sqlalchemy_rds_iam.doctor.server_answers import database
+from sqlalchemy_rds_iam.doctor.state import State
+from sqlalchemy_rds_iam.doctor.urls import instead
+from sqlalchemy_rds_iam.doctor.wire import METHODS, OK, Door
+
+FIRST, SECOND = 0.6, 0.5
+"""Of the time that is left: for the first connection, and for one that looks closer."""
+
+
+def context(state: State) -> ssl.SSLContext:
+    """What the plugin has the driver verify the server with."""
+    target = state.settled
+    for value in target.arguments.values():
+        if isinstance(value, ssl.SSLContext):
+            return value
+    mode, ca = target.arguments["sslmode"], target.arguments.get("sslrootcert")
+    full, alpn = mode == "verify-full", target.driver.family.alpn
+    found: ssl.SSLContext = contexts.context(mode, ca, target.host, check_name=full, alpn=alpn)
+    return found
+
+
+def open_door(state: State, seconds: float) -> Door:
+    """A connection with TLS as the options ask for it.
+
+    Raises:
+        OSError: there is none; `DeclinedError` and `ssl.SSLError` among them.
+    """
+    assert state.address is not None
+    door = Door(state.address, seconds)
+    try:
+        door.encrypt(context(state), state.dialled.strip("[]"))
+    except BaseException:
+        door.close()
+        raise
+    return door
+
+
+def in_clear(state: State) -> tuple[str, ...]:
+    """What a server without TLS says of itself; only a user's name is sent."""
+    assert state.address is not None
+    try:
+        with Door(state.address, state.schedule.left("TLS", SECOND)) as door:
+            reply = door.probe(state.settled.endpoint.user, database(state))
+    except OSError:
+        return ()
+    if reply.fields:
+        return (f"without TLS it says: {reply.words} ({reply.sqlstate})",)
+    return (f"without TLS it {METHODS.get(reply.method or OK, 'asks for another authentication')}",)
+
+
+def right_port(state: State) -> tuple[Command, ...]:
+    """The URL with PostgreSQL's own port, if the right server answers there."""
+    port = POSTGRESQL.port
+    if state.address is None or state.port == port:
+        return ()
+    try:
+        with Door((state.address[0], port), state.schedule.left("TLS", SECOND)) as door:
+            door.encrypt(context(state), state.dialled.strip("[]"))
+    except OSError:
+        return ()
+    return (instead(make_url(state.given).set(port=port)),)
+
+
+def shown_certificate(state: State) -> Certificate | None:
+    """The server's certificate, from a connection that trusts any server and carries nothing."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    if alpn := state.settled.driver.family.alpn:
+        trusting.set_alpn_protocols([alpn])
+    assert state.address is not None
+    try:
+        with Door(state.address, state.schedule.left("TLS", SECOND)) as door:
+            return read(door.encrypt(trusting, state.settled.endpoint.host))
+    except OSError:
+        return None
+
+
+def read(encrypted: ssl.SSLSocket) -> Certificate | None:
+    """The certificate of a connection; None if it cannot be read."""
+    der: Any = encrypted.getpeercert(binary_form=True)
+    try:
+        return certificate.read(der or b"")
+    except (ImportError, ValueError):
+        return None

@@ -1,0 +1,42 @@
+"""The given URL, changed: most fixes are one, whole and ready to paste. Pure."""
+
+from __future__ import annotations
+
+from sqlalchemy import URL, make_url
+
+from sqlalchemy_rds_iam.doctor.findings import Command, Kind
+from sqlalchemy_rds_iam.doctor.state import State
+
+PLUGIN_WORDS = ("plugin", "plugins")
+"""What a URL's query may call the plugins; SQLAlchemy reads the first, and drops the second."""
+
+
+def shown(url: URL) -> str:
+    """A URL as it may be printed."""
+    return url.render_as_string(hide_password=True)
+
+
+def instead(url: URL) -> Command:
+    """The command to use `url` in place of the one that was given."""
+    return Command(Kind.URL, shown(url))
+
+
+def changed(state: State, *without: str, **options: str) -> tuple[Command, ...]:
+    """The URL with other options; or those that ``create_engine()`` has as keywords.
+
+    Args:
+        state: knows the URL and the keywords.
+        without: words to take out of the URL's query.
+        options: words to put into it.
+    """
+    by_keyword = {name: value for name, value in options.items() if name in state.keywords}
+    if by_keyword:
+        return tuple(Command(Kind.OPTION, f"{name}={by_keyword[name]}") for name in by_keyword)
+    url = make_url(state.given).difference_update_query([*without, *options])
+    return (instead(url.update_query_dict(options)),)
+
+
+def without_password(url: URL) -> URL:
+    """The URL without a password, wherever it stands."""
+    query = {name: value for name, value in url.query.items() if name != "password"}
+    return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query)
