@@ -15,6 +15,9 @@ from sqlalchemy_rds_iam._endpoints.regions import regions_of_ca
 _BEGIN = "-----BEGIN"
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 _AMAZON = "Amazon RDS"
+EMULATOR = "sqlalchemy-rds-iam emulator"
+"""How the name of an emulator's authority begins, whose unit is that of Amazon's."""
+
 _TRIAL = rf"{_AMAZON} (?:Beta|Preview) "
 
 
@@ -81,7 +84,8 @@ def _authority(certificate: Mapping[str, object]) -> Authority:
     return Authority(
         name,
         ssl.cert_time_to_seconds(str(certificate["notAfter"])),
-        name.startswith(_AMAZON) or names.get("organizationalUnitName") == _AMAZON,
+        name.startswith(_AMAZON)
+        or (names.get("organizationalUnitName") == _AMAZON and not name.startswith(EMULATOR)),
         regions[0] if regions and not re.match(_TRIAL, name) else None,
     )
 

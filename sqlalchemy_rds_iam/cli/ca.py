@@ -13,7 +13,7 @@ from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam._tools.ca_download import download
-from sqlalchemy_rds_iam._tools.ca_inventory import Authority, Inventory, inventory
+from sqlalchemy_rds_iam._tools.ca_inventory import EMULATOR, Authority, Inventory, inventory
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
@@ -204,7 +204,10 @@ def _as_text(looked: _Looked) -> str:
     shown = [each for each in content.authorities if host.region and each.region == host.region]
     rows += [(host.region or "", _line(each)) for each in shown]
     if not amazon:
-        rows += [("", _line(each)) for each in content.authorities[:_SHOWN]]
+        rows += [
+            ("emulator" if each.name.startswith(EMULATOR) else "", _line(each))
+            for each in content.authorities[:_SHOWN]
+        ]
     rows += [("expired", _line(each)) for each in expired[:_SHOWN]]
     if len(expired) > _SHOWN:
         rows.append(("", f"and {len(expired) - _SHOWN} more; --json has all of them"))

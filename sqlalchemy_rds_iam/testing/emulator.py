@@ -43,7 +43,7 @@ class RdsEmulator:
         endpoint: The host, port and region that tokens must be signed for.
         identities: The principals and keys of the emulated account.
         key: A long-term key of the IAM user ``app``, who may connect as every database user.
-        aws: The endpoints of STS, Secrets Manager and of instance and container metadata.
+        aws: The endpoints of STS, Secrets Manager, RDS, instance and container metadata.
         gateway: The fault knobs; see `Gateway`.
         secrets: Makes and rotates secrets; see `Secrets`.
         certificates: Certificates to serve instead of the good one.
@@ -275,7 +275,7 @@ class RdsEmulator:
             ceiling=self._ceiling,
             login_timeout=self._login_timeout,
         )
-        self.aws = AwsEndpoints(self.identities)
+        self.aws = AwsEndpoints(self.identities, self.endpoint.host, self.endpoint.region)
         self._parts.push_async_callback(self.aws.stop)
         await self.aws.start()
         self._parts.push_async_callback(self.gateway.stop)

@@ -150,6 +150,7 @@ async def test_endpoints_start_and_stop_again() -> None:
             "AWS_ENDPOINT_URL_SSO": aws.sso_url,
             "AWS_ENDPOINT_URL_SSO_OIDC": aws.sso_url,
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws.secrets_url,
+            "AWS_ENDPOINT_URL_RDS": aws.rds.url,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": aws.imds_url,
         }
         assert aws.container_url.startswith("http://127.0.0.1:")

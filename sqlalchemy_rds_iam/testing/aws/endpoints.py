@@ -1,4 +1,4 @@
-"""The AWS endpoints, on loopback: STS, SSO, instances, containers, and Secrets Manager.
+"""The AWS endpoints, on loopback: STS, SSO, instances, containers, Secrets Manager and RDS.
 
 The first four issue keys from `Identities`, so the emulated database knows the keys they hand out.
 """
@@ -9,6 +9,7 @@ import asyncio
 
 from sqlalchemy_rds_iam.testing.aws.identities import Identities
 from sqlalchemy_rds_iam.testing.aws.metadata import ContainerCredentials, InstanceMetadata
+from sqlalchemy_rds_iam.testing.aws.rds_api import RdsApi
 from sqlalchemy_rds_iam.testing.aws.secrets_api import SecretsManager
 from sqlalchemy_rds_iam.testing.aws.sso import IdentityCenter
 from sqlalchemy_rds_iam.testing.aws.sts import Sts
@@ -25,15 +26,27 @@ class AwsEndpoints:
         imds: The EC2 instance metadata service; without a role until one is set.
         container: The ECS or EKS credentials endpoint; without a role until one is set.
         secrets: Secrets Manager.
+        rds: The API of RDS, which tells the resource id of the emulated database.
     """
 
-    def __init__(self, identities: Identities) -> None:
+    def __init__(self, identities: Identities, host: str = "", region: str = "") -> None:
+        """Make them, with a database at `host` in `region` that RDS knows."""
         self.sts = Sts(identities)
         self.sso = IdentityCenter(identities)
         self.imds = InstanceMetadata(identities)
         self.container = ContainerCredentials(identities)
         self.secrets = SecretsManager(identities, self.sts)
-        self._services = (self.sts, self.sso, self.imds, self.container, self.secrets)
+        self.rds = RdsApi(identities)
+        if host:
+            self.rds.add(host, region)
+        self._services = (
+            self.sts,
+            self.sso,
+            self.imds,
+            self.container,
+            self.secrets,
+            self.rds,
+        )
 
     @property
     def sts_url(self) -> str:
@@ -90,5 +103,6 @@ class AwsEndpoints:
             "AWS_ENDPOINT_URL_SSO": self.sso_url,
             "AWS_ENDPOINT_URL_SSO_OIDC": self.sso_url,
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.secrets_url,
+            "AWS_ENDPOINT_URL_RDS": self.rds.url,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.imds_url,
         }

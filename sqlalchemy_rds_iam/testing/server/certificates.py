@@ -10,8 +10,8 @@ import trustme
 
 ALPN = "postgresql"
 
-# The CAs of Amazon RDS carry these names; other CAs do not.
-_ORGANIZATION, _UNIT = "Amazon Web Services, Inc.", "Amazon RDS"
+# The CAs of Amazon RDS carry the second name; the first says that this one is not Amazon's.
+_ORGANIZATION, _UNIT = "sqlalchemy-rds-iam emulator", "Amazon RDS"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
