@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,9 @@ CEILING = 200
 MOST_FAILURES = 3
 """Failed connects after which no more are begun."""
 
+_TICK = 0.2
+"""Seconds between two looks at how far a run has come."""
+
 
 @dataclass
 class BenchmarkResult:
@@ -37,6 +40,9 @@ class BenchmarkResult:
     Attributes:
         rate: connects a second that were asked for.
         ceiling: connects a second that the plugin lets begin.
+        asked: how many connects were asked for, beside the first.
+        begun: how many of these were begun: fewer after failures, and after an interrupt.
+        interrupted: whether the user ended it.
         first: how long the first connect took, which fetches credentials; it counts no further.
         times: how long each connect took that was let in.
         seconds: from the beginning of the first counted connect to the end of the last.
@@ -47,7 +53,10 @@ class BenchmarkResult:
 
     rate: float
     ceiling: int
-    first: float = 0.0
+    asked: int = 0
+    begun: int = 0
+    interrupted: bool = False
+    first: float | None = None
     times: list[float] = field(default_factory=list)
     seconds: float = 0.0
     refused: int = 0
@@ -59,6 +68,11 @@ class BenchmarkResult:
         """Connects let in a second."""
         return len(self.times) / self.seconds if self.seconds else 0.0
 
+    @property
+    def complete(self) -> bool:
+        """Whether every connect that was asked for has been let in or has failed."""
+        return len(self.times) + len(self.errors) >= self.asked and self.first is not None
+
     def percentile(self, share: float) -> float | None:
         """The time within which this share of the connects was let in (nearest rank)."""
         ordered = sorted(self.times)
@@ -67,6 +81,8 @@ class BenchmarkResult:
     def as_data(self) -> dict[str, Any]:
         """All of it, fit for JSON; times in milliseconds."""
         return {
+            "complete": self.complete,
+            "asked": self.asked,
             "asked_per_second": self.rate,
             "per_second": round(self.per_second, 2),
             "ceiling": self.ceiling,
@@ -82,11 +98,17 @@ class BenchmarkResult:
 
 
 def measure(
-    url: URL, *, connects: int = 20, rate: float = 5.0, timeout: float = 30.0, exceed: bool = False
+    url: URL,
+    *,
+    connects: int = 20,
+    rate: float = 5.0,
+    timeout: float = 30.0,
+    exceed: bool = False,
+    tell: Callable[[BenchmarkResult], None] | None = None,
 ) -> BenchmarkResult:
     """Open so many new connections, one after the other is due, and close each again.
 
-    It blocks; from a coroutine call it in a thread.
+    It blocks; from a coroutine call it in a thread. Ctrl-C ends it with what it has measured.
 
     Args:
         url: names the plugin; of its options ``rds_iam_connect_rate`` is the ceiling.
@@ -94,6 +116,7 @@ def measure(
         rate: how many begin in a second.
         timeout: seconds that one connect may take.
         exceed: allow a rate beyond the ceiling, which the plugin then raises to it.
+        tell: is shown the result so far, several times a second.
 
     Raises:
         ConfigError: the rate is beyond the ceiling.
@@ -109,7 +132,29 @@ def measure(
     }
     connect = (_tasks if url.get_dialect().is_async else _threads)(url, options)
     family = driver(url.get_dialect().driver).family
-    return asyncio.run(_run(connect, BenchmarkResult(rate, ceiling), connects, timeout, family))
+    found = BenchmarkResult(rate, ceiling, connects)
+    try:
+        asyncio.run(_told(_run(connect, found, timeout, family), lambda: (tell or _nothing)(found)))
+    except KeyboardInterrupt:
+        found.interrupted = True
+    return found
+
+
+def _nothing(_found: BenchmarkResult) -> None:
+    """Tell it to no one."""
+
+
+async def _told(work: Coroutine[None, None, None], tell: Callable[[], None]) -> None:
+    async def tick() -> None:
+        while True:
+            tell()
+            await asyncio.sleep(_TICK)
+
+    ticking = asyncio.create_task(tick())
+    try:
+        await work
+    finally:
+        ticking.cancel()
 
 
 def _ceiling(url: URL, rate: float, *, exceed: bool) -> int:
@@ -160,10 +205,9 @@ def _tasks(url: URL, options: dict[str, Any]) -> Callable[[], Awaitable[float]]:
 async def _run(
     connect: Callable[[], Awaitable[float]],
     found: BenchmarkResult,
-    connects: int,
     limit: float,
     family: Family,
-) -> BenchmarkResult:
+) -> None:
     async def timed() -> float:
         try:
             async with asyncio.timeout(limit):
@@ -180,6 +224,7 @@ async def _run(
         await asyncio.sleep(max(began + number / found.rate - time.monotonic(), 0))
         if len(found.errors) >= MOST_FAILURES:
             return
+        found.begun += 1
         try:
             found.times.append(await timed())
         except Exception as error:  # noqa: BLE001  (it is what is counted)
@@ -188,8 +233,7 @@ async def _run(
             found.errors.append(first_line(error))
         found.seconds = max(found.seconds, time.monotonic() - began)
 
-    await asyncio.gather(*(one(number) for number in range(connects)))
-    return found
+    await asyncio.gather(*(one(number) for number in range(found.asked)))
 
 
 def _ms(seconds: float | None) -> float | None:

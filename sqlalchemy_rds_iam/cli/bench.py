@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from sqlalchemy_rds_iam._tools.connect_benchmark import MOST_FAILURES, BenchmarkResult, measure
+from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
-    FAILED,
     AsJson,
     Options,
+    Profile,
+    Region,
     Url,
     access,
-    note,
+    options_of,
     told,
 )
+from sqlalchemy_rds_iam.cli.output import FAILED, INTERRUPTED, document, note, out
+from sqlalchemy_rds_iam.cli.progress import Progress
 
-EPILOG = (
-    "Examples:\n"
-    f"- `rds-iam bench {EXAMPLE}`\n"
-    '- `rds-iam bench "$DATABASE_URL" --rate 50 --connects 200`\n'
-    '- `rds-iam bench "$DATABASE_URL" --json | jq .p99_ms`\n'
-)
+EPILOG = f"""
+20 connections at 5 a second, and 200 at 50 a second:
+$ rds-iam bench \\
+    {EXAMPLE}
+$ rds-iam bench --rate 50 --connects 200
+
+One number of it:
+$ rds-iam bench --json | jq .p99_ms
+"""
 
 
 def bench(
-    url: Url,
+    url: Url = None,
     *,
     options: Options = None,
+    profile: Profile = None,
+    region: Region = None,
     connects: Annotated[
-        int, typer.Option(min=1, max=10_000, metavar="N", help="New connections to open.")
+        int,
+        typer.Option(
+            parser=values.number(int, 1, 10_000, "a number"),
+            metavar="N",
+            help="New connections to open.",
+        ),
     ] = 20,
     rate: Annotated[
-        float, typer.Option(min=0.1, metavar="N", help="How many of them begin in a second.")
+        float,
+        typer.Option(
+            parser=values.number(float, 0.1, 100_000.0, "connections a second"),
+            metavar="N",
+            help="How many of them begin in a second.",
+        ),
     ] = 5,
     exceed: Annotated[
         bool,
@@ -46,7 +64,7 @@ def bench(
     timeout: Annotated[
         float | None,
         typer.Option(
-            min=0.1,
+            parser=values.seconds,
             metavar="SECONDS",
             show_default=False,
             help="How long one connect may take; by default rds_iam_timeout, which is 30.",
@@ -64,33 +82,53 @@ def bench(
     RDS refuses a login that it throttles in the same words as one that is not allowed. When the
     first was let in and later ones are refused, it is throttling.
 
-    Exits with 0 if every connect was let in; with 1 if not; with 2 if called wrongly.
+    Ctrl-C ends it with the results so far.
+
+    Exits with 0 if every connect was let in; with 1 if not; with 2 if called wrongly; with 130
+    after Ctrl-C.
     """
-    with told():
-        found = access(url, options, timeout)
+    progress = Progress()
+    with told(), progress.shown():
+        options_ = options_of(options, timeout=timeout, profile=profile, region=region)
+        found = access(url, options_)
         result = measure(
             found.engine_url,
             connects=connects,
             rate=rate,
             timeout=found.config.timeout,
             exceed=exceed,
+            tell=lambda so_far: progress.show(_so_far(so_far)),
         )
-    typer.echo(json.dumps(result.as_data()) if as_json else _as_text(result, str(found.endpoint)))
+    if as_json:
+        document({"endpoint": found.endpoint._asdict(), **result.as_data()})
+    else:
+        out(_as_text(result, str(found.endpoint)))
+    if result.interrupted:
+        note(f"cut short: {_so_far(result)}")
+        raise typer.Exit(INTERRUPTED)
     if result.errors:
         note(_verdict(result))
         raise typer.Exit(FAILED)
+
+
+def _so_far(result: BenchmarkResult) -> str:
+    if result.first is None:
+        return "the first connect has not ended yet"
+    failed = f", {len(result.errors)} failed" if result.errors else ""
+    return f"{len(result.times)} of {result.asked} connects let in{failed}"
 
 
 def _as_text(result: BenchmarkResult, endpoint: str) -> str:
     data = result.as_data()
     rows = [
         ("endpoint", endpoint),
-        ("let in", f"{data['connects']}, {result.per_second:.1f} a second"),
+        ("let in", f"{data['connects']} of {result.asked}, {result.per_second:.1f} a second"),
         ("asked for", f"{result.rate:g} a second, of {result.ceiling} that the plugin lets begin"),
         ("refused", f"{result.refused}"),
         ("throttled", f"{result.throttled} that the server says so of"),
-        ("first", f"{data['first_ms']:.1f} ms, AWS credentials included"),
     ]
+    if result.first is not None:
+        rows.append(("first", f"{data['first_ms']:.1f} ms, AWS credentials included"))
     if result.times:
         rows.append(("p50, p99", f"{data['p50_ms']:.1f} ms, {data['p99_ms']:.1f} ms"))
     return "\n".join(f"{label:<12}{text}" for label, text in rows)

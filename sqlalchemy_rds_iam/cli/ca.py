@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -15,31 +14,32 @@ from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam._tools.ca_download import download
 from sqlalchemy_rds_iam._tools.ca_inventory import EMULATOR, Authority, Inventory, inventory
 from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
-    FAILED,
-    MISUSED,
-    VARIABLES,
     AsJson,
     Options,
-    fail,
-    first_url,
-    given,
-    note,
+    Url,
+    optional_url,
+    options_of,
     told,
 )
+from sqlalchemy_rds_iam.cli.output import FAILED, MISUSED, document, fail, note, out
 from sqlalchemy_rds_iam.errors import ConfigError
 
 _ANY = HostName("", "other")
 _SHOWN = 6
 
-EPILOG = (
-    "Examples:\n"
-    "- `rds-iam ca` shows the bundle that is found, and what is in it\n"
-    "- `rds-iam ca --download` fetches Amazon's, to where every engine looks for it\n"
-    "- `rds-iam ca --download --partition aws-us-gov`\n"
-    f"- `rds-iam ca {EXAMPLE}`\n"
-)
+EPILOG = f"""
+The bundle that is found, what is in it, and whether it is good for an endpoint:
+$ rds-iam ca
+$ rds-iam ca \\
+    {EXAMPLE}
+
+Amazon's own, fetched to where every engine looks for it:
+$ rds-iam ca --download
+$ rds-iam ca --download --partition aws-us-gov
+"""
 
 
 class _Looked(NamedTuple):
@@ -53,15 +53,7 @@ class _Looked(NamedTuple):
 
 
 def ca(
-    url: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="URL",
-            envvar=VARIABLES,
-            show_default=False,
-            help="The SQLAlchemy URL; without one, any endpoint is thought of.",
-        ),
-    ] = None,
+    url: Url = None,
     *,
     options: Options = None,
     fetch: Annotated[
@@ -73,12 +65,17 @@ def ca(
     partition: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="aws, aws-cn or aws-us-gov; by default that of the URL, else aws.",
             show_default=False,
+            autocompletion=values.partitions,
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="How long to wait for the download.")
+        float,
+        typer.Option(
+            parser=values.seconds, metavar="SECONDS", help="How long to wait for the download."
+        ),
     ] = 30,
     as_json: AsJson = False,
 ) -> None:
@@ -95,8 +92,8 @@ def ca(
     download failed; with 2 if called wrongly.
     """
     with told():
-        url = first_url(url or "")
-        access = Access(url, given(options, None)) if url else None
+        url = optional_url(url)
+        access = Access(url, options_of(options)) if url else None
         host = access.host if access else _ANY
         if mirror and not fetch:
             fail("--url says where to fetch from, and goes with --download", MISUSED)
@@ -109,7 +106,10 @@ def ca(
         looked = _look(access, host)
         if fetch and Path(looked.found.path) != kept:
             note(f"it is not the one that counts: {looked.found.rule} comes first")
-    typer.echo(json.dumps(_as_data(looked)) if as_json else _as_text(looked))
+    if as_json:
+        document(_as_data(looked))
+    else:
+        out(_as_text(looked))
     if problem := _problem_of(looked):
         note(problem)
         raise typer.Exit(FAILED)

@@ -1,8 +1,4 @@
-"""What the commands have in common: how they take a URL, and how they say what went wrong.
-
-A command exits with 0; with 1 if it failed; with 2 if it was called wrongly, options of the URL
-included. What is to be read goes to standard output, all else to standard error.
-"""
+"""What the commands have in common: how they take a URL, and the errors that end them."""
 
 from __future__ import annotations
 
@@ -11,41 +7,32 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, NoReturn
 
 import typer
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam.cli import values
+from sqlalchemy_rds_iam.cli.output import MISUSED, command, fail, note
 from sqlalchemy_rds_iam.errors import ConfigError
 
-FAILED, MISUSED = 1, 2
-VARIABLES = ["RDS_IAM_URL", "DATABASE_URL"]
-"""Where the URL is read when it is not given; the first that is set counts."""
+VARIABLES = ("RDS_IAM_URL", "DATABASE_URL")
+"""Where the URL is read when it is not given; the first that is not empty counts."""
 
 EXAMPLE = "postgresql+psycopg://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app"
 
-
-def first_url(given: str = "") -> str:
-    """The URL that a command line gives, else the first of the variables that is not empty."""
-    urls = (given, *(os.environ.get(name, "") for name in VARIABLES))
-    return next((url for url in urls if url.strip()), "")
-
-
-def _required(given: str) -> str:
-    if url := first_url(given):
-        return url
-    raise typer.BadParameter(f"it is empty, and so are {' and '.join(VARIABLES)}")
-
+_origin: ContextVar[str] = ContextVar("origin", default="")
+"""The variable that the URL has been read from, if it was one."""
 
 Url = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="URL",
-        envvar=VARIABLES,
-        callback=_required,
+        metavar="[URL]",
         show_default=False,
-        help="The SQLAlchemy URL, with or without ?plugin=rds_iam.",
+        help="The SQLAlchemy URL, with or without ?plugin=rds_iam; without one, what RDS_IAM_URL "
+        "or else DATABASE_URL of the environment says.",
     ),
 ]
 Options = Annotated[
@@ -55,21 +42,77 @@ Options = Annotated[
         "-o",
         metavar="NAME=VALUE",
         help="An option of the plugin, as in the URL, over which it wins. Repeatable.",
+        autocompletion=values.options,
+    ),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The AWS profile: the same as --option rds_iam_profile=NAME.",
+        autocompletion=values.profiles,
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The AWS region: the same as --option rds_iam_region=NAME.",
+        autocompletion=values.regions,
     ),
 ]
 Timeout = Annotated[
     float | None,
     typer.Option(
-        min=0.1,
+        parser=values.seconds,
         metavar="SECONDS",
         show_default=False,
         help="How long to wait for AWS and DNS; by default rds_iam_timeout, which is 30.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of prose.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of prose.")]
 
 
-def given(options: list[str] | None, timeout: float | None) -> dict[str, str]:
+def optional_url(given: str | None) -> str | None:
+    """The URL of a command line, else that of the first variable that is not empty."""
+    _origin.set("")
+    if given and given.strip():
+        return given
+    set_ = {name: os.environ[name] for name in VARIABLES if os.environ.get(name, "").strip()}
+    if not set_:
+        return None
+    name, url = next(iter(set_.items()))
+    _origin.set(name)
+    others = [each for each in set_ if set_[each] != url]
+    if others:
+        note(f"the URL is that of {name}; {others[0]} holds another, which does not count")
+    elif sys.stderr is not None and sys.stderr.isatty():
+        note(f"the URL is that of {name}")
+    return url
+
+
+def required_url(given: str | None) -> str:
+    """The same; there has to be one."""
+    return optional_url(given) or _missing_url()
+
+
+def _missing_url() -> NoReturn:
+    empty = [name for name in VARIABLES if name in os.environ]
+    hint = f" ({' and '.join(empty)} set, and empty)" if empty else ""
+    fail(
+        f"there is no database URL: give one, as in {command.get()} {EXAMPLE}, or set "
+        f"{' or '.join(VARIABLES)}{hint}",
+        MISUSED,
+    )
+
+
+def options_of(
+    options: list[str] | None,
+    *,
+    timeout: float | None = None,
+    profile: str | None = None,
+    region: str | None = None,
+) -> dict[str, str]:
     """The plugin's options of a command line.
 
     Raises:
@@ -84,52 +127,46 @@ def given(options: list[str] | None, timeout: float | None) -> dict[str, str]:
                 "rds_iam_profile=reporting"
             )
         found[name] = value
-    return found if timeout is None else found | {"rds_iam_timeout": str(timeout)}
+    named = {"timeout": timeout, "profile": profile, "region": region}
+    return found | {f"rds_iam_{name}": str(each) for name, each in named.items() if each}
 
 
-def access(url: str, options: list[str] | None, timeout: float | None) -> Access:
+def access(url: str | None, options: dict[str, str]) -> Access:
     """The access that a command line is about; a note if what it signs for is odd."""
-    found = Access(url, given(options, timeout))
+    found = Access(required_url(url), options)
     if found.host.partition is None:
         note(
-            f"{found.host.host!r} is no RDS endpoint name, and RDS accepts only tokens that are "
-            "signed for its own: see rds_iam_host and rds_iam_resolve_cname"
+            f"{found.host.host!r} is not the name of an RDS endpoint, and RDS accepts only tokens "
+            "that are signed for its own: see rds_iam_host and rds_iam_resolve_cname"
         )
     return found
 
 
-def note(sentence: str) -> None:
-    """Say something beside the output."""
-    typer.echo(f"rds-iam: {sentence}", err=True)
-
-
-def fail(sentence: str, code: int = FAILED) -> NoReturn:
-    """End the command with what went wrong."""
-    note(sentence)
-    raise typer.Exit(code)
-
-
 @contextmanager
-def told() -> Iterator[None]:
-    """Errors that the user can act on end the command with what they say, and no traceback."""
+def told(*more: type[Exception]) -> Iterator[None]:
+    """Errors that the user can act on end the command with what they say, and no traceback.
+
+    Args:
+        more: further types of them.
+    """
+    known: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, UnicodeError, *more)
     # The plugin's own warnings would say the same once more.
     logger, silence = logging.getLogger("sqlalchemy_rds_iam"), logging.NullHandler()
     logger.addHandler(silence)
     try:
         yield
+    except typer.Exit:
+        raise  # which is a RuntimeError
     except ConfigError as error:
-        fail(_words(error), MISUSED)
+        origin = _origin.get()
+        fail(_words(error) + (f" (the URL is that of {origin})" if origin else ""), MISUSED)
     except ImportError as error:
-        fail(f"{error}: install it, as with pip install 'sqlalchemy-rds-iam[psycopg]'")
-    except (SQLAlchemyError, OSError) as error:
+        hint = ": install it, as with pip install 'sqlalchemy-rds-iam[psycopg]'"
+        fail(f"{error}{'' if 'pip install' in str(error) else hint}")
+    except known as error:
         fail(_words(error))
     finally:
         logger.removeHandler(silence)
-
-
-def is_terminal() -> bool:
-    """Whether a user would see what is printed."""
-    return sys.stdout.isatty()
 
 
 def _words(error: Exception) -> str:

@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
-    FAILED,
     VARIABLES,
     AsJson,
     Options,
+    Profile,
+    Region,
     Url,
-    given,
+    options_of,
+    required_url,
     told,
 )
 from sqlalchemy_rds_iam.cli.doctor_report import show
+from sqlalchemy_rds_iam.cli.output import FAILED, document, out
 from sqlalchemy_rds_iam.doctor import Report, examine
 from sqlalchemy_rds_iam.doctor.schedule import TOTAL
 
-EPILOG = (
-    "Examples:\n"
-    f"- `rds-iam doctor '{EXAMPLE}?plugin=rds_iam'`\n"
-    '- `rds-iam doctor "$DATABASE_URL" --log` asks CloudWatch for the server\'s own reason\n'
-    "- `rds-iam doctor \"$DATABASE_URL\" --json | jq -r '.causes[0].code'`\n"
-)
+EPILOG = f"""
+Why this URL does not connect:
+$ rds-iam doctor \\
+    {EXAMPLE}
+
+With the server's own reason, from CloudWatch:
+$ rds-iam doctor "$DATABASE_URL" --log
+
+In a script:
+$ rds-iam doctor --json | jq -r '.causes[0].code'
+"""
 
 
 def doctor(
-    url: Url,
+    url: Url = None,
     *,
     options: Options = None,
+    profile: Profile = None,
+    region: Region = None,
     timeout: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="How long all of it may take.")
+        float,
+        typer.Option(
+            parser=values.number(float, 1.0, float(values.LONGEST), "seconds"),
+            metavar="SECONDS",
+            help="How long all of it may take.",
+        ),
     ] = TOTAL,
     read_log: Annotated[
         bool,
@@ -68,11 +83,19 @@ def doctor(
     Exits with 0 if the login works, with 1 if it does not, with 2 if called wrongly.
     """
     with told():
-        report = _examined(url, given(options, None), timeout=timeout, read_log=read_log)
+        report = _examined(
+            required_url(url),
+            options_of(options, profile=profile, region=region),
+            timeout=timeout,
+            read_log=read_log,
+        )
     if as_json:
-        typer.echo(json.dumps(report.as_data(), indent=2))
+        document(report.as_data(), indent=2)
     else:
-        show(report, Console(highlight=False, emoji=False), verbose=verbose)
+        page = Console(highlight=False, emoji=False)
+        with page.capture() as text:
+            show(report, page, verbose=verbose)
+        out(text.get().rstrip("\n"))
     raise typer.Exit(0 if report.healthy else FAILED)
 
 
@@ -87,6 +110,6 @@ def _examined(url: str, options: dict[str, str], *, timeout: float, read_log: bo
             timeout=timeout,
             read_log=read_log,
             tell=lambda check: status.update(f"looking at: {check.lower()}"),
-            **options,
             **plugins,
+            **options,
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import time
 from typing import Annotated, NoReturn
 
@@ -12,50 +14,57 @@ from sqlalchemy_rds_iam._databases.postgresql import is_refusal, is_throttled
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._tools import libpq_environment
 from sqlalchemy_rds_iam.access import Access
-from sqlalchemy_rds_iam.cli import exec_child
+from sqlalchemy_rds_iam.cli import exec_child, values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
-    MISUSED,
-    VARIABLES,
     Options,
+    Profile,
+    Region,
     Timeout,
     access,
-    fail,
-    first_url,
-    note,
+    options_of,
     told,
 )
+from sqlalchemy_rds_iam.cli.output import MISUSED, fail, note
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _LONGEST_PAUSE = 30.0
 
-EPILOG = (
-    "Examples:\n"
-    f"- `rds-iam exec {EXAMPLE} -- psql -c 'select 1'`\n"
-    '- `rds-iam exec "$DATABASE_URL" -- pg_dump -Fd -j 4 -f backup`\n'
-    "- `rds-iam exec -- pg_restore -l backup.dump` with the URL in `RDS_IAM_URL`\n"
-    "- `rds-iam exec --keep-aws -- sh -c 'pg_dump | aws s3 cp - s3://backups/app.sql'`\n"
-)
+EPILOG = f"""
+A session of psql's, and a dump with the URL of the environment:
+$ rds-iam exec \\
+    {EXAMPLE} \\
+    -- psql
+$ rds-iam exec -- pg_dump -Fd -j 4 -f backup
+
+Once more with a new token if the login is refused:
+$ rds-iam exec --retry 3 -- pg_dump -Fc -f backup.dump
+
+A program that calls AWS as well:
+$ rds-iam exec --keep-aws -- \\
+    sh -c 'pg_dump | aws s3 cp - s3://backups/app.sql'
+"""
 
 
 def execute(
     words: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="URL -- COMMAND",
+            metavar="[URL] -- COMMAND",
             show_default=False,
             help="The SQLAlchemy URL, by default RDS_IAM_URL or DATABASE_URL of the environment; "
             "and the command with its arguments.",
         ),
-    ],
+    ] = None,
     *,
     options: Options = None,
+    profile: Profile = None,
+    region: Region = None,
     timeout: Timeout = None,
     retry: Annotated[
         int,
         typer.Option(
-            min=0,
-            max=20,
+            parser=values.number(int, 0, 20, "a number"),
             metavar="N",
             help="Run the command again, with a new token, when its login was refused.",
         ),
@@ -83,9 +92,9 @@ def execute(
     Exits as the command does, with 128+N if signal N ended it; with 126 or 127 if it cannot be
     run; with 1 if there are no AWS credentials; with 2 if called wrongly.
     """
-    url, command = _parted(words)
+    url, command = _parted(words or [])
     with told():
-        found = access(url, options, timeout)
+        found = access(url, options_of(options, timeout=timeout, profile=profile, region=region))
         settings = libpq_environment.settings(found)
         for each in settings.passed:
             note(f"a CA file is passed over, as others can change it: {each}")
@@ -102,23 +111,34 @@ def execute(
         if retry == 0:
             exec_child.become(command, environ)
         _again_and_again(found, command, environ, signed, retry)
-    except FileNotFoundError:
-        fail(f"{command[0]}: not found; is it installed, and on the PATH?", NOT_FOUND)
-    except OSError as error:
-        fail(f"{command[0]}: cannot be run ({error.strerror})", NOT_EXECUTABLE)
+    except (OSError, ValueError) as error:
+        cannot_run(command[0], error)
 
 
-def _parted(words: list[str]) -> tuple[str, list[str]]:
-    """The URL and the command; what looks like a URL is one."""
-    if "://" in words[0]:
+def executable(program: str) -> None:
+    """End if there is no such program, before anything is done for it."""
+    if shutil.which(program) is None:
+        code = errno.ENOENT
+        if os.path.exists(program) and os.sep in program:  # noqa: PTH110  (any text will do)
+            code = errno.EACCES
+        cannot_run(program, OSError(code, os.strerror(code)))
+
+
+def cannot_run(program: str, error: Exception) -> NoReturn:
+    """End with what keeps a program from being run, and the exit status of a shell."""
+    if isinstance(error, FileNotFoundError):
+        fail(f"{program}: not found; is it installed, and on the PATH?", NOT_FOUND)
+    reason = getattr(error, "strerror", None) or error
+    fail(f"{program}: cannot be run ({reason})", NOT_EXECUTABLE)
+
+
+def _parted(words: list[str]) -> tuple[str | None, list[str]]:
+    """The URL and the command; what looks like a URL is one, and so is what is empty."""
+    url, command = None, words
+    if words and ("://" in words[0] or not words[0].strip()):
         url, *command = words
-    else:
-        command = words
-        url = first_url()
-    if not url:
-        fail(f"there is no URL: give one before the --, or set {VARIABLES[0]}", MISUSED)
     if not command:
-        fail("there is no command: expected one after the URL, as in URL -- psql", MISUSED)
+        fail("there is no command: expected one after the --, as in rds-iam exec -- psql", MISUSED)
     return url, command
 
 

@@ -15,9 +15,13 @@ from urllib.parse import unquote
 
 from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
 
-_SIGNALED = 128
+SIGNALED = 128
+"""What a shell adds to the number of the signal that ended a program."""
+
 _KEPT = 65_536
 _LAST_WORDS = 1.0
+_PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_OF_THE_TERMINAL = (signal.SIGINT, getattr(signal, "SIGQUIT", None))
 
 # Variables that are secrets, or the keys that belong to one ("AWS SDKs and Tools settings
 # reference" in the AWS SDKs and Tools reference guide). Those that name a file hold none.
@@ -100,7 +104,7 @@ def supervise(command: Sequence[str], environ: dict[str, str]) -> Ended:
         OSError: it cannot be run.
     """
     kept = bytearray()
-    relay = _Relay()
+    relay = Relay()
     with relay.listening():
         child = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE)  # noqa: S603
         relay.to(child)
@@ -120,25 +124,31 @@ def supervise(command: Sequence[str], environ: dict[str, str]) -> Ended:
         # What it has started itself may keep the pipe open, and is not waited for.
         with suppress(TimeoutError):
             reading.result(_LAST_WORDS)
-    return Ended(code if code >= 0 else _SIGNALED - code, kept.decode(errors="replace"))
+    return Ended(code if code >= 0 else SIGNALED - code, kept.decode(errors="replace"))
 
 
-class _Relay:
-    """Passes signals on to a child, those included that come before there is one."""
+class Relay:
+    """Passes signals on to a child, those included that come before there is one.
+
+    Attributes:
+        early: the signals that have come before.
+    """
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
+        self.early: list[int] = []
 
     def to(self, child: subprocess.Popen[bytes]) -> None:
+        """Pass on to this child what came, and what comes."""
         self._child = child
-        for number in self._early:
+        for number in self.early:
             child.send_signal(number)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
+        """Take signals."""
         before = {}
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        for name in _PASSED_ON:
             number = getattr(signal, name, None)
             # What is ignored, as below nohup, the child ignores, too.
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:
@@ -150,11 +160,10 @@ class _Relay:
                 signal.signal(number, handler)
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT and _in_foreground():
-            return  # the terminal has told all processes in the foreground
         if self._child is None:
-            self._early.append(number)
-        else:
+            self.early.append(number)
+        elif not (number in _OF_THE_TERMINAL and _in_foreground()):
+            # Of those keys the terminal has told all processes in the foreground.
             self._child.send_signal(number)
 
 

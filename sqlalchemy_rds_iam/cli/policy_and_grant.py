@@ -10,30 +10,48 @@ from sqlalchemy_rds_iam._databases.grants import grants
 from sqlalchemy_rds_iam._tools.iam_policy import ACCOUNT, RESOURCE, connect_policy, look_up
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
-    FAILED,
     AsJson,
     Options,
+    Profile,
+    Region,
     Timeout,
     Url,
     access,
-    note,
+    options_of,
     told,
 )
+from sqlalchemy_rds_iam.cli.output import FAILED, document, note, out
 
-POLICY_EPILOG = (
-    "Examples:\n"
-    f"- `rds-iam policy {EXAMPLE}`\n"
-    '- `rds-iam policy "$DATABASE_URL" > policy.json && aws iam put-role-policy '
-    "--role-name orders --policy-name orders-db --policy-document file://policy.json`\n"
-)
-GRANT_EPILOG = (
-    "Examples:\n"
-    f"- `rds-iam grant {EXAMPLE}`\n"
-    '- `rds-iam grant "$DATABASE_URL" | psql -h mydb.abc123… -U postgres`\n'
-)
+POLICY_EPILOG = f"""
+What an identity needs to connect as the user of this URL:
+$ rds-iam policy \\
+    {EXAMPLE}
+
+Attached to a role, if it is complete:
+$ rds-iam policy > policy.json && aws iam put-role-policy \\
+    --role-name orders --policy-name orders-db \\
+    --policy-document file://policy.json
+"""
+GRANT_EPILOG = f"""
+What the database has to allow:
+$ rds-iam grant \\
+    {EXAMPLE}
+
+Run by the master user:
+$ rds-iam grant | psql -U postgres \\
+    -h mydb.abc123.eu-central-1.rds.amazonaws.com
+"""
 
 
-def policy(url: Url, *, options: Options = None, timeout: Timeout = None) -> None:
+def policy(
+    url: Url = None,
+    *,
+    options: Options = None,
+    profile: Profile = None,
+    region: Region = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> None:
     """Print the IAM policy that lets an identity connect as the user of the URL alone.
 
     The resource id in it, which is no name, is looked up with the AWS credentials that are found:
@@ -42,26 +60,34 @@ def policy(url: Url, *, options: Options = None, timeout: Timeout = None) -> Non
     fill them is said on standard error.
 
     The policy is attached by you: to the role or user that connects, in the account of the
-    database. Nothing is changed.
+    database. Nothing is changed. What is printed is the policy alone, fit for the AWS command line;
+    with --json it is a part of a document that also says whether it is complete.
 
     Exits with 0 if the policy is complete; with 1 if placeholders are left; with 2 if called
     wrongly.
     """
     with told():
-        found = access(url, options, timeout)
+        found = access(url, options_of(options, timeout=timeout, profile=profile, region=region))
         findings = look_up(found)
-        document = connect_policy(findings.resources, found.endpoint.user)
+        written = connect_policy(findings.resources, found.endpoint.user)
     for sentence in findings.notes:
         note(sentence)
-    typer.echo(json.dumps(document, indent=2))
+    if as_json:
+        document({"complete": findings.complete, "policy": written, "notes": findings.notes})
+    else:
+        out(json.dumps(written, indent=2))
     if not findings.complete:
-        left = [each for each in (ACCOUNT, RESOURCE) if each in json.dumps(document)]
+        left = [each for each in (ACCOUNT, RESOURCE) if each in json.dumps(written)]
         note(f"the policy is not complete: fill in {' and '.join(left)}")
         raise typer.Exit(FAILED)
 
 
 def grant(
-    url: Url, *, options: Options = None, timeout: Timeout = None, as_json: AsJson = False
+    url: Url = None,
+    *,
+    options: Options = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print the SQL that lets the user of the URL log in by token. Nothing is executed.
 
@@ -71,9 +97,9 @@ def grant(
     Neither AWS nor the database is asked. Exits with 0; with 2 if called wrongly.
     """
     with told():
-        found = access(url, options, timeout)
+        found = access(url, options_of(options, timeout=timeout))
         wanted = grants(found.endpoint.user, found.cparams.get("dbname"), found.host)
     if as_json:
-        typer.echo(json.dumps({"user": found.endpoint.user, **wanted._asdict()}))
+        document({"user": found.endpoint.user, **wanted._asdict()})
     else:
-        typer.echo(wanted.script())
+        out(wanted.script())

@@ -40,10 +40,18 @@ class Report:
     Args:
         quiet: show nothing, for callers that read `as_data` instead.
         console: where to print, by default standard output.
+        progress: where to show the step under way, by default standard error.
     """
 
-    def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        console: Console | None = None,
+        progress: Console | None = None,
+    ) -> None:
         self._console = console or Console(quiet=quiet, highlight=False)
+        self._progress = progress or Console(stderr=True, highlight=False)
         self._width = min(self._console.width, _WIDEST)
         self._started = time.monotonic()
         self._outcomes: list[Outcome] = []
@@ -61,7 +69,7 @@ class Report:
         """Take a step, whose error is an outcome too, and return whether it passed."""
         started = time.monotonic()
         live = Text(title)
-        with self._console.status(live) as status:
+        with self._progress.status(live) as status:
 
             def tell(words: str) -> None:
                 status.update(Text.assemble(title, (f"  {words}", "dim")))
@@ -78,13 +86,13 @@ class Report:
         self._print(self._line(outcome))
         return outcome.passed
 
-    def closing(self, total: int, last_words: str) -> None:
+    def closing(self, total: int) -> None:
         """Show the sum of it."""
         count = sum(outcome.passed for outcome in self._outcomes)
         seconds = time.monotonic() - self._started
         verdict = Text(f"{count} of {total} steps passed in {seconds:.1f} s", "bold")
         verdict.stylize("green" if count == total else "red")
-        self._print("", verdict, Text(last_words, "dim"))
+        self._print("", verdict)
 
     def as_data(self) -> dict[str, Any]:
         """The whole run, fit for JSON."""

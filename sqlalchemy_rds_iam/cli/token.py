@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 from typing import Any
-
-import typer
 
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.access import Access
@@ -15,24 +12,38 @@ from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
     AsJson,
     Options,
+    Profile,
+    Region,
     Timeout,
     Url,
     access,
-    is_terminal,
-    note,
+    options_of,
     told,
 )
+from sqlalchemy_rds_iam.cli.output import document, is_terminal, note, out
 
-EPILOG = (
-    "Examples:\n"
-    f"- `rds-iam token {EXAMPLE}`\n"
-    '- `PGPASSWORD=$(rds-iam token "$DATABASE_URL") psql -h mydb.abc123…` (or `rds-iam exec`)\n'
-    '- `rds-iam token "$DATABASE_URL" --json | jq -r .expires_at`\n'
-)
+EPILOG = f"""
+The password of a URL's user, or of the user of DATABASE_URL with a profile of AWS's:
+$ rds-iam token \\
+    {EXAMPLE}
+$ rds-iam token --profile reporting
+
+In the place of a password, for which rds-iam exec takes less typing:
+$ PGPASSWORD="$(rds-iam token)" psql -h mydb.abc123.eu-central-1.rds.amazonaws.com
+
+When it ends:
+$ rds-iam token --json | jq -r .expires_at
+"""
 
 
 def token(
-    url: Url, *, options: Options = None, timeout: Timeout = None, as_json: AsJson = False
+    url: Url = None,
+    *,
+    options: Options = None,
+    profile: Profile = None,
+    region: Region = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print a token: the password to log in with as the user of the URL, for 15 minutes.
 
@@ -46,14 +57,17 @@ def token(
     Exits with 0; with 1 if there are no AWS credentials; with 2 if called wrongly.
     """
     with told():
-        found = access(url, options, timeout)
+        found = access(url, options_of(options, timeout=timeout, profile=profile, region=region))
         signed = found.token()
         if is_terminal():
             note(
                 f"who sees this can log in as {found.endpoint.user!r} until "
                 f"{_moment(signed.expires_at)}; in a pipe this note is left out"
             )
-        typer.echo(json.dumps(_as_data(found, signed)) if as_json else str(signed.password))
+        if as_json:
+            document(_as_data(found, signed))
+        else:
+            out(str(signed.password))
 
 
 def _as_data(found: Access, signed: IssuedPassword) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from sqlalchemy_rds_iam.testing.emulator import HOST
 from sqlalchemy_rds_iam.testing.foreground import DEFAULT_CEILING, run_foreground
@@ -35,6 +36,8 @@ def main() -> None:
     parser.add_argument("--server", help="front this postgresql:// URL instead of starting one")
     parser.add_argument("--postgres", help="auto, wheel, or the directory of postgres and initdb")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    parser.add_argument("--driver", default="psycopg", help="driver that the URL names")
+    parser.add_argument("--env-file", type=Path, help="file for the variables, while it runs")
     given = parser.parse_args()
     run_foreground(
         given.host,
@@ -46,6 +49,8 @@ def main() -> None:
         server=given.server,
         postgres=given.postgres,
         listen_port=given.listen_port,
+        driver=given.driver,
+        variables_file=given.env_file,
         as_json=given.json,
     )
 

@@ -4,50 +4,55 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
+from sqlalchemy_rds_iam.testing import env_file
 from sqlalchemy_rds_iam.testing.emulator import HOST, RdsEmulator
 
 DEFAULT_CEILING = 200.0
+_PROXIES = ("http_proxy", "all_proxy")
 
 
 def run_foreground(
     host: str = HOST,
     port: int = 5432,
     *,
-    region: str | None = None,
     users: Sequence[str] = ("app",),
     secrets: Sequence[str] = (),
     ceiling: float | None = DEFAULT_CEILING,
-    server: str | None = None,
-    postgres: str | None = None,
-    listen_port: int = 0,
+    driver: str = "psycopg",
+    variables_file: Path | None = None,
     as_json: bool = False,
     output: TextIO | None = None,
+    **more: Any,
 ) -> None:
-    """Start the emulator, print how to use it, log each decision; return on SIGINT or SIGTERM.
+    """Start the emulator, print how to use it, log each decision; return when it is told to stop.
 
-    Call it from the main thread, which is where signals arrive.
+    SIGINT, SIGTERM and SIGHUP stop it. Call it from the main thread, which is where signals arrive.
 
     Args:
-        host: See `RdsEmulator`, as for all that follow but the last two.
+        host: See `RdsEmulator`, as for `port`, `users`, `ceiling` and `more`.
         port: The port to sign for.
-        region: The region to sign for.
-        users: Database users to create.
+        users: Database users to create; the URL is that of the first.
         secrets: Database users to create that have a password, in a secret of the same name.
         ceiling: Authentications per second, None for no limit.
-        server: The URL of an existing PostgreSQL.
-        postgres: Which PostgreSQL to start.
-        listen_port: Where to listen.
-        as_json: Print one line of JSON instead of prose, for a parent process.
-        output: Where to print, by default standard output; decisions go to standard error.
+        driver: The driver that the URL names.
+        variables_file: Where to write the variables as well, as long as it runs.
+        as_json: Print one line of JSON instead of shell commands, for a parent process.
+        output: Where to print, by default standard output; all else goes to standard error.
+        more: Further arguments of `RdsEmulator`.
+
+    Raises:
+        EnvFileError: `variables_file` cannot be written.
     """
     output = output or sys.stdout
     # Before the start, so that a signal in the middle of it ends in good order too.
@@ -56,24 +61,25 @@ def run_foreground(
     def stop(_signal: int, _frame: FrameType | None) -> None:
         stopped.set()
 
-    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    # What is ignored, as below nohup, stays so.
+    ours = [each for each in _stoppers() if signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, stop) for each in ours}
     try:
-        with (
-            _decisions_on_stderr(),
-            RdsEmulator(
-                host,
-                port,
-                region=region,
-                users=users,
-                ceiling=ceiling,
-                server=server,
-                postgres=postgres,
-                listen_port=listen_port,
-            ) as emulator,
-        ):
-            for user in secrets:
-                emulator.secrets.create(user, user, database=user)
-            print(_as_json(emulator) if as_json else _as_prose(emulator), file=output, flush=True)
+        with serving(
+            host,
+            port,
+            users=users,
+            secrets=secrets,
+            ceiling=ceiling,
+            variables_file=variables_file,
+            driver=driver,
+            **more,
+        ) as (emulator, variables):
+            text = _as_json(emulator, variables) if as_json else _as_exports(variables)
+            print(text, file=output, flush=True)
+            if not as_json:
+                sys.stderr.write(f"{_hint(emulator)}\n")
+                sys.stderr.flush()
             # Forever, but awake often enough for the signal handlers to run on every platform.
             while not stopped.wait(1.0):
                 pass
@@ -82,45 +88,113 @@ def run_foreground(
             signal.signal(each, handler)
 
 
-def _as_json(emulator: RdsEmulator) -> str:
+@contextmanager
+def serving(
+    host: str = HOST,
+    port: int = 5432,
+    *,
+    users: Sequence[str] = ("app",),
+    secrets: Sequence[str] = (),
+    driver: str = "psycopg",
+    variables_file: Path | None = None,
+    only_refusals: bool = False,
+    **more: Any,
+) -> Iterator[tuple[RdsEmulator, dict[str, str]]]:
+    """A running emulator, and the variables that lead to it.
+
+    Args:
+        host: See `run_foreground`, as for all but the next.
+        port: The port to sign for.
+        users: Database users.
+        secrets: Database users with a password.
+        driver: The driver that the URL names.
+        variables_file: Where to write the variables as well.
+        only_refusals: Log no login that was granted.
+        more: Further arguments of `RdsEmulator`.
+    """
+    with ExitStack() as cleanup:
+        if variables_file is not None:
+            env_file.check(variables_file)
+        cleanup.enter_context(_decisions_on_stderr(only_refusals=only_refusals))
+        emulator = cleanup.enter_context(RdsEmulator(host, port, users=users, **more))
+        for user in secrets:
+            emulator.secrets.create(user, user, database=user)
+        url = emulator.url(f"postgresql+{driver}", users[0], users[0])
+        text = url.render_as_string(hide_password=False)
+        variables = {
+            **emulator.environ(),
+            "RDS_IAM_URL": text,
+            "DATABASE_URL": text,
+            **_no_proxy(os.environ),
+        }
+        if variables_file is not None:
+            cleanup.enter_context(env_file.written(variables_file, variables))
+        yield emulator, variables
+
+
+def leads_elsewhere(name: str) -> bool:
+    """Whether a variable of this name may lead to another account or database."""
+    return name.startswith(("AWS_", "PG")) or (
+        name.startswith(("RDS_IAM_", "DATABASE_URL")) and name != "RDS_IAM_EMULATOR_POSTGRES"
+    )
+
+
+def _stoppers() -> list[int]:
+    return [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+def _no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    """What keeps a proxy of the user's from being asked for this machine."""
+    if not any(environ.get(each) or environ.get(each.upper()) for each in _PROXIES):
+        return {}
+    known = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    hosts = ",".join(filter(None, (known, "127.0.0.1")))
+    return {"NO_PROXY": hosts, "no_proxy": hosts}
+
+
+def _as_json(emulator: RdsEmulator, variables: Mapping[str, str]) -> str:
     host, port = emulator.address
     return json.dumps(
         {
+            "schema": 1,
             "host": host,
             "port": port,
             "ca_file": str(emulator.ca_file),
-            "url": emulator.url().render_as_string(hide_password=False),
-            "environ": emulator.environ(),
+            "url": variables["RDS_IAM_URL"],
+            "environ": dict(variables),
         }
     )
 
 
-def _as_prose(emulator: RdsEmulator) -> str:
+def _as_exports(variables: Mapping[str, str]) -> str:
+    # A profile or a session token of the user's would come before the key.
+    gone = [name for name in sorted(os.environ) if leads_elsewhere(name) and name not in variables]
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    return "\n".join(([f"unset {' '.join(gone)}"] if gone else []) + lines)
+
+
+def _hint(emulator: RdsEmulator) -> str:
     host, port = emulator.address
     endpoint = emulator.endpoint
-    url = emulator.url().render_as_string(hide_password=False)
-    environ = {**emulator.environ(), "RDS_IAM_URL": url}
-    exports = (f"export {k}={shlex.quote(v)}" for k, v in environ.items())
-    return "\n".join(
-        (
-            f"Listening on {host}:{port} as {endpoint.host}:{endpoint.port} in {endpoint.region}.",
-            "",
-            *exports,
-            "",
-            "With these in another shell rds-iam doctor looks at it, rds-iam exec -- psql logs in,",
-            "and create_engine(os.environ['RDS_IAM_URL']) connects.",
-            "",
-            "Ctrl-C stops it.",
-        )
+    return (
+        f"\nListening on {host}:{port} as\n{endpoint.host}:{endpoint.port}\n"
+        f"in {endpoint.region}.\n\n"
+        "Run the lines above in another shell. There\n"
+        "  rds-iam doctor looks at it,\n"
+        "  rds-iam exec -- psql logs in, and\n"
+        "  create_engine(os.environ['RDS_IAM_URL']) connects.\n\n"
+        "Each login is shown here, with the decision on it.\nCtrl-C stops it."
     )
 
 
 @contextmanager
-def _decisions_on_stderr() -> Iterator[None]:
+def _decisions_on_stderr(*, only_refusals: bool) -> Iterator[None]:
     logger = logging.getLogger("sqlalchemy_rds_iam.testing")
     level = logger.level
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    if only_refusals:
+        handler.addFilter(lambda record: not record.getMessage().startswith("granted"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:

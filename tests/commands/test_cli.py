@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_support import shown
 from patience import DEADLINE, running
 from rich.console import Console
 from typer.testing import CliRunner
@@ -37,23 +38,15 @@ def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_version() -> None:
-    """`--version` prints the name and the version, and nothing else."""
-    assert CliRunner().invoke(app, ["--version"]).output == f"sqlalchemy-rds-iam {__version__}\n"
-
-
-@pytest.mark.parametrize("arguments", [[], ["demo"], ["emulator"]])
-def test_help(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Help fits into 80 columns; the top and every command with options give examples."""
-    monkeypatch.setenv("COLUMNS", "80")
-    shown = CliRunner().invoke(app, [*arguments, "--help"])
-    assert shown.exit_code == 0
-    assert max(map(len, shown.output.splitlines())) <= 80
-    assert ("Examples" in shown.output) == (arguments != ["demo"])
+    """`--version` and `-V` print the name and the version, and nothing else."""
+    for option in ("--version", "-V"):
+        assert CliRunner().invoke(app, [option]).output == f"sqlalchemy-rds-iam {__version__}\n"
 
 
 def test_default_ceiling() -> None:
     """The command and the module throttle alike by default."""
-    assert f"[default: {DEFAULT_CEILING:g}]" in CliRunner().invoke(app, ["emulator", "-h"]).output
+    words = " ".join(CliRunner().invoke(app, ["emulator", "-h"]).output.split())
+    assert f"By default {DEFAULT_CEILING:g}." in words
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
@@ -114,29 +107,36 @@ def test_emulator() -> None:
 
 @pytest.mark.server
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "code", "sentence"),
     [
-        (["--host", "db.example.com"], "no AWS region in the host name"),
-        (["--server", "mysql://root@localhost"], "server must look like postgresql://"),
-        (["--postgres", "/nowhere"], "no PostgreSQL server found for '/nowhere'"),
+        (["--host", "db.example.com"], 2, "no AWS region in the host name"),
+        (["--server", "mysql://root@localhost"], 2, "server must look like postgresql://"),
+        (["--postgres", "/nowhere"], 1, "no PostgreSQL server found for '/nowhere'"),
+        (["--json", "--", "true"], 2, "--json prints the variables"),
+        (["--driver", "oracle"], 2, "'oracle': expected one of psycopg, "),
+        (["--port", "65536"], 2, "'65536': expected a port from 1 to 65535"),
+        (["--ceiling", "nan"], 2, "'nan': expected logins a second from 0 to"),
     ],
 )
-def test_emulator_refusals(arguments: list[str], sentence: str) -> None:
+def test_emulator_refusals(arguments: list[str], code: int, sentence: str) -> None:
     """What cannot work ends the command with one sentence that says so."""
-    shown = CliRunner().invoke(app, ["emulator", *arguments])
-    assert shown.exit_code == 1
-    [line] = shown.stderr.splitlines()
-    assert line.startswith("rds-iam: ")
+    found = shown("emulator", *arguments)
+    assert (found.code, found.out) == (code, "")
+    [line] = found.err.splitlines()
+    assert line.startswith("rds-iam emulator: ")
     assert sentence in line
 
 
-def _shown(width: int, steps: Mapping[str, Any], **console: Any) -> tuple[Report, str]:
+def _shown(
+    width: int, steps: Mapping[str, Any], progress: Console | None = None
+) -> tuple[Report, str]:
     output = io.StringIO()
-    report = Report(console=Console(file=output, width=width, highlight=False, **console))
+    console = Console(file=output, width=width, highlight=False)
+    report = Report(console=console, progress=progress)
     report.heading("What", "is shown")
     for title, step in steps.items():
         report.take(title, step)
-    report.closing(len(steps), "last words")
+    report.closing(len(steps))
     return report, output.getvalue()
 
 
@@ -177,7 +177,7 @@ def test_nothing_is_no_success() -> None:
 
 
 def test_report_progress() -> None:
-    """In a terminal the step under way is shown with how far it has come."""
+    """How far the step under way has come is shown beside the output, and not in it."""
     seen: list[str] = []
 
     def step(tell: Any) -> Finding:
@@ -185,7 +185,10 @@ def test_report_progress() -> None:
         seen.append("told")
         return Finding("done")
 
-    _, output = _shown(80, {"Slow": step}, force_terminal=True)
+    progress = io.StringIO()
+    _, output = _shown(80, {"Slow": step}, Console(file=progress, force_terminal=True))
     assert seen == ["told"]
-    assert "\x1b" in output
+    assert "\x1b" in progress.getvalue()
+    assert "half way" in progress.getvalue()
     assert "done" in output
+    assert "half way" not in output

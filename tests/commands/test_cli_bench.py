@@ -78,7 +78,7 @@ def test_first_refused(rds: RdsEmulator) -> None:
     rds.gateway.refuse_next = 9
     found = shown("bench", _url(rds))
     assert (found.code, found.out) == (1, "")
-    assert found.err.startswith("rds-iam: ")
+    assert found.err.startswith("rds-iam bench: ")
     assert "the server refused the IAM token" in found.err
     assert "sqlalche.me" not in found.err
     assert len(rds.decisions) <= 2
@@ -89,7 +89,7 @@ def test_prose(rds: RdsEmulator) -> None:
     found = shown("bench", _url(rds), "--connects", "2", "--rate", "100")
     lines = dict(line.split(maxsplit=1) for line in found.out.splitlines())
     assert lines["endpoint"] == f"app@{rds.endpoint.host}:5432 ({rds.endpoint.region})"
-    assert lines["let"].startswith("in      2, ")
+    assert lines["let"].startswith("in      2 of 2, ")
     assert lines["refused"] == "0"
     assert {"let", "asked", "throttled", "first", "p50,"} < set(lines)
 

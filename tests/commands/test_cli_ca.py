@@ -65,7 +65,7 @@ def test_download(home: Path, bundle_server: Server) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [each.name for each in file.parent.iterdir()] == ["global-bundle.pem"]
     assert find_ca({}, parse_host(HOST)) == str(file)
-    assert found.err == f"rds-iam: kept as {file}\n"
+    assert found.err == f"rds-iam ca: kept as {file}\n"
     lines = found.out.splitlines()
     assert lines[0].split() == ["file", str(file)]
     assert lines[1].split(maxsplit=2)[2] == "a well-known place"

@@ -16,21 +16,72 @@ from patience import DEADLINE
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 COMMANDS = ["token", "exec", "policy", "grant", "ca", "bench"]
+EVERY = ["doctor", *COMMANDS, "emulator", "demo", "help"]
+EXAMPLE = "postgresql+psycopg://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Help fits into 80 columns, gives examples with a real URL, and tells the exit status."""
-    monkeypatch.setenv("COLUMNS", "80")
-    found = shown(command, "--help")
-    assert found.code == 0
-    assert max(map(len, found.out.splitlines())) <= 80
-    words = " ".join(found.out.replace("│", " ").split())
-    assert "Examples: • rds-iam " in words
-    assert "postgresql+psycopg://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app" in words
-    assert re.search(r"Exits (with 0|as the command does)", words)
-    assert "RDS_IAM_URL" in words
-    assert "DATABASE_URL" in words
+@pytest.mark.parametrize("command", [*EVERY, None])
+@pytest.mark.parametrize("columns", [40, 60, 80, 300])
+def test_help(command: str | None, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Help fits, cuts nothing, has no values for flags, and gives examples to be copied."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    found = shown(*filter(None, [command]), "--help")
+    assert (found.code, found.err) == (0, "")
+    prose, _, examples = found.out.partition("Examples:\n")
+    # A name stays whole, however narrow the terminal is.
+    wide = [line for line in prose.splitlines() if len(line) > min(columns, 80)]
+    assert all(re.match(r"Usage:|  \S", line) for line in wide), wide
+    assert "…" not in re.sub(r"(AWS|PG|RDS_IAM)_?…", "", prose)
+    assert not re.search(r"<bool>|<str>|\[default|--json [A-Z]|--version [A-Z]", prose)
+    ours = re.findall(r"^  (?:.*[ ;(=])?rds-iam (\w+)", examples.replace("$(", "("), re.MULTILINE)
+    assert set(ours) & ({command} if command else set(EVERY))
+    words = " ".join(prose.split())
+    if command:
+        assert re.search(r"Exits (with 0|as the command does)", words)
+    if command in COMMANDS:
+        assert f"    {EXAMPLE}" in examples
+        assert "RDS_IAM_URL or DATABASE_URL" in words.replace("or else", "or")
+
+
+def test_help_as_a_command() -> None:
+    """`help` shows what `--help` does, of a command or of all; what there is not is named."""
+    assert shown("help").out == shown("--help").out
+    for command in EVERY:
+        assert shown("help", command).out == shown(command, "-h").out
+    found = shown("help", "tokn")
+    assert (found.code, found.out) == (2, "")
+    assert "there is no command 'tokn'; did you mean token?" in found.err
+    nothing = shown()
+    assert (nothing.code, nothing.out) == (2, "")
+    assert nothing.err == shown("--help").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["tokne"], "rds-iam: no such command 'tokne'"),
+        (["--hepl"], "rds-iam: there is no option --hepl; did you mean --help? See rds-iam --help"),
+        (["token", "--timeot", "3"], "rds-iam token: there is no option --timeot; did you mean"),
+        (["token", URL, "--timeout", "nan"], "--timeout: 'nan': expected seconds from 0.1 to"),
+        (["token", URL, "--timeout", "inf"], "--timeout: 'inf': expected seconds from 0.1 to"),
+        (["token", URL, "--timeout", ""], "--timeout: '': expected seconds from 0.1 to"),
+        (["bench", URL, "--connects", "2.5"], "--connects: '2.5': expected a number from 1 to"),
+        (["bench", URL, "--rate", "1e999"], "--rate: '1e999': expected connections a second"),
+        (["bench", "--rate"], "rds-iam bench: "),
+        (["exec", URL, "--retry", "-1", "--", "true"], "--retry: '-1': expected a number from 0"),
+        (["doctor", URL, "--timeout", "0"], "--timeout: '0': expected seconds from 1 to"),
+        (["token", URL, "\x1b[31mred"], "rds-iam token: "),
+        (["\x1b[31mred"], "rds-iam: "),
+    ],
+)
+def test_one_style_of_error(arguments: list[str], sentence: str) -> None:
+    """A wrong command line is one line that names command and value, with status 2."""
+    found = shown(*arguments)
+    assert (found.code, found.out) == (2, "")
+    [line] = found.err.splitlines()
+    assert line.startswith("rds-iam")
+    assert sentence in line
+    assert "\x1b" not in line
 
 
 @pytest.mark.parametrize("command", COMMANDS)

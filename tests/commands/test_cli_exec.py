@@ -95,9 +95,10 @@ def test_environment(rds: RdsEmulator) -> None:
         "PGAPPNAME": "orders",
         "PGOPTIONS": "-c geqo=off",
     }
+    aside = ["PGHOST", "PGPASSWORD", "PGREQUIREAUTH", "PGSERVICE"]
     assert found.err.splitlines() == [
-        "rds-iam: no variable says keepalives; that of the URL is left out",
-        "rds-iam: set aside for what the URL says: PGHOST, PGPASSWORD, PGREQUIREAUTH, PGSERVICE",
+        "rds-iam exec: no variable says keepalives; that of the URL is left out",
+        "rds-iam exec: set aside for what the URL says: " + ", ".join(aside),
         WITHHELD.format(sys.executable).rstrip(),
     ]
 
@@ -123,9 +124,9 @@ def test_not_to_be_run(
 def test_called_wrongly(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a URL or a command, or with options that are not behind the dashes: status 2."""
     for arguments, sentence in (
-        (["--", "psql"], "there is no URL: give one before the --, or set RDS_IAM_URL"),
+        (["--", "psql"], "there is no database URL: give one, as in rds-iam exec postgresql"),
         ([URL], "there is no command"),
-        ([URL, "psql", "-c", "select 1"], "No such option: -c"),
+        ([URL, "psql", "-c", "select 1"], "there is no option -c"),
         ([f"{URL}&sslmode=prefer", "--", "true"], "weaker than rds_iam_tls=verify-full"),
     ):
         found = shown("exec", *arguments)

@@ -54,7 +54,8 @@ def test_no_secrets(rds: RdsEmulator, mode: tuple[str, ...]) -> None:
     assert theirs.items() >= HARMLESS.items()
     assert theirs["PGPASSWORD"].startswith(rds.endpoint.host)
     assert found.err == (
-        f"rds-iam: secrets that {sys.executable} does not get (--keep-aws leaves it those of AWS): "
+        f"rds-iam exec: secrets that {sys.executable} does not get "
+        "(--keep-aws leaves it those of AWS): "
         f"{', '.join(sorted(SECRETS))}\n"
     )
     assert not [value for name, value in environ.items() if name in SECRETS and value in found.err]

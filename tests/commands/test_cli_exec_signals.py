@@ -40,7 +40,7 @@ def test_signals(rds: RdsEmulator, mode: tuple[str, ...], number: signal.Signals
 def test_early_signals() -> None:
     """A signal that comes before the program is there is passed on to it; an ignored one is not."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    relay = exec_child._Relay()
+    relay = exec_child.Relay()
     try:
         with relay.listening():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
@@ -94,7 +94,7 @@ def test_told_once() -> None:
     code = (
         "import signal, subprocess\n"
         "from sqlalchemy_rds_iam.cli import exec_child\n"
-        "process, relay = subprocess.Popen(['sleep', '120']), exec_child._Relay()\n"
+        "process, relay = subprocess.Popen(['sleep', '120']), exec_child.Relay()\n"
         "relay.to(process)\n"
         "relay._pass_on(signal.SIGINT, None)\n"
         "relay._pass_on(signal.SIGTERM, None)\n"

@@ -117,7 +117,7 @@ def test_switched_off(api: RdsApi) -> None:
     found = shown("policy", _url(INSTANCE))
     assert found.code == 0
     assert found.err == (
-        "rds-iam: IAM database authentication is switched off for "
+        "rds-iam policy: IAM database authentication is switched off for "
         "arn:aws:rds:eu-central-1:123456789012:db:mydb\n"
     )
 
@@ -142,8 +142,8 @@ def test_denied(api: RdsApi, host: str) -> None:
     assert arn == "arn:aws:rds-db:eu-central-1:123456789012:dbuser:RESOURCE-ID/app"
     why, how, sum_of_it = found.err.splitlines()
     assert "is not authorized to perform: rds:Describe" in why
-    assert how.startswith("rds-iam: to look up the resource id: aws rds describe-")
-    assert sum_of_it == "rds-iam: the policy is not complete: fill in RESOURCE-ID"
+    assert how.startswith("rds-iam policy: to look up the resource id: aws rds describe-")
+    assert sum_of_it == "rds-iam policy: the policy is not complete: fill in RESOURCE-ID"
     kind = KINDS[parse_host(host).kind]
     operation = botocore.session.get_session().get_service_model("rds").operation_model(kind.action)
     assert kind.parameter in operation.input_shape.members

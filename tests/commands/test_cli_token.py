@@ -114,7 +114,7 @@ def test_called_wrongly(arguments: list[str], sentence: str) -> None:
     found = shown("token", *arguments)
     assert (found.code, found.out) == (2, "")
     [line] = found.err.splitlines()
-    assert line.startswith("rds-iam: ")
+    assert line.startswith("rds-iam token: ")
     assert sentence in line
     assert "sesame" not in line
 
@@ -126,7 +126,7 @@ def test_no_credentials(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> No
     found = ran("token", URL)
     assert (found.code, found.out) == (1, "")
     [line] = found.err.splitlines()
-    assert line.startswith("rds-iam: no AWS credentials found; asked were env")
+    assert line.startswith("rds-iam token: no AWS credentials found; asked were env")
 
 
 def test_deadline(
@@ -146,14 +146,14 @@ def test_deadline(
     # It would be gone, had it been waited for.
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert found.code == 1
-    assert found.err.startswith("rds-iam: no AWS credentials within 0.3 s")
+    assert found.err.startswith("rds-iam token: no AWS credentials within 0.3 s")
 
 
 def test_odd_name(rds: RdsEmulator) -> None:
     """A name that RDS accepts no token for gets one, and a note."""
     found = shown("token", "postgresql://app@db.example.com/app", "-o", "rds_iam_region=eu-west-1")
     assert found.code == 0
-    assert "'db.example.com' is no RDS endpoint name" in found.err
+    assert "'db.example.com' is not the name of an RDS endpoint" in found.err
 
 
 def test_terminal(rds: RdsEmulator) -> None:

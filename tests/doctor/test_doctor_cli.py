@@ -46,7 +46,8 @@ def test_ill(ward: Ward) -> None:
     """A set-up that does not exits with 1, and the cause comes first, then what to run."""
     FAULTS["wrong case user"].inject(ward)
     done = _run(RDS_IAM_URL=_url(ward), DATABASE_URL="postgresql://another")
-    assert (done.returncode, done.stderr) == (1, "")
+    assert done.returncode == 1
+    assert "the URL is that of RDS_IAM_URL; DATABASE_URL holds another" in done.stderr
     lines = done.stdout.splitlines()
     assert lines[2].startswith("✗ Certain: the database user is 'app', not 'App'")
     [command] = [line.strip() for line in lines if line.strip().startswith("postgresql+psycopg://")]

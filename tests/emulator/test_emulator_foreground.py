@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from emulator_support import sign
 from patience import DEADLINE, running
+from sqlalchemy import make_url
 
 from sqlalchemy_rds_iam.testing import AccessKey, Principal, SignedEndpoint
 
@@ -38,7 +39,7 @@ def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_what_it_prints_is_enough_to_connect(process: subprocess.Popen[str]) -> None:
-    """The JSON line, and the export lines in prose, lead to a login as the second user."""
+    """The JSON line, and the lines for a shell, lead to a login as the second user."""
     assert process.stdout is not None
     first = process.stdout.readline()
     if first.startswith("{"):
@@ -49,12 +50,12 @@ def test_what_it_prints_is_enough_to_connect(process: subprocess.Popen[str]) -> 
         assert told["url"].startswith(f"postgresql+psycopg://app@{host}:{port}/app?plugin=rds_iam")
     else:
         lines = [first]
-        while not lines[-1].startswith("Ctrl-C"):
+        while "RDS_IAM_URL" not in lines[-1]:
             lines.append(process.stdout.readline())
-        address = first.split()[2]
-        host, _, port = address.partition(":")
         exports = [shlex.split(line)[1] for line in lines if line.startswith("export ")]
         environ = dict(each.split("=", 1) for each in exports)
+        url = make_url(environ["RDS_IAM_URL"])
+        host, port = url.host, url.port
         ca_file = os.path.join(os.path.dirname(environ["AWS_CONFIG_FILE"]), "ca.pem")  # noqa: PTH118, PTH120
         assert environ["RDS_IAM_URL"].startswith("postgresql+psycopg://app@")
     key = AccessKey(

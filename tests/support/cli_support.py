@@ -24,7 +24,7 @@ URL = f"postgresql+psycopg://app@{HOST}/app?plugin=rds_iam"
 MODES = pytest.mark.parametrize("mode", [(), ("--retry", "1")], ids=["alone", "retry"])
 """`rds-iam exec` makes way for the program, or stays to run it again."""
 WITHHELD = (
-    "rds-iam: secrets that {} does not get (--keep-aws leaves it those of AWS): "
+    "rds-iam exec: secrets that {} does not get (--keep-aws leaves it those of AWS): "
     "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY\n"
 )
 """What `rds-iam exec` says of the keys of the emulator's environment."""

@@ -1,0 +1,107 @@
+"""The values of options: numbers that are checked, and what a shell offers for the others."""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+
+from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._tls.trust import BUNDLE_URLS
+
+LONGEST = 86_400
+"""Seconds that anything may wait: a day."""
+
+_Number = TypeVar("_Number", int, float)
+
+
+def number(
+    kind: type[_Number], low: _Number, high: _Number, what: str
+) -> Callable[[object], _Number]:
+    """A parser of numbers from `low` to `high`, for ``typer.Option(parser=…)``.
+
+    Args:
+        kind: what it makes of the text.
+        low: the least.
+        high: the most.
+        what: what the number counts, for the message.
+    """
+
+    def parse(text: object) -> _Number:
+        try:
+            found = kind(str(text))
+            fits = low <= found <= high  # which nothing that is not a number does
+        except ValueError:
+            fits = False
+        if not fits:
+            raise typer.BadParameter(f"{text!r}: expected {what} from {low:g} to {high:g}")
+        return found
+
+    return parse
+
+
+seconds = number(float, 0.1, float(LONGEST), "seconds")
+
+
+def options(incomplete: str) -> Iterable[str]:
+    """The names of the plugin's options, and the values of some."""
+    name, separator, _ = incomplete.partition("=")
+    if not separator:
+        return [f"{IamOptions.named(each.name)}=" for each in fields(IamOptions)]
+    known = {"rds_iam_region": regions, "rds_iam_profile": profiles}
+    found = known[name]("") if name in known else []
+    return [f"{name}={each}" for each in found]
+
+
+def regions(incomplete: str) -> Iterable[str]:
+    """The regions that botocore knows."""
+    del incomplete  # typer picks those that begin with it
+    from botocore.session import Session  # not for a command that completes nothing
+
+    session = Session()
+    return sorted(
+        {
+            region
+            for partition in session.get_available_partitions()
+            for region in session.get_available_regions("rds", partition)
+        }
+    )
+
+
+def profiles(incomplete: str) -> Iterable[str]:
+    """The profiles of the user's AWS configuration; none where that cannot be read."""
+    del incomplete
+    found: set[str] = set()
+    for variable, default in (
+        ("AWS_CONFIG_FILE", "~/.aws/config"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+    ):
+        parser = configparser.RawConfigParser(strict=False)
+        try:
+            path = Path(os.environ.get(variable) or default).expanduser()
+            parser.read(path, "utf-8")
+        except (OSError, RuntimeError, UnicodeDecodeError, configparser.Error):
+            continue
+        found |= {
+            each.removeprefix("profile ").strip()
+            for each in parser.sections()
+            if not each.startswith(("sso-session ", "services "))
+        }
+    return sorted(found)
+
+
+def partitions(incomplete: str) -> Iterable[str]:
+    """The partitions whose CA bundle is known."""
+    del incomplete
+    return list(BUNDLE_URLS)
+
+
+def servers(incomplete: str) -> Iterable[str]:
+    """The words for the emulator's PostgreSQL; a directory is for the shell to complete."""
+    del incomplete
+    return ["auto", "wheel"]
