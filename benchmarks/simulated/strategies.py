@@ -75,7 +75,7 @@ class Process:
         self, world: World, pace: RateLimiter | None, *, retries: bool, accepted_at: float
     ) -> None:
         self.accepted_at = accepted_at
-        self.first_until = NEVER
+        self.first_until = self.accepted_before = NEVER
         self._world = world
         self._pace = pace
         self._retries = retries

@@ -47,7 +47,7 @@ class Login:
 
     def __init__(self, accepted_at: float = NEVER) -> None:
         self.accepted_at = accepted_at
-        self.first_until = NEVER
+        self.first_until = self.accepted_before = NEVER
 
 
 def _take_all(limiter: RateLimiter, now: float, timeout: float = 0.0) -> int:

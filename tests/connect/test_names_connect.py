@@ -184,7 +184,7 @@ def test_global_writer(through_alias: Connect, server: DnsServer, rds: RdsEmulat
     server.point(ALIAS, GLOBAL)
     rds.gateway.certificate = rds.certificates.other_host(GLOBAL)
     database = through_alias(rds_iam_region="us-east-1")
-    assert f"signed for  {GLOBAL}:5432" in database.raises(Exception).__notes__[0]
+    assert f"signed for app@{GLOBAL}:5432" in database.raises(Exception).__notes__[0]
 
 
 def test_nxdomain(through_alias: Connect, server: DnsServer) -> None:

@@ -24,7 +24,7 @@ class Login:
 
     def __init__(self, accepted_at: float) -> None:
         self.accepted_at = accepted_at
-        self.first_until = NEVER
+        self.first_until = self.accepted_before = NEVER
 
 
 @pytest.mark.parametrize(
