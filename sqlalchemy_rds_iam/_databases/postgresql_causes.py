@@ -27,7 +27,7 @@ _AT_THE_PROXY = (
         "the proxy throttles logins that come too fast: use a pool, or a lower connect rate",
     ),
     (
-        "has no credentials for the role|[Pp]rovide credentials for the role",
+        "has no credentials for the role|(?i:provide credentials for the role)",
         "proxy-secret",
         "the proxy has no secret of the user {user!r}: add one, or let the proxy log in by IAM",
     ),

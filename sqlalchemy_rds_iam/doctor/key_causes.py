@@ -1,4 +1,4 @@
-"""What botocore, STS and `CredentialsError` say of credentials that cannot be had or used: a table.
+"""What botocore, STS and `CredentialsError` say of credentials that cannot be used: a table.
 
 Sources: "Common Errors" and the errors of each action in the AWS STS API reference; botocore's
 ``exceptions``; `sdk_errors` and `provider_faults` of this package.

@@ -9,8 +9,11 @@ pytest.importorskip("proselint")
 
 from prose import findings, pages
 
+WORD = "who" + "ever"
+"""In two, as a test looks for it in all files."""
+
 SENTENCES = [
-    "It is for whoever connects.",
+    f"It is for {WORD} connects.",
     "psql, pg_dump and their likes work.",
     "## Limits, honestly",
     "No token can be had.",
@@ -48,7 +51,7 @@ def test_plain(sentence: str) -> None:
 
 def test_docstrings() -> None:
     """Of the style, the strongest words count in docstrings as well."""
-    assert len(list(findings("For whoever connects.", prose=False))) == 1
+    assert len(list(findings(f"For {WORD} connects.", prose=False))) == 1
     assert list(findings("The ceiling.", prose=False)) == []
 
 

@@ -14,8 +14,6 @@ from doctor_support import Ward
 from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 
-pytest_plugins = ["doctor_fixtures"]
-
 MUST: dict[str, str] = {
     "user-case": "PostgreSQL makes names lower-case|in this very spelling",
     "rds-iam-missing": "a member of rds_iam|no user '",
@@ -64,7 +62,7 @@ ANSWERED = {
 }
 """Faults of these codes that end before there is a connection, in an error of our own."""
 
-CODES = {name: code for name, (code, _) in FAULTS.items() if code in MUST}
+CODES = {name: each.code for name, each in FAULTS.items() if each.code in MUST}
 NOTED = [name for name in CODES if name not in ANSWERED]
 
 SHARE = 0.8
@@ -87,7 +85,7 @@ def _failure(ward: Ward) -> tuple[str, list[str]]:
 @pytest.mark.parametrize("name", NOTED)
 def test_causes(name: str, ward: Ward) -> None:
     """The first cause is the right one, or one of the others is where nothing tells them apart."""
-    code, inject = FAULTS[name]
+    code, inject, _ = FAULTS[name]
     if "cname" in name or "moved" in name:
         pytest.importorskip("dns", reason="dnspython is not installed")
     inject(ward)

@@ -17,33 +17,31 @@ NUMBER = r"([\d.]+|an?|once an?)"
 WORDS = {"a": 1.0, "an": 1.0, "once a": 1.0, "once an": 1.0}
 
 PROMISES: list[tuple[str, str, list[float]]] = [
-    ("credentials.md", "come back after # s is given up", [fetch.FETCH_LIMIT]),
-    ("reliability.md", "another fetch begins after # s", [fetch.FETCH_LIMIT]),
-    ("how-it-works.md", "at most their last # minutes", [expiry.LONGEST_RENEWAL / 60]),
-    ("how-it-works.md", "before their end, at most # s", [expiry.LONGEST_MARGIN]),
-    ("how-it-works.md", "or after # minutes, and is signed anew", [TOKEN_LIFE / 60]),
+    ("credentials.md", "A fetch without an answer after # s is abandoned", [fetch.FETCH_LIMIT]),
+    ("outages.md", "another fetch begins after # s", [fetch.FETCH_LIMIT]),
+    ("how-it-works.md", "at most the last # minutes", [expiry.LONGEST_RENEWAL / 60]),
+    ("how-it-works.md", "before they expire, at most # s", [expiry.LONGEST_MARGIN]),
+    ("how-it-works.md", "that signed it, or after # minutes", [TOKEN_LIFE / 60]),
     (
-        "reliability.md",
-        "down to every # s where they are in the environment or a file, and else # minute",
-        [expiry.CHEAP_PAUSE, expiry.LONGEST_PAUSE / 60],
-    ),
-    (
-        "custom-names.md",
-        "but # seconds at least and # at most; after a failed connect, for # seconds at most",
+        "cnames-tunnels.md",
+        "at least # and at most # seconds; after a failed connect, for at most # seconds",
         [cname.SHORTEST_MEMORY, cname.LONGEST_MEMORY, cname.SHORTEST_MEMORY],
     ),
-    ("custom-names.md", "one connect at a time # seconds at most", [cname.PATIENCE]),
-    ("ceiling.md", "and # % less on average", [round(100 * (limiter.HEADROOM - 1), 6)]),
+    ("cnames-tunnels.md", "one connect at a time, by at most # seconds", [cname.PATIENCE]),
+    ("rate-limits.md", "and # % less on average", [round(100 * (limiter.HEADROOM - 1), 6)]),
     (
-        "ceiling.md",
-        "to # of the logins that were let in during the last second, at most # second",
+        "rate-limits.md",
+        "to # of the logins that succeeded in the last second, at most # second",
         [limiter.CUT, limiter.CUT_PAUSE],
     ),
-    ("ceiling.md", "wait for its answer, at most # second", [retry_policy.FIRST]),
-    ("ceiling.md", "If that was more than # second ago, new credentials", [retry_policy.RECENT]),
     (
-        "ceiling.md",
-        "Then it pauses for # to # s, and after that for # to # s",
+        "rate-limits.md",
+        "If the last success was more than # second ago, the plugin first tries new credentials",
+        [retry_policy.RECENT],
+    ),
+    (
+        "rate-limits.md",
+        "Then it waits for # to # s, after that for # to # s",
         [
             *(retry_policy.SHORTEST_PAUSE / 2, retry_policy.SHORTEST_PAUSE),
             *(retry_policy.LONGEST_PAUSE / 2, retry_policy.LONGEST_PAUSE),
@@ -65,8 +63,8 @@ def test_numbers(page: str, said: str, numbers: list[float]) -> None:
 
 def test_numbers_in_words() -> None:
     """Those that the pages write out."""
-    text = " ".join((DOCS / "ceiling.md").read_text("utf-8").split())
+    text = " ".join((DOCS / "rate-limits.md").read_text("utf-8").split())
     assert limiter.REGAIN == 1 / 20
     assert "by a twentieth of `rds_iam_connect_rate` each second" in text
     assert limiter.LOWEST == 1.0
-    assert "and never below one a second" in text
+    assert "and never below one per second" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,16 +135,23 @@ def test_what_a_proxy_says_outright(said: str, name: str) -> None:
     assert not POSTGRESQL.at_proxy("app", PROXY)
 
 
-def _note(user: str, host: str, credentials: Credentials | None, *, accepted: bool = False) -> str:
+def _note(
+    user: str,
+    host: str,
+    credentials: Credentials | None,
+    *,
+    accepted: bool = False,
+    now: float = 1060.0,
+) -> str:
     error, endpoint = Exception(PAM), Endpoint(host, 5432, user, "us-east-1")
     target, entry = Target(DRIVERS["psycopg"], endpoint, parse_host(host), {}), CacheEntry(endpoint)
     if accepted:
         entry.accepted_before = 0.0
     token = IssuedPassword(MaskedStr("canary-token"), 1000, 1900)
     plan, state = ConnectPlan(target, entry, None, ()), RetryState(0, 0)
-    failure = Failure(error, {"host": host}, plan, token, 1060.0, state)
-    login = refused_login(failure, IamOptions(), credentials, 1060.0)
-    explain(error, login, family=POSTGRESQL, token=token, now=1060.0, command="rds-iam doctor URL")
+    failure = Failure(error, {"host": host}, plan, token, now, state)
+    login = refused_login(failure, IamOptions(), credentials, now)
+    explain(error, login, family=POSTGRESQL, token=token, now=now, command="rds-iam doctor URL")
     return error.__notes__[0]
 
 
@@ -163,6 +171,22 @@ def test_note() -> None:
     assert "canary" not in note
     assert "ASIAIOSFODNN7EXAMPLE" not in note
     assert "keys that have been replaced since" in _note("app", INSTANCE, None)
+
+
+def test_as_documented() -> None:
+    """The note of the quick start is what is written, line by line."""
+    page = (Path(__file__).parents[2] / "docs" / "quickstart.md").read_text("utf-8")
+    found = re.search(r"^(rds_iam: .*?)\n- …\n", page, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    host = "mydb.abc123.eu-central-1.rds.amazonaws.com"
+    shown = found[1].replace(host, INSTANCE).replace("eu-central-1", "us-east-1")
+    written = _note("app", INSTANCE, KEY).replace("…MPLE", "…2EAE").replace("60 s old", "0 s old")
+    assert written.replace("valid for 840 s", "valid for 900 s").startswith(shown + "\n- ")
+
+
+def test_numbers_of_the_note() -> None:
+    """A token that has expired meanwhile is valid for 0 s more, and not for less."""
+    assert "1000 s old, valid for 0 s more" in _note("app", INSTANCE, KEY, now=2000.0)
 
 
 @given(user=st.text(min_size=1))
