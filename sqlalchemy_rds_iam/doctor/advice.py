@@ -126,7 +126,9 @@ def simulate(state: State) -> tuple[Command, ...]:
         return ()
     resource = shlex.quote(_resource(state).arn(state.settled.endpoint.user))
     command = "aws iam simulate-principal-policy --action-names rds-db:connect"
-    return (look(f"{command} --policy-source-arn {caller} --resource-arns {resource}"),)
+    return (
+        look(f"{command} --policy-source-arn {shlex.quote(caller)} --resource-arns {resource}"),
+    )
 
 
 def principal(caller: str | None) -> str | None:
@@ -146,10 +148,11 @@ def grant(user: str) -> Command:
 def metric(state: State, name: str) -> Command:
     """Shows one of CloudWatch's counters of IAM authentication."""
     endpoint, host = state.settled.endpoint, state.settled.host
+    name = shlex.quote(host.host.partition(".")[0])
     dimension = "DBInstanceIdentifier" if host.kind == "instance" else "DBClusterIdentifier"
     return look(
         f"aws cloudwatch get-metric-statistics --region {endpoint.region} --namespace AWS/RDS "
-        f"--metric-name {name} --dimensions Name={dimension},Value={host.host.partition('.')[0]} "
+        f"--metric-name {name} --dimensions Name={dimension},Value={name} "
         "--statistics Sum --period 60 --start-time $(date -u -d '-15 min' +%FT%TZ) "
         "--end-time $(date -u +%FT%TZ)"
     )

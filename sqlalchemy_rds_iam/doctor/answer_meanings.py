@@ -37,6 +37,7 @@ class Meaning(NamedTuple):
         pattern: found in its text.
         commands: to paste, with ``{user}`` and ``{database}`` in them; or what makes them.
         routine: of PostgreSQL's, which says the same in every language.
+        any_words: whether the SQLSTATE says it all, where it is known.
     """
 
     sqlstate: str
@@ -47,6 +48,7 @@ class Meaning(NamedTuple):
     commands: tuple[Command | Callable[[State], tuple[Command, ...]], ...] = ()
     certainty: Certainty = CERTAIN
     routine: str = ""
+    any_words: bool = False
 
 
 def _grant(state: State) -> tuple[Command, ...]:
@@ -75,6 +77,7 @@ MEANINGS = (
             look("psql -h HOST -U MASTER -l"),
             sql("CREATE DATABASE {database};"),
         ),
+        any_words=True,
     ),
     Meaning(
         "42501",
@@ -83,6 +86,7 @@ MEANINGS = (
         "user {user!r} may not connect to the database {database!r}",
         "Grant it",
         (sql("GRANT CONNECT ON DATABASE {database} TO {user};"),),
+        any_words=True,
     ),
     Meaning(
         "55000",
@@ -200,6 +204,7 @@ MEANINGS = (
                 "AND state_change < now() - interval '10 min';"
             ),
         ),
+        any_words=True,
     ),
     Meaning(
         "57P03",
@@ -208,6 +213,7 @@ MEANINGS = (
         "the server takes no connections at the moment: it starts, stops or recovers",
         "Wait for it, and look at its events",
         (_EVENTS, describe),
+        any_words=True,
     ),
     Meaning(
         "57P0",
@@ -241,6 +247,7 @@ MEANINGS = (
         "the server or proxy does not take an option that the connection begins with",
         "Leave out what the sentence names",
         (_without_options,),
+        any_words=True,
     ),
     Meaning(
         "42704",
@@ -259,5 +266,6 @@ MEANINGS = (
         "rds_iam, does not exist, or IAM authentication is off",
         "Grant the role; if the user is a member, switch IAM authentication on",
         (_grant, describe, enable),
+        any_words=True,
     ),
 )

@@ -17,7 +17,7 @@ def _late(code: str, summary: str, fix: str) -> Callable[[State, float], Finding
 
 
 def _no_session_in_time(state: State, seconds: float) -> Finding:
-    lets_in = "the server lets this user in, but " if state.secret is None else ""
+    lets_in = "the server accepts this user's token, but " if state.secret is None else ""
     return problem(
         "driver-late",
         f"{lets_in}the driver did not connect within {seconds:.1f} s",

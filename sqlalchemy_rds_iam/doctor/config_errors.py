@@ -78,7 +78,9 @@ def _tls(state: State, _: str) -> tuple[Command, ...]:
 
 
 def _password(state: State, _: str) -> tuple[Command, ...]:
-    return (instead(without_password(make_url(state.given))),)
+    given = make_url(state.given)
+    url = without_password(given)
+    return () if url == given else (instead(url),)
 
 
 def _ca_file(_: State, words: str) -> tuple[Command, ...]:
@@ -142,7 +144,7 @@ def _option(state: State, words: str) -> tuple[Command, ...]:
     if named is None or named[1] not in fields:
         return ()
     if named[1] in state.keywords:
-        return (option(f"without {named[1]}="),)
+        return (option(f"{named[1]}=None"),)
     return (instead(url.difference_update_query([named[1]])),)
 
 

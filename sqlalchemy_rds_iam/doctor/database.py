@@ -6,7 +6,6 @@ Nothing is changed, and what is looked at is open to every user: the catalogue a
 from __future__ import annotations
 
 import asyncio
-import shlex
 import time
 from collections.abc import Iterator
 
@@ -14,9 +13,9 @@ from sqlalchemy import Engine, RowMapping, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sqlalchemy_rds_iam._databases.grants import quoted
-from sqlalchemy_rds_iam.doctor import driver_failure
-from sqlalchemy_rds_iam.doctor.advice import SESSIONS, look, sql
-from sqlalchemy_rds_iam.doctor.findings import Command, Finding, note, ok, problem, warning
+from sqlalchemy_rds_iam.doctor import driver_failure, secret_failure
+from sqlalchemy_rds_iam.doctor.advice import SESSIONS, sql
+from sqlalchemy_rds_iam.doctor.findings import Command, Finding, note, ok, warning
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT
 
@@ -50,8 +49,6 @@ SELECT current_user AS who,
   (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS almighty
 """)
 _FULL = 0.9
-_NOTED = 12
-"""Lines of an error's notes that are shown."""
 _POOL_SIZE, _MAX_OVERFLOW = 5, 10
 """SQLAlchemy's own, where the application says nothing."""
 
@@ -65,7 +62,7 @@ def examine(state: State) -> Iterator[Finding]:
         seen = _look(engine)
     except (SQLAlchemyError, OSError) as error:
         if state.secret is not None:
-            yield _failed_with_secret(state, error)
+            yield secret_failure.explained(state, error)
             return
         found = driver_failure.examine(state, error, lambda: _look(engine))
         yield from found.findings
@@ -162,19 +159,3 @@ def _limits(state: State, seen: RowMapping) -> Iterator[Finding]:
             why="every process has a pool of its own",
             fix="Make pool_size + max_overflow, times the number of processes, smaller than that",
         )
-
-
-def _failed_with_secret(state: State, error: Exception) -> Finding:
-    first, *more = driver_failure.words(error)
-    notes = [line.strip() for note in getattr(error, "__notes__", ()) for line in note.splitlines()]
-    return problem(
-        "secret-login-failed",
-        f"the login with the secret {state.secret!r} fails: {first}",
-        evidence=(*more[:3], *notes[:_NOTED]),
-        fix="Correct what this says; the command shows which versions the secret has",
-        commands=(
-            look(
-                f"aws secretsmanager describe-secret --secret-id {shlex.quote(state.secret or '')}"
-            ),
-        ),
-    )

@@ -68,6 +68,11 @@ def not_loaded(url: URL, error: ImportError | Exception) -> Finding:
     )
 
 
+def corrected(url: URL) -> URL:
+    """The URL with the dialect that is meant, where it has another name."""
+    return with_driver(url) if url.get_backend_name() in _ALSO - {*_OURS} else url
+
+
 def with_driver(url: URL) -> URL:
     """The URL with a driver that the plugin knows: the closest one that is installed."""
     _, _, driver = url.drivername.partition("+")

@@ -111,7 +111,7 @@ def _failed(state: State, error: Exception, certainty: Certainty = Certainty.CER
     )
     return problem(
         "driver-failed",
-        f"the server lets this user in, but not through {state.engine.dialect.driver}: {lines[0]}",
+        f"the server accepts this user's token, but the driver fails: {lines[0]}",
         certainty,
         evidence=(*lines[1:4], *(f"{name} is set" for name in variables)),
         fix="Leave out what the driver names: a variable of its environment, an argument of the "

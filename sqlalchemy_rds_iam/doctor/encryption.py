@@ -7,10 +7,12 @@ token.
 
 from __future__ import annotations
 
+import shlex
 import ssl
 import time
 from collections.abc import Iterator
 
+from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.doctor.advice import describe, look
 from sqlalchemy_rds_iam.doctor.connections import (
     FIRST,
@@ -23,7 +25,7 @@ from sqlalchemy_rds_iam.doctor.connections import (
 from sqlalchemy_rds_iam.doctor.findings import Finding, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.refused_certificate import day, evidence_of, unverified
 from sqlalchemy_rds_iam.doctor.state import State
-from sqlalchemy_rds_iam.doctor.wire import DeclinedError, Door, NotPostgresError
+from sqlalchemy_rds_iam.doctor.wire import DeclinedError, Door, EarlyError, NotPostgresError
 
 _SOON = 30 * 86400.0
 
@@ -48,7 +50,9 @@ def examine(state: State) -> Iterator[Finding]:
             fix="Correct host and port; of a pooler, switch TLS on (PgBouncer: client_tls_sslmode)",
             commands=(
                 *right_port(state),
-                look(f"psql 'host={state.dialled} port={state.port} sslmode=require'"),
+                look(
+                    f"psql {shlex.quote(f'host={state.dialled} port={state.port} sslmode=require')}"
+                ),
             ),
         )
     except NotPostgresError as error:
@@ -57,6 +61,14 @@ def examine(state: State) -> Iterator[Finding]:
             f"what listens at {place} does not speak PostgreSQL's protocol: {error}",
             fix="Correct host and port",
             commands=right_port(state),
+        )
+    except EarlyError as error:
+        yield problem(
+            "server-refused",
+            f"the server refuses the connection before TLS: {first_line(error)}",
+            why="a PostgreSQL that cannot start a process for a client says so in clear",
+            fix="Check the server's load, memory and connections",
+            commands=(look("aws rds describe-events --duration 60"), *describe(state)),
         )
     except ssl.SSLCertVerificationError as error:
         state.server = shown_certificate(state)
@@ -85,11 +97,15 @@ def examine(state: State) -> Iterator[Finding]:
         yield problem(
             "tls-failed",
             f"TLS with {place} fails: {words}",
-            why="TLS versions or ciphers that the two sides share are missing, or something in "
-            "between changes what they say",
+            why="the two sides share no TLS version or cipher, or something in between changes "
+            "what they send",
             fix="Check what is in between: a firewall that inspects TLS, a load balancer that ends "
             "it, a port that is not the database's",
-            commands=(look(f"openssl s_client -starttls postgres -connect {place} </dev/null"),),
+            commands=(
+                look(
+                    f"openssl s_client -starttls postgres -connect {shlex.quote(place)} </dev/null"
+                ),
+            ),
         )
     else:
         yield from _verified(state, str(version))

@@ -115,5 +115,5 @@ def _target(state: State) -> str:
         return f"{state.target.endpoint}{through}"
     try:
         return shown(make_url(state.given).set(query={}))
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return "a URL that cannot be read"

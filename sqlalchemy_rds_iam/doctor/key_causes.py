@@ -168,9 +168,23 @@ CAUSES = (
         (option("rds_iam_sts_endpoint_url=https://sts.us-east-1.amazonaws.com"),),
     ),
     Cause(
-        "Throttling|Rate exceeded|InternalFailure|InternalError|ServiceUnavailable|ServiceFailure",
+        "Invalid endpoint",
+        "aws-endpoint",
+        "",
+        "Write it as a URL, with http:// or https://, or leave it out",
+    ),
+    Cause(
+        "SSL validation failed|CERTIFICATE_VERIFY_FAILED|CA certificate bundle",
+        "aws-tls",
+        "",
+        "If something of your own ends TLS on the way to AWS, name its CA for AWS clients; else "
+        "correct AWS_CA_BUNDLE",
+    ),
+    Cause(
+        "Throttling|Rate exceeded|InternalFailure|InternalError|ServiceUnavailable|ServiceFailure|"
+        "Unable to parse response",
         "sts-failing",
-        "the AWS service that issues them throttles, or fails itself",
+        "the AWS service that issues them throttles, fails, or is not what answers",
         "Try again; ask it less often (a longer rds_iam_role_duration), and look at AWS Health",
     ),
     Cause(
@@ -216,7 +230,10 @@ CAUSES = (
         "Check the task role (ECS) or the pod identity association (EKS), and the agent",
         (
             look(
-                'curl -s "http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" | head -c 80'
+                # The status alone, as the answer has keys in it.
+                "curl -s -o /dev/null -w '%{http_code}' "
+                '"${AWS_CONTAINER_CREDENTIALS_FULL_URI:-http://169.254.170.2'
+                '$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI}"'
             ),
         ),
     ),

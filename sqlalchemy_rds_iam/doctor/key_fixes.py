@@ -19,7 +19,8 @@ from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import changed
 
 _BEGINNINGS = (
-    r"^no AWS credentials(?: from (?:'[\w-]+'|the source of a role))?: ",
+    r"^no AWS credentials(?: from (?:'[^']+'|the source of a role))?: ",
+    r"^Error when retrieving credentials from [\w-]+: (?:Error retrieving metadata: )?",
     r"^Credentials were refreshed, but the refreshed credentials are still expired: ",
 )
 _LINES = (
@@ -68,6 +69,17 @@ def _incomplete(_: State, __: str) -> tuple[Command, ...]:
     if not _in_environment():
         return ()
     return providers.unset_keys() or (environment("export AWS_SECRET_ACCESS_KEY=SECRET-KEY"),)
+
+
+def _endpoint(state: State, _: str) -> tuple[Command, ...]:
+    if state.config.sts_endpoint_url is not None:
+        return changed(state, "rds_iam_sts_endpoint_url")
+    there = [name for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL") if os.environ.get(name)]
+    return (environment(f"unset {' '.join(there)}"),) if there else ()
+
+
+def _bundle(_: State, __: str) -> tuple[Command, ...]:
+    return (environment("export AWS_CA_BUNDLE=CA-FILE"),)
 
 
 def _in_environment() -> bool:
@@ -131,6 +143,8 @@ _MAKERS: dict[str, Callable[[State, str], tuple[Command, ...]]] = {
     "aws-file": _line_of_file,
     "metadata-proxy": _around_proxy,
     "role-duration": _role,
+    "aws-endpoint": _endpoint,
+    "aws-tls": _bundle,
     "session-expired": _expired,
     "keys-incomplete": _incomplete,
 }

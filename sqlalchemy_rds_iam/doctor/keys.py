@@ -6,6 +6,7 @@ The words are those of botocore, of STS and of our own `CredentialsError`.
 from __future__ import annotations
 
 import re
+import shlex
 
 from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
@@ -81,7 +82,9 @@ def _denied(role: AssumedRole, caller: str | None, words: str) -> Finding:
     who, evidence = principal(caller), [words]
     elsewhere = account(caller) is not None and account(caller) != account(role.arn)
     name = role.arn.rpartition("/")[2]
-    trust = look(f"aws iam get-role --role-name {name} --query Role.AssumeRolePolicyDocument")
+    trust = look(
+        f"aws iam get-role --role-name {shlex.quote(name)} --query Role.AssumeRolePolicyDocument"
+    )
     evidence.append(f"caller       {caller or 'unknown'}")
     evidence.append(f"external id  {'given' if role.external_id else 'none given'}")
     if elsewhere and role.external_id is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
@@ -19,6 +20,9 @@ from sqlalchemy_rds_iam.doctor.server_answers import explained, is_refused_token
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import instead
 from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, METHODS, OK, ServerReply
+
+_DU = "\\du"
+"""psql's command that shows a user and the roles it is a member of."""
 
 
 def examine_token(state: State) -> Iterator[Finding]:
@@ -120,7 +124,7 @@ def _no_iam_user(state: State, answer: ServerReply) -> Finding:
         fix="Grant the role, as the master user; if there is no such user, create it first; if it "
         "is a member already, switch IAM authentication on",
         commands=(
-            look(f"psql -c '\\du {user}'   # as the master user: is it there, is it a member?"),
+            look(f"psql -c {shlex.quote(f'{_DU} {user}')}"),
             grant(user),
             sql(f"CREATE USER {quoted(user)} IN ROLE rds_iam;"),
             *describe(state),

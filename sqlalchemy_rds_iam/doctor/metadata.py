@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
+import shlex
 import socket
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from sqlalchemy_rds_iam.doctor import providers
 from sqlalchemy_rds_iam.doctor.advice import environment, look, option, shell
@@ -82,7 +84,7 @@ def _overlooked(hints: list[str], words: str, environ: Mapping[str, str]) -> Fin
 
 def _profiles() -> tuple[Command, ...]:
     there = [name for name in providers.profiles() if name != "default"]
-    found = [environment(f"export AWS_PROFILE={name}") for name in there[:3]]
+    found = [environment(f"export AWS_PROFILE={shlex.quote(name)}") for name in there[:3]]
     return (
         *found,
         look("aws configure list"),
@@ -95,7 +97,8 @@ def _instance(url: str, words: str) -> Finding | None:
     status, token = _ask(url, "PUT", _TOKEN, {"X-aws-ec2-metadata-token-ttl-seconds": "60"})
     if status is None:
         return _without_token(url, words)
-    roles, _ = _ask(url, "GET", _ROLES, {"X-aws-ec2-metadata-token": token})
+    header = {"X-aws-ec2-metadata-token": token}
+    roles, name = _ask(url, "GET", _ROLES, header)
     if status == _OK and roles == _NOT_FOUND:
         return problem(
             "instance-without-role",
@@ -110,7 +113,8 @@ def _instance(url: str, words: str) -> Finding | None:
             ),
         )
     if (status, roles) == (_OK, _OK):
-        return None  # it has recovered meanwhile
+        _, document = _ask(url, "GET", _ROLES + quote(name.split("\n")[0]), header)
+        return _refused(name, document, words)
     off = status == _FORBIDDEN
     return problem(
         "imds-failing",
@@ -123,6 +127,26 @@ def _instance(url: str, words: str) -> Finding | None:
         else "Check the instance's metadata options, and what filters requests to it",
         commands=(
             shell(f"aws ec2 modify-instance-metadata-options --http-endpoint enabled {_INSTANCE}"),
+        ),
+    )
+
+
+def _refused(name: str, document: str, words: str) -> Finding | None:
+    """What EC2 says instead of keys; None if it hands them out after all."""
+    code = re.search(r'"Code"\s*:\s*"(\w+)"', document)
+    if code is None or code[1] == "Success":
+        return None  # it has recovered meanwhile
+    return problem(
+        "imds-failing",
+        f"could not get AWS credentials: EC2 has no keys of the role {name!r}: {code[1]}",
+        Certainty.CERTAIN,
+        evidence=(words,),
+        fix="Have the role's trust policy name ec2.amazonaws.com, and check that the role exists",
+        commands=(
+            look(
+                f"aws iam get-role --role-name {shlex.quote(name)} "
+                "--query Role.AssumeRolePolicyDocument"
+            ),
         ),
     )
 

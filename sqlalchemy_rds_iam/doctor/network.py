@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import shlex
 import socket
 import time
 from collections.abc import Iterator
@@ -35,7 +36,10 @@ _MOST = 0.9
 def examine_name(state: State) -> Iterator[Finding]:
     """Follow the name, and compare where it leads with what is signed."""
     if parse_host(state.dialled).kind != "ip":
-        state.aliases.extend(_chain(state))
+        state.aliases.extend(_chain(state, state.dialled))
+    elif state.target is not None and state.target.host.kind == "global-writer":
+        # Through a tunnel; where the primary cluster is, its own name tells.
+        state.aliases.extend(_chain(state, state.target.host.host))
     if state.target is None:
         try:
             seconds = state.schedule.left("Name", _MOST)
@@ -51,7 +55,7 @@ def examine_name(state: State) -> Iterator[Finding]:
                 fix="Name the endpoint to sign for, or correct the CNAME record",
                 commands=(
                     *changed(state, "rds_iam_resolve_cname", rds_iam_host=_HOSTS),
-                    look(f"dig +short CNAME {state.dialled}"),
+                    look(f"dig +short CNAME {shlex.quote(state.dialled)}"),
                 ),
                 explains=_CERTIFICATE_CODES,
             )
@@ -59,9 +63,8 @@ def examine_name(state: State) -> Iterator[Finding]:
     yield from _compared(state)
 
 
-def _chain(state: State) -> Iterator[str]:
-    """The names that CNAME records lead to from the dialled one, as far as DNS says in time."""
-    name = state.dialled
+def _chain(state: State, name: str) -> Iterator[str]:
+    """The names that CNAME records lead to from `name`, as far as DNS says in time."""
     if importlib.util.find_spec("dns") is None:
         yield from _by_system(name)
         return
@@ -177,7 +180,7 @@ def _unresolved(host: str, error: OSError | UnicodeError) -> Finding:
         if again
         else "Correct the host's spelling; the name of a database that was deleted or renamed is "
         "gone, and the name of a private zone is known in its VPC only",
-        commands=(look(f"dig +short {host}"),),
+        commands=(look(f"dig +short {shlex.quote(host)}"),),
     )
 
 

@@ -31,6 +31,8 @@ from sqlalchemy_rds_iam.errors import ConfigError
 _TEMPLATE = "postgresql+psycopg://USER@HOST/DATABASE?plugin=rds_iam"
 # user, with or without a password; host; database; what is before them does not matter.
 _PARTS = re.compile(r"(?:[\w+:.-]*//)?([^:@/]+)(?::.*)?@([\w.-]+(?::\d+)?)/([\w-]+)(?:\?.*)?")
+_JDBC = re.compile(r"jdbc:postgresql://([\w.-]+(?::\d+)?)/([\w-]+)(?:\?.*?\buser=([\w-]+).*|\?.*)?")
+_DSN = re.compile(r"\b(host|port|user|dbname)\s*=\s*([\w.-]+)")
 
 
 def examine(state: State) -> Iterator[Finding]:
@@ -54,17 +56,30 @@ def examine(state: State) -> Iterator[Finding]:
 
 def _unreadable(given: Any) -> Finding:
     """The URL itself is not quoted, as there may be a password in it."""
-    parts = _PARTS.fullmatch(given) if isinstance(given, str) else None
     url = _TEMPLATE
-    if parts is not None:
-        user, host, database = parts.groups()
-        url = f"postgresql+psycopg://{user}@{host}/{database}?plugin=rds_iam"
+    for name, part in _parts(given if isinstance(given, str) else "").items():
+        url = url.replace(name, part)
     return problem(
         "url-unreadable",
         "SQLAlchemy cannot read the URL",
         fix="Write it like this, with a user name and without a password, and in quotes in a shell",
         commands=(Command(Kind.URL, url),),
     )
+
+
+def _parts(given: str) -> dict[str, str]:
+    """What other programs' notations say: JDBC's, libpq's, and URLs with a mistake."""
+    user = host = database = None
+    if parts := _PARTS.fullmatch(given):
+        user, host, database = parts.groups()
+    elif parts := _JDBC.fullmatch(given):
+        host, database, user = parts.groups()
+    elif named := dict(_DSN.findall(given)):
+        port = f":{named['port']}" if "port" in named else ""
+        user, database = named.get("user"), named.get("dbname")
+        host = f"{named['host']}{port}" if "host" in named else None
+    found = {"USER": user, "HOST": host, "DATABASE": database}
+    return {name: part for name, part in found.items() if part is not None}
 
 
 def _engine(state: State, given: plugin_names.Given) -> Iterator[Finding]:
@@ -111,7 +126,11 @@ def _engine(state: State, given: plugin_names.Given) -> Iterator[Finding]:
         yield dialects.not_loaded(url, error)
         return
     except (ArgumentError, TypeError) as error:
-        yield problem("option-wrong", f"create_engine() refuses: {error}")
+        yield problem(
+            "option-wrong",
+            f"create_engine() refuses: {error}",
+            fix="Correct it in the URL, or in the keywords of create_engine()",
+        )
         return
     yield from _settled(state)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import URL
 
 from sqlalchemy_rds_iam._config.urls import plugin_names
+from sqlalchemy_rds_iam.doctor import dialects
 from sqlalchemy_rds_iam.doctor.advice import option, shell
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Command, Finding, problem
 from sqlalchemy_rds_iam.doctor.urls import PLUGIN_WORDS, instead
@@ -88,7 +90,9 @@ def owners(plugin: str) -> Iterator[Finding]:
             evidence=tuple(known),
             fix="Uninstall the one that you do not use, then install the other one again: both "
             "may have written into the same package",
-            commands=tuple(shell(f"pip uninstall --yes {name}") for name in sorted(others)),
+            commands=tuple(
+                shell(f"pip uninstall --yes {shlex.quote(name)}") for name in sorted(others)
+            ),
             regardless=True,
         )
 
@@ -113,7 +117,7 @@ def _with_known_names(
     if unknown:
         names = list(dict.fromkeys(filter(None, (_known(name, known) for name in in_url))))
         url = url.difference_update_query(["plugin"]).update_query_dict({"plugin": tuple(names)})
-        findings.append(_name_unknown(unknown[0], instead(url)))
+        findings.append(_name_unknown(unknown[0], instead(dialects.corrected(url))))
     if isinstance(keywords.get("plugins"), str) or any(name not in known for name in by_keyword):
         names = list(dict.fromkeys(filter(None, (_known(name, known) for name in by_keyword))))
         wrong = next((name for name in by_keyword if name not in known), by_keyword[0])
@@ -145,7 +149,7 @@ def _word_unknown(word: str, url: URL) -> Finding:
         f"{PLUGIN_WORDS[0]!r}",
         why=_ALONE,
         fix="Use this URL",
-        commands=(instead(url),),
+        commands=(instead(dialects.corrected(url)),),
         regardless=True,
     )
 
@@ -158,7 +162,7 @@ def _not_named(url: URL) -> Finding:
         Certainty.CERTAIN if meant else Certainty.LIKELY,
         why=_ALONE,
         fix="Use this URL; the checks below assume it",
-        commands=(instead(url),),
+        commands=(instead(dialects.corrected(url)),),
         regardless=True,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -115,4 +116,4 @@ def unset_keys(environ: Mapping[str, str] = os.environ) -> tuple[Command, ...]:
 def sign_in(profile: str | None) -> Command:
     """Signs in to IAM Identity Center."""
     named = profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
-    return shell(f"aws sso login --profile {named}" if named else "aws sso login")
+    return shell(f"aws sso login --profile {shlex.quote(named)}" if named else "aws sso login")

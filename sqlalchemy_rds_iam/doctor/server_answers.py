@@ -58,6 +58,8 @@ def _fits(meaning: Meaning, answer: ServerReply) -> bool:
         return False
     if meaning.routine and answer.fields.get("R") == meaning.routine:
         return True
+    if answer.sqlstate and meaning.any_words:
+        return True
     return re.search(meaning.pattern, answer.words) is not None
 
 

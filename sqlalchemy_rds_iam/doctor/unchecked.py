@@ -42,21 +42,26 @@ def causes(state: State) -> Iterator[Finding]:
             fix="Compare the clock with another one",
             commands=CLOCK,
         )
-    yield from _signed(state)
+    if state.config.region is not None:
+        yield from region(state, _POSSIBLE)
+    yield from _tunnel(state)
 
 
-def _signed(state: State) -> Iterator[Finding]:
-    """Host and region, where neither the name nor the certificate speaks for them."""
-    host = state.settled.host
-    if host.region is None and not state.aliases:
+def region(state: State, certainty: Certainty) -> Iterator[Finding]:
+    """The region, where the name does not say it."""
+    if state.settled.host.region is None and not state.aliases:
         yield problem(
             "region-wrong",
             f"the database is not in {state.settled.endpoint.region}: not checked, as its name "
             "does not say where it is",
-            _POSSIBLE,
+            certainty,
             fix="Compare with the region of the database",
             commands=(*describe(state), *changed(state, rds_iam_region="REGION")),
         )
+
+
+def _tunnel(state: State) -> Iterator[Finding]:
+    host = state.settled.host
     if state.tunnelled and (state.server is None or host.host not in state.server.names):
         yield problem(
             "host-wrong",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import shlex
 
 from sqlalchemy_rds_iam.doctor.advice import describe, look, modify, shell
 from sqlalchemy_rds_iam.doctor.dialing import Address, own_address, without_ipv6
@@ -39,7 +40,7 @@ def unreached(
         return problem(
             "network-timeout",
             f"{place} does not answer: packets to it get lost",
-            why="a firewall drops packets without a word: a security group, a network ACL or a "
+            why="a firewall drops packets without an answer: a security group, a network ACL or a "
             "missing route",
             evidence=evidence,
             fix="Let this machine in: the security group of the database has to allow its port "
@@ -48,7 +49,7 @@ def unreached(
         )
     return problem(
         "network-unreachable",
-        f"there is no way from this machine to {place}: {said(error)}",
+        f"this machine has no route to {place}: {said(error)}",
         evidence=evidence,
         fix="Check this machine's network and its route to the database's VPC: a tunnel, a VPN, "
         "peering, or a public address",
@@ -82,14 +83,14 @@ def _is_local(address: Address) -> bool:
 def _ipv6_only(state: State, evidence: tuple[str, ...]) -> Finding:
     return problem(
         "ipv6-only",
-        f"{state.dialled} has IPv6 addresses only, and this machine has no way out by IPv6",
+        f"{state.dialled} has IPv6 addresses only, and this machine has no IPv6 route",
         why="a database of the network type IPV6, or a name with an AAAA record alone, answers "
         "clients with IPv6",
         evidence=evidence,
         fix="Give the database IPv4 as well, give this machine's subnet IPv6 and a route for it, "
         "or connect through a tunnel",
         commands=(
-            look(f"dig +short A {state.dialled}"),
+            look(f"dig +short A {shlex.quote(state.dialled)}"),
             look("ip -6 route show default"),
             *modify(state, "--network-type DUAL"),
         ),
@@ -97,7 +98,7 @@ def _ipv6_only(state: State, evidence: tuple[str, ...]) -> Finding:
 
 
 def _probe(state: State) -> Command:
-    return look(f"nc -vz -w 5 {state.dialled} {state.port}")
+    return look(f"nc -vz -w 5 {shlex.quote(state.dialled)} {state.port}")
 
 
 def _ingress(state: State, address: Address) -> tuple[Command, ...]:

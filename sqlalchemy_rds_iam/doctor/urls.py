@@ -29,11 +29,14 @@ def changed(state: State, *without: str, **options: str) -> tuple[Command, ...]:
         without: words to take out of the URL's query.
         options: words to put into it.
     """
-    by_keyword = {name: value for name, value in options.items() if name in state.keywords}
+    wanted: dict[str, str | None] = {**dict.fromkeys(without), **options}
+    by_keyword = [name for name in wanted if name in state.keywords]
     if by_keyword:
-        return tuple(Command(Kind.OPTION, f"{name}={by_keyword[name]}") for name in by_keyword)
-    url = make_url(state.given).difference_update_query([*without, *options])
-    return (instead(url.update_query_dict(options)),)
+        return tuple(Command(Kind.OPTION, f"{name}={wanted[name]}") for name in by_keyword)
+    given = make_url(state.given)
+    url = given.difference_update_query([*wanted]).update_query_dict(options)
+    # What is not in the URL cannot be put right there.
+    return () if url == given else (instead(url),)
 
 
 def without_password(url: URL) -> URL:

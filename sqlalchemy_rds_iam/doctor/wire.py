@@ -7,6 +7,7 @@ Drivers do not tell what the server asked for, and those on libpq not even its S
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -18,12 +19,21 @@ SSL_REQUEST = 80877103
 PROTOCOL_3_0 = 3 << 16
 OK, CLEARTEXT, MD5, SASL = 0, 3, 5, 10
 METHODS = {
-    OK: "lets everybody in",
-    CLEARTEXT: "asks for the password itself, as IAM does",
+    OK: "accepts any client",
+    CLEARTEXT: "asks for a cleartext password, as it does for IAM",
     MD5: "asks for a password (MD5)",
     SASL: "asks for a password (SCRAM)",
 }
 _LONGEST = 1 << 16
+_MOMENT, _SHOWN = 0.02, 64
+"""Seconds in which a server says more that would begin by itself; bytes of it."""
+_GREETINGS = (
+    (rb"SSH-", "it is an SSH server"),
+    (rb"HTTP/", "it is a web server"),
+    (rb".{4}\n[0-9.]+", "it is a MySQL server"),
+    (rb"-ERR|-NOAUTH|-DENIED", "it is a Redis server"),
+    (rb"220 ", "it is a mail or FTP server"),
+)
 
 
 class NotPostgresError(ConnectionError):
@@ -32,6 +42,10 @@ class NotPostgresError(ConnectionError):
 
 class DeclinedError(ConnectionError):
     """The server declines TLS."""
+
+
+class EarlyError(ConnectionError):
+    """The server answers with an error before TLS, such as that it cannot start a process."""
 
 
 class ServerReply(NamedTuple):
@@ -97,6 +111,7 @@ class Door:
         Raises:
             DeclinedError: the server has none.
             NotPostgresError: it answers something else.
+            EarlyError: it answers with an error.
             ssl.SSLError: the handshake or the verification fails.
             OSError: the connection fails, or takes too long.
         """
@@ -104,17 +119,21 @@ class Door:
         answer = self._receive(1)
         if answer == b"N":
             raise DeclinedError
-        if answer != b"S":
-            raise NotPostgresError(f"it answers {answer!r} when it is asked for TLS")
+        more = self._peek()
+        if answer == b"E":
+            raise EarlyError(more.decode(errors="replace").strip("\0\n"))
+        # A server that takes TLS waits for the client to begin it.
+        if answer != b"S" or more:
+            raise NotPostgresError(_who(answer + more))
         self._socket.settimeout(self._left())
         self._socket = encrypted = context.wrap_socket(self._socket, server_hostname=name)
         return encrypted
 
     def probe(self, user: str, database: str) -> ServerReply:
-        """Say who wants to come in; what the server asks for. No password is sent.
+        """Send user and database; return what the server asks for. No password is sent.
 
         A client that leaves now has not tried to log in: the server logs nothing, as with a client
-        that has yet to ask its user for the password.
+        that has yet to ask a person for the password.
         """
         parameters = {
             "user": user,
@@ -128,7 +147,7 @@ class Door:
         return self._listen()
 
     def answer(self, password: str) -> ServerReply:
-        """Send the password; what comes of it."""
+        """Send the password; return the server's answer."""
         body = password.encode() + b"\0"
         self._send(b"p" + struct.pack("!I", len(body) + 4) + body)
         return self._listen()
@@ -153,8 +172,16 @@ class Door:
     def _message(self) -> tuple[bytes, bytes]:
         kind, length = struct.unpack("!cI", self._receive(5))
         if not 4 <= length <= _LONGEST:  # noqa: PLR2004  (the length counts itself)
-            raise NotPostgresError("it sends what is no message of PostgreSQL's")
+            raise NotPostgresError("it sends something that is not a PostgreSQL message")
         return kind, self._receive(length - 4)
+
+    def _peek(self) -> bytes:
+        """What is there to read already; it stays there."""
+        self._socket.settimeout(min(_MOMENT, self._left()))
+        try:
+            return self._socket.recv(_SHOWN, socket.MSG_PEEK)
+        except TimeoutError:
+            return b""
 
     def _send(self, data: bytes) -> None:
         self._socket.settimeout(self._left())
@@ -176,6 +203,13 @@ class Door:
         if left <= 0:
             raise TimeoutError("timed out")
         return left
+
+
+def _who(greeting: bytes) -> str:
+    for pattern, name in _GREETINGS:
+        if re.match(pattern, greeting, re.DOTALL):
+            return name
+    return f"it answers {greeting[:8]!r} when it is asked for TLS"
 
 
 def _fields(body: bytes) -> dict[str, str]:

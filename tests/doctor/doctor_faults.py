@@ -84,7 +84,7 @@ def _no_dns(ward: Ward, code: int) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(code, "no answer")
 
-    ward.patch.setattr(network, "_chain", lambda _: [])
+    ward.patch.setattr(network, "_chain", lambda *_: [])
     _resolve(ward, fail)
 
 
@@ -120,7 +120,7 @@ def _closed_port() -> int:
 @fault("port-closed")
 def port_beside_the_right_one(ward: Ward) -> None:
     name, port = "db.example.com", ward.rds.address[1]
-    ward.patch.setattr(network, "_chain", lambda _: [])
+    ward.patch.setattr(network, "_chain", lambda *_: [])
     ward.patch.setattr(network, "POSTGRESQL", POSTGRESQL._replace(port=port))
     find = socket.getaddrinfo
     ward.patch.setattr(
@@ -189,6 +189,34 @@ def tunnel_whose_far_end_is_gone(ward: Ward) -> None:
 @fault("not-postgres", by_hand="the right port is the user's to know")
 def another_service_at_this_port(ward: Ward) -> None:
     ward.url = ward.rds.url().set(port=int(ward.rds.aws.sts_url.rpartition(":")[2]))
+
+
+@fault("not-postgres", by_hand="the right port is the user's to know")
+def port_of_ssh(ward: Ward) -> None:
+    """Its greeting begins with the letter by which PostgreSQL agrees to TLS."""
+    ward.url = ward.rds.url().set(port=_speaker(ward, b"SSH-2.0-OpenSSH_9.2\r\n"))
+
+
+@fault("not-postgres", by_hand="the right port is the user's to know")
+def port_of_mysql(ward: Ward) -> None:
+    ward.url = ward.rds.url().set(port=_speaker(ward, b"J\0\0\0\n8.0.35\0 and more"))
+
+
+@fault("server-refused", by_hand="the server is short of memory")
+def server_that_cannot_start_a_process(ward: Ward) -> None:
+    words = b"Ecould not fork new process for connection: Cannot allocate memory\n\0"
+    ward.url = ward.rds.url().set(port=_speaker(ward, words))
+
+
+def _speaker(ward: Ward, greeting: bytes) -> int:
+    """The port of a server that says this, and then waits."""
+
+    def speak(client: socket.socket) -> None:
+        client.sendall(greeting)
+        while client.recv(100):
+            pass
+
+    return ward.server(speak)
 
 
 # Host and port that are signed.

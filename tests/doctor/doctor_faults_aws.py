@@ -89,6 +89,18 @@ def sts_that_is_not_active(ward: Ward) -> None:
     ward.options(rds_iam_role_arn=ward.rds.identities.role("far").arn)
 
 
+@fault("sts-failing", by_hand=NETWORK)
+def portal_that_answers_for_sts(ward: Ward) -> None:
+    _sts(ward, "garbage")
+    ward.options(rds_iam_role_arn=ward.rds.identities.role("far").arn)
+
+
+@fault("aws-endpoint", by_hand="without the variable it is AWS itself that is asked")
+def endpoint_of_sts_that_is_no_url(ward: Ward) -> None:
+    ward.options(rds_iam_role_arn=ward.rds.identities.role("far").arn)
+    ward.patch.setenv("AWS_ENDPOINT_URL_STS", "localhost:1")
+
+
 def _sts(ward: Ward, failure: AwsError | str) -> None:
     ward.rds.aws.sts.fail(failure)  # type: ignore[arg-type]
     ward.cleanup.callback(ward.rds.aws.sts.recover)
@@ -151,6 +163,13 @@ def imds_switched_off(ward: Ward) -> None:
     ward.effects["modify-instance-metadata-options --http-endpoint enabled"] = (
         ward.rds.aws.imds.recover
     )
+
+
+@fault("imds-failing", by_hand=TRUST)
+def instance_whose_role_ec2_may_not_assume(ward: Ward) -> None:
+    _instance(ward)
+    refusal = AwsError(200, "AssumeRoleUnauthorizedAccess", "EC2 cannot assume the role.")
+    ward.rds.aws.imds.fail(refusal, operation="GetCredentials")
 
 
 @fault("instance-without-role")

@@ -119,6 +119,11 @@ def server_without_a_free_slot(ward: Ward) -> None:
     _answer(ward, "53300", "sorry, too many clients already")
 
 
+@fault("connections-exhausted", by_hand="other clients are to close their connections")
+def server_without_a_free_slot_in_another_language(ward: Ward) -> None:
+    _answer(ward, "53300", "tut mir leid, schon zu viele Verbindungen")
+
+
 @fault("server-refused", by_hand="what the server says is to be corrected")
 def library_that_cannot_be_loaded(ward: Ward) -> None:
     _answer(ward, "58P01", 'could not access file "pgaudit": No such file or directory')

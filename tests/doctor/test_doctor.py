@@ -65,6 +65,7 @@ SURENESS = {
     "proxy that asks for a password": "likely",
     "proxy with too many requests": "certain",
     "session token cut where sts is silent": "likely",
+    "instance whose role ec2 may not assume": "certain",
     "plugin forgotten and no option given": "likely",
 }
 """Where a cause is as sure as it is not elsewhere."""

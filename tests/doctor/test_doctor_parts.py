@@ -35,7 +35,13 @@ from sqlalchemy_rds_iam.doctor.findings import (
 )
 from sqlalchemy_rds_iam.doctor.schedule import Schedule
 from sqlalchemy_rds_iam.doctor.state import State
-from sqlalchemy_rds_iam.doctor.wire import DeclinedError, Door, NotPostgresError, ServerReply
+from sqlalchemy_rds_iam.doctor.wire import (
+    DeclinedError,
+    Door,
+    EarlyError,
+    NotPostgresError,
+    ServerReply,
+)
 from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 
 # Reading certificates.
@@ -161,7 +167,8 @@ def test_any_answer(said: bytes) -> None:
         (b"N", DeclinedError),
         (b"HTTP/1.1 400 Bad Request\r\n", NotPostgresError),
         (b"", ConnectionResetError),
-        (b"Sno handshake", ssl.SSLError),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", NotPostgresError),
+        (b"Eno memory\n\0", EarlyError),
     ],
 )
 def test_no_tls(said: bytes, error: type[Exception]) -> None:

@@ -136,14 +136,14 @@ def test_credentials_are_fetched_beside_the_network(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", ["policy for another user", "throttled after the first login"])
 def test_one_pause(name: str, ward: Ward) -> None:
-    """What the doctor waits of its own accord, it waits once, and for less than five seconds."""
+    """What the doctor waits of its own accord, it waits in one place, and less than 5 s."""
     pauses: list[float] = []
     FAULTS[name].inject(ward)
     ward.patch.setattr(refused_token, "PAUSE", PAUSE)
     ward.patch.setattr("time.sleep", pauses.append)
     ward.examine()
-    assert [each for each in pauses if each >= 0.1] == [PAUSE]
-    assert PAUSE < MOST_WITHOUT_A_HANG
+    assert max(pauses) == PAUSE
+    assert sum(pauses) < 2 * PAUSE < MOST_WITHOUT_A_HANG
 
 
 def test_the_pause_fits(ward: Ward) -> None:

@@ -107,7 +107,7 @@ def test_too_late(ward: Ward) -> None:
     ward.cleanup.callback(ward.rds.aws.secrets.recover)
     ward.timeout = 0.5
     [cause] = _examined(ward, _url(ward)).causes
-    assert "lets this user in" not in cause.summary
+    assert "accepts this user's token" not in cause.summary
 
 
 @pytest.mark.parametrize("command", ["token", "policy", "grant", "bench"])

@@ -36,6 +36,16 @@ def wrong_region(ward: Ward) -> None:
     ward.options(rds_iam_region="eu-west-1")
 
 
+@fault("region-wrong")
+def wrong_region_as_a_keyword(ward: Ward) -> None:
+    ward.keywords["rds_iam_region"] = "eu-west-1"
+
+
+@fault("tls-weak", by_hand="connect_args are in the application's code")
+def weak_sslmode_among_the_connect_args(ward: Ward) -> None:
+    ward.keywords["connect_args"] = {"sslmode": "prefer"}
+
+
 @fault("password-in-url")
 def password_in_the_url(ward: Ward) -> None:
     ward.secrets.add(CANARY)
@@ -105,9 +115,31 @@ def dialect_that_is_unknown(ward: Ward) -> None:
 @fault("url-unreadable")
 def url_unreadable(ward: Ward) -> None:
     ward.secrets.add(CANARY)
+    url = _with_options_as_keywords(ward)
+    ward.url = f"app:{CANARY}@{url.host}:{url.port}/app"
+
+
+@fault("url-unreadable", by_hand="the right port is the user's to know")
+def port_in_words(ward: Ward) -> None:
+    ward.url = "postgresql+psycopg://app@127.0.0.1:5432x/app?plugin=rds_iam"
+
+
+@fault("url-unreadable")
+def words_of_libpq(ward: Ward) -> None:
+    url = _with_options_as_keywords(ward)
+    ward.url = f"host={url.host} port={url.port} user=app dbname=app"
+
+
+@fault("url-unreadable")
+def url_of_jdbc(ward: Ward) -> None:
+    url = _with_options_as_keywords(ward)
+    ward.url = f"jdbc:postgresql://{url.host}:{url.port}/app?sslmode=require&user=app"
+
+
+def _with_options_as_keywords(ward: Ward) -> URL:
     url = ward.rds.url()
     ward.keywords |= {name: value for name, value in url.query.items() if name != "plugin"}
-    ward.url = f"app:{CANARY}@{url.host}:{url.port}/app"
+    return url
 
 
 @fault("region-unknown")
@@ -166,9 +198,13 @@ def plugin_forgotten(ward: Ward) -> None:
 
 @fault("plugin-not-named")
 def plugin_forgotten_and_no_option_given(ward: Ward) -> None:
-    url = ward.rds.url()
-    ward.keywords |= {name: value for name, value in url.query.items() if name != "plugin"}
-    ward.url = url.set(query={})
+    ward.url = _with_options_as_keywords(ward).set(query={})
+
+
+@fault("plugin-not-named")
+def url_of_a_platform(ward: Ward) -> None:
+    """The dialect of old, and no plugin."""
+    ward.url = _query(ward, plugin="").set(drivername="postgres")
 
 
 @fault("plugin-not-named")

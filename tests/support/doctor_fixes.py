@@ -56,7 +56,8 @@ def _chosen(ward: Ward, commands: Iterable[Command]) -> list[Command]:
 
 
 def _is_known(ward: Ward, text: str) -> bool:
-    return text.startswith("plugins=") or any(name in text for name in ward.known)
+    given = text.startswith("plugins=") or text.endswith("=None")
+    return given or any(name in text for name in ward.known)
 
 
 def _url(ward: Ward, text: str) -> None:
@@ -74,7 +75,7 @@ def _option(ward: Ward, text: str) -> None:
     if name == "plugins":
         ward.keywords[name] = json.loads(value.replace("'", '"'))
     else:
-        ward.keywords[name] = value
+        ward.keywords[name] = None if value == "None" else value
 
 
 def _environment(ward: Ward, text: str) -> None:
