@@ -29,6 +29,11 @@ OURS = {
 }
 _GROUP = "sqlalchemy.plugins"
 _CLOSE = 0.75
+# What the plugin would need as well: found only because it was assumed.
+_ASSUMED = (
+    *("ca-file", "region-unknown", "name-not-endpoint"),
+    *("certificate-name", "certificate-untrusted"),
+)
 _ALONE = (
     "SQLAlchemy makes an engine of this URL that logs in without a token; with plugins=['rds_iam'] "
     "in create_engine() the URL need not name it"
@@ -163,6 +168,7 @@ def _not_named(url: URL) -> Finding:
         why=_ALONE,
         fix="Use this URL; the checks below assume it",
         commands=(instead(dialects.corrected(url)),),
+        explains=_ASSUMED,
         regardless=True,
     )
 

@@ -67,6 +67,7 @@ SURENESS = {
     "session token cut where sts is silent": "likely",
     "instance whose role ec2 may not assume": "certain",
     "plugin forgotten and no option given": "likely",
+    "plugin forgotten and all options": "likely",
 }
 """Where a cause is as sure as it is not elsewhere."""
 

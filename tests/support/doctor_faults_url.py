@@ -201,6 +201,11 @@ def plugin_forgotten_and_no_option_given(ward: Ward) -> None:
     ward.url = _with_options_as_keywords(ward).set(query={})
 
 
+@fault("plugin-not-named", by_hand="the emulator's endpoint and CA are options of the plugin")
+def plugin_forgotten_and_all_options(ward: Ward) -> None:
+    ward.url = ward.rds.url().set(query={})
+
+
 @fault("plugin-not-named")
 def url_of_a_platform(ward: Ward) -> None:
     """The dialect of old, and no plugin."""
