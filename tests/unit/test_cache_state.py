@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any
 
 import pytest
+from soak.children import Child, held
 
 from sqlalchemy_rds_iam import CredentialsError, Endpoint, SecretError
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
@@ -344,6 +346,16 @@ def test_after_a_fork() -> None:
     assert world.entry.token is not None
     assert world.look_up().must_fetch
     assert token is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_forked_child() -> None:
+    """It hangs on no lock that another thread held, and fetches what its parent was fetching."""
+    world = World()
+    assert world.look_up().must_fetch
+    with held(world.cache._lock):
+        child = Child(lambda: world.look_up().must_fetch)
+    assert child.result() is True
 
 
 def test_a_lost_fetch() -> None:
