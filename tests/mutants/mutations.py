@@ -171,11 +171,17 @@ def _passed_over(source: str) -> tuple[_Spans, _Spans]:
     for node in ast.walk(ast.parse(source)):
         annotations = (getattr(node, name, None) for name in ("annotation", "returns"))
         never += [annotation for annotation in annotations if annotation is not None]
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value) in {"Callable", "Literal"}:
+        if _is_type(node):
             never.append(node)
         if isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and _speaks(node.value)):
             words.append(node)
     return [_span(node) for node in never], [_span(node) for node in words]
+
+
+def _is_type(node: ast.AST) -> bool:
+    if isinstance(node, ast.ClassDef):
+        return any(ast.unparse(base) == "Protocol" for base in node.bases)
+    return isinstance(node, ast.Subscript) and ast.unparse(node.value) in {"Callable", "Literal"}
 
 
 def _speaks(value: ast.expr) -> bool:

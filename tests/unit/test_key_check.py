@@ -50,6 +50,8 @@ def test_keys_as_they_are_pass(key_id: str, secret: str, token: str | None) -> N
 def test_what_is_no_key_at_all(part: int, value: Any, fault: str) -> None:
     """A part that is not there, or is not text, is told apart from one that is misspelled."""
     assert _said(part, value) == f"the {WHAT[part]} {fault}"
+    empty = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    assert _said(part, value, environ=empty) == f"the {WHAT[part]} {fault}"
 
 
 def test_a_token_that_is_no_text() -> None:

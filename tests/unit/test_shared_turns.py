@@ -135,6 +135,30 @@ def test_each_waits_for_a_turn_of_its_own() -> None:
     assert process.limiter.waiting == 0
 
 
+def test_those_who_have_no_turn_yet() -> None:
+    """They are to ask again when their turn will be, if the fleet has no more to do than now."""
+    process = Process()
+    tickets = process.filled(30)
+    assert process.asked == [9]
+    process.now += 1e-4
+    found = [process.limiter.poll(each, process.now, FOREVER) for each in tickets[9:]]
+    waits = [ticket.wait for ticket in found if ticket]
+    assert waits == pytest.approx([number * TURN - 1e-4 for number in range(9, 30)], abs=1e-5)
+
+
+def test_those_who_wait_in_a_busy_fleet() -> None:
+    """Turns are asked for as many as wait, also if others wait."""
+    process = Process()
+    process.others_take(5 * TURN)
+    tickets = process.filled(30)
+    process.now += 4 * TURN
+    for each in tickets[:5]:
+        process.now += TURN
+        assert process.limiter.poll(each, process.now, FOREVER) is None
+    process.work()
+    assert process.asked == [9, 9]
+
+
 def test_in_a_row() -> None:
     """Connects that come one after the other find turns that were reserved ahead."""
     process = Process()

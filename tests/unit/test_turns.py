@@ -173,7 +173,8 @@ def test_a_turn_that_has_moved(now: float) -> None:
     assert limiter.waiting == 4
 
 
-def test_a_queue_after_a_burst_stands_still_once() -> None:
+@pytest.mark.parametrize("way", ["at once", "in the queue"])
+def test_a_queue_after_a_burst_stands_still_once(way: str) -> None:
     """With a tenth of a second's connects before it, a connect waits for the lull; others do not.
 
     The lull is over with the burst that it is for: it comes again only after the next one.
@@ -195,7 +196,10 @@ def test_a_queue_after_a_burst_stands_still_once() -> None:
     for _ in waits:
         limiter.cancel()
     now += 1.0
-    limiter.enqueue(now, FOREVER)
+    if way == "at once":
+        assert limiter.try_acquire(now)
+    else:
+        assert limiter.enqueue(now, FOREVER) is None
     waits = [ticket.wait for _ in range(40) if (ticket := limiter.enqueue(now, FOREVER))]
     assert max(waits) == pytest.approx((len(waits)) * TURN + LULL, abs=TURN)
 
@@ -349,5 +353,6 @@ def test_a_clock_that_stands_still() -> None:
     limiter = _emptied(200, NOW)
     first = _waiting(limiter, NOW)
     assert limiter.poll(first, NOW, FOREVER) == first
+    assert limiter.poll(first, NOW - 0.5, FOREVER) == first
     assert limiter.poll(first, NOW - 10, FOREVER) == first
     assert limiter.poll(first, NOW + 1.001 * TURN, FOREVER) is None
