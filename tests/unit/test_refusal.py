@@ -63,4 +63,4 @@ def test_refusals(error: BaseException) -> None:
 @pytest.mark.parametrize("error", OTHERS, ids=repr)
 def test_others(error: BaseException) -> None:
     """Anything else is none: no other password would help where the SQLSTATE is the same."""
-    assert not is_refusal(error)
+    assert is_refusal(error) is False
