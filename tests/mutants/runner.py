@@ -78,7 +78,11 @@ class Runner:
         compileall.compile_dir(copy / "sqlalchemy_rds_iam", quiet=1, invalidation_mode=mode)
         began = time.monotonic()
         pid = self._fork(copy, "sqlalchemy_rds_iam")
-        _, status, used = os.wait4(pid, 0)
+        try:
+            _, status, used = os.wait4(pid, 0)
+        except BaseException:
+            _kill(pid)
+            raise
         if os.waitstatus_to_exitcode(status) != child.PASSED:
             raise SystemExit(f"{(copy / 'output').read_text()}\nthe tests fail without a mutant")
         self._wall = max(30.0, 6 * (time.monotonic() - began))
