@@ -270,6 +270,19 @@ def test_an_outage() -> None:
     assert not process.storage.down
 
 
+@pytest.mark.parametrize("down", [True, False])
+def test_those_who_never_come_back(down: bool) -> None:
+    """Alone, a process gives them up after a pause; in a fleet that says nothing, as it is busy."""
+    process = Process()
+    process.broken = down
+    process.enqueue()
+    for _ in range(15):
+        last = process.limiter.enqueue(process.now, FOREVER)
+    assert last is not None
+    process.now += 4.1 * TURN
+    assert (process.limiter.poll(last, process.now, FOREVER) is None) == down
+
+
 def test_a_fork() -> None:
     """A forked child has no turns of its parent, and no request that its parent waits for."""
     process = Process()
