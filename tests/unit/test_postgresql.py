@@ -165,6 +165,7 @@ def test_codes_of_pg8000() -> None:
     assert is_refusal(Exception({"M": "authentication failed"}))
     assert not is_refusal(Exception("C28000"))
     assert not is_refusal(Exception("28000", {"C": "28000"}))
+    assert is_refusal(Exception({"C": "28000"}, "while connecting"))
 
 
 def test_dialling() -> None:

@@ -33,6 +33,7 @@ class Login:
         (REFUSED, None, False, True, "replace"),  # it may be the first token, of old credentials
         (REFUSED, None, True, True, "final"),  # a user who was never let in
         (REFUSED, RECENT / 2, False, True, "throttled"),  # the credentials are good
+        (REFUSED, RECENT, False, True, "throttled"),
         (REFUSED, 2 * RECENT, False, True, "replace"),
         (REFUSED, 2 * RECENT, True, True, "throttled"),
         # Without patience, new credentials are all that there is to try.
