@@ -19,7 +19,7 @@ from sqlalchemy_rds_iam.cli.common import (
     options_of,
     told,
 )
-from sqlalchemy_rds_iam.cli.output import FAILED, INTERRUPTED, document, note, out
+from sqlalchemy_rds_iam.cli.output import FAILED, INTERRUPTED, document, note, out, rows
 from sqlalchemy_rds_iam.cli.progress import Progress
 
 EPILOG = f"""
@@ -120,7 +120,7 @@ def _so_far(result: BenchmarkResult) -> str:
 
 def _as_text(result: BenchmarkResult, endpoint: str) -> str:
     data = result.as_data()
-    rows = [
+    lines = [
         ("endpoint", endpoint),
         ("let in", f"{data['connects']} of {result.asked}, {result.per_second:.1f} a second"),
         ("asked for", f"{result.rate:g} a second, of {result.ceiling} that the plugin lets begin"),
@@ -128,10 +128,10 @@ def _as_text(result: BenchmarkResult, endpoint: str) -> str:
         ("throttled", f"{result.throttled} that the server says so of"),
     ]
     if result.first is not None:
-        rows.append(("first", f"{data['first_ms']:.1f} ms, AWS credentials included"))
+        lines.append(("first", f"{data['first_ms']:.1f} ms, AWS credentials included"))
     if result.times:
-        rows.append(("p50, p99", f"{data['p50_ms']:.1f} ms, {data['p99_ms']:.1f} ms"))
-    return "\n".join(f"{label:<12}{text}" for label, text in rows)
+        lines.append(("p50, p99", f"{data['p50_ms']:.1f} ms, {data['p99_ms']:.1f} ms"))
+    return rows(lines, 12)
 
 
 def _verdict(result: BenchmarkResult) -> str:

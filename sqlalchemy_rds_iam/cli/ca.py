@@ -22,9 +22,10 @@ from sqlalchemy_rds_iam.cli.common import (
     Url,
     optional_url,
     options_of,
+    parsed,
     told,
 )
-from sqlalchemy_rds_iam.cli.output import FAILED, MISUSED, document, fail, note, out
+from sqlalchemy_rds_iam.cli.output import FAILED, MISUSED, document, fail, note, out, rows
 from sqlalchemy_rds_iam.errors import ConfigError
 
 _ANY = HostName("", "other")
@@ -65,6 +66,7 @@ def ca(
     partition: Annotated[
         str | None,
         typer.Option(
+            parser=values.partition,
             metavar="NAME",
             help="aws, aws-cn or aws-us-gov; by default that of the URL, else aws.",
             show_default=False,
@@ -93,7 +95,7 @@ def ca(
     """
     with told():
         url = optional_url(url)
-        access = Access(url, options_of(options)) if url else None
+        access = parsed(url, options_of(options)) if url else None
         host = access.host if access else _ANY
         if mirror and not fetch:
             fail("--url says where to fetch from, and goes with --download", MISUSED)
@@ -186,7 +188,7 @@ def _as_text(looked: _Looked) -> str:
     expired = content.expired(now)
     amazon = sum(each.is_amazon for each in content.authorities)
     regions = content.regions(now)
-    rows = [
+    lines = [
         ("file", found.path),
         ("found by", found.rule),
         *(("passed over", f"{each}, as others can change it") for each in found.passed),
@@ -196,22 +198,22 @@ def _as_text(looked: _Looked) -> str:
         ),
     ]
     if content.others:
-        rows.append(("beside them", f"{content.others} other things, such as server certificates"))
+        lines.append(("beside them", f"{content.others} other things, such as server certificates"))
     if regions:
-        rows.append(("regions", f"{len(regions)}: {', '.join(regions)}"))
+        lines.append(("regions", f"{len(regions)}: {', '.join(regions)}"))
     if missing:
-        rows.append(("missing", f"{len(missing)} that botocore knows: {', '.join(missing)}"))
+        lines.append(("missing", f"{len(missing)} that botocore knows: {', '.join(missing)}"))
     shown = [each for each in content.authorities if host.region and each.region == host.region]
-    rows += [(host.region or "", _line(each)) for each in shown]
+    lines += [(host.region or "", _line(each)) for each in shown]
     if not amazon:
-        rows += [
+        lines += [
             ("emulator" if each.name.startswith(EMULATOR) else "", _line(each))
             for each in content.authorities[:_SHOWN]
         ]
-    rows += [("expired", _line(each)) for each in expired[:_SHOWN]]
+    lines += [("expired", _line(each)) for each in expired[:_SHOWN]]
     if len(expired) > _SHOWN:
-        rows.append(("", f"and {len(expired) - _SHOWN} more; --json has all of them"))
-    return "\n".join(f"{label:<14}{text}".rstrip() for label, text in rows)
+        lines.append(("", f"and {len(expired) - _SHOWN} more; --json has all of them"))
+    return rows(lines, 14)
 
 
 def _line(authority: Authority) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import sys
@@ -11,11 +12,14 @@ from contextvars import ContextVar
 from typing import Annotated, NoReturn
 
 import typer
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.urls import plugin_names
+from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli import values
-from sqlalchemy_rds_iam.cli.output import MISUSED, command, fail, note
+from sqlalchemy_rds_iam.cli.output import MISUSED, command, fail, note, reader_gone
 from sqlalchemy_rds_iam.errors import ConfigError
 
 VARIABLES = ("RDS_IAM_URL", "DATABASE_URL")
@@ -77,7 +81,7 @@ def optional_url(given: str | None) -> str | None:
     """The URL of a command line, else that of the first variable that is not empty."""
     _origin.set("")
     if given and given.strip():
-        return given
+        return _readable(given)
     set_ = {name: os.environ[name] for name in VARIABLES if os.environ.get(name, "").strip()}
     if not set_:
         return None
@@ -88,6 +92,19 @@ def optional_url(given: str | None) -> str | None:
         note(f"the URL is that of {name}; {others[0]} holds another, which does not count")
     elif sys.stderr is not None and sys.stderr.isatty():
         note(f"the URL is that of {name}")
+    return _readable(url)
+
+
+def _readable(url: str) -> str:
+    """The URL, which has to be text."""
+    try:
+        url.encode()
+    except UnicodeEncodeError as error:
+        fail(
+            f"the URL has bytes that are not UTF-8, such as {url[error.start]!a}: write them as "
+            "percent codes",
+            MISUSED,
+        )
     return url
 
 
@@ -131,9 +148,30 @@ def options_of(
     return found | {f"rds_iam_{name}": str(each) for name, each in named.items() if each}
 
 
+def parsed(url: str, options: dict[str, str]) -> Access:
+    """The access that a URL is about; notes what an engine of it would fail with.
+
+    Raises:
+        ConfigError: it cannot work; names the variable that the URL has come from.
+    """
+    try:
+        found = Access(url, options)
+    except ConfigError as error:
+        origin = _origin.get()
+        raise ConfigError(
+            f"{error} (the URL is that of {origin})" if origin else str(error)
+        ) from None
+    for name in plugin_names(found.engine_url.query):
+        if name != IamOptions.PLUGIN and difflib.get_close_matches(
+            name.replace("-", "_"), [IamOptions.PLUGIN], 1, 0.8
+        ):
+            note(f"the URL names the plugin {name!r}, which an engine does not find: say rds_iam")
+    return found
+
+
 def access(url: str | None, options: dict[str, str]) -> Access:
     """The access that a command line is about; a note if what it signs for is odd."""
-    found = Access(required_url(url), options)
+    found = parsed(required_url(url), options)
     if found.host.partition is None:
         note(
             f"{found.host.host!r} is not the name of an RDS endpoint, and RDS accepts only tokens "
@@ -157,9 +195,13 @@ def told(*more: type[Exception]) -> Iterator[None]:
         yield
     except typer.Exit:
         raise  # which is a RuntimeError
+    except BrokenPipeError:
+        reader_gone()
+    except NoSuchModuleError as error:
+        known_ = "plugin=rds_iam" if ".plugins:" in str(error) else ", ".join(DRIVERS)
+        fail(f"{error}; expected {known_}", MISUSED)
     except ConfigError as error:
-        origin = _origin.get()
-        fail(_words(error) + (f" (the URL is that of {origin})" if origin else ""), MISUSED)
+        fail(_words(error), MISUSED)
     except ImportError as error:
         hint = ": install it, as with pip install 'sqlalchemy-rds-iam[psycopg]'"
         fail(f"{error}{'' if 'pip install' in str(error) else hint}")

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from sqlalchemy_rds_iam.cli.common import AsJson, told
-from sqlalchemy_rds_iam.cli.output import FAILED, document, note
+from sqlalchemy_rds_iam.cli.output import FAILED, document, note, writing
 from sqlalchemy_rds_iam.cli.steps import Report
 
 EPILOG = """
@@ -24,7 +24,7 @@ def demo(*, as_json: AsJson = False) -> None:
 
     Exits with 0 only if every step passed; with 1 if not, or if something is not installed.
     """
-    with told(RuntimeError, ValueError):
+    with told(RuntimeError, ValueError), writing():
         from sqlalchemy_rds_iam.cli.demo_steps import stage  # it needs the extra `testing`
 
         report = Report(quiet=as_json)
@@ -40,7 +40,8 @@ def demo(*, as_json: AsJson = False) -> None:
     if as_json:
         document(report.as_data())
     else:
-        report.closing(len(steps))
+        with writing():
+            report.closing(len(steps))
         note(f"next: {sys.argv[0]} emulator runs such an endpoint for your own code")
     if not report.passed:
         raise typer.Exit(FAILED)

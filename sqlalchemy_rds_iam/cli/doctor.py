@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.common import (
@@ -21,8 +21,10 @@ from sqlalchemy_rds_iam.cli.common import (
     required_url,
     told,
 )
+from sqlalchemy_rds_iam.cli.console import Page
 from sqlalchemy_rds_iam.cli.doctor_report import show
-from sqlalchemy_rds_iam.cli.output import FAILED, document, out
+from sqlalchemy_rds_iam.cli.output import FAILED, document, writing
+from sqlalchemy_rds_iam.cli.progress import Progress
 from sqlalchemy_rds_iam.doctor import Report, examine
 from sqlalchemy_rds_iam.doctor.schedule import TOTAL
 
@@ -92,10 +94,8 @@ def doctor(
     if as_json:
         document(report.as_data(), indent=2)
     else:
-        page = Console(highlight=False, emoji=False)
-        with page.capture() as text:
-            show(report, page, verbose=verbose)
-        out(text.get().rstrip("\n"))
+        with writing():
+            show(report, Page(), verbose=verbose)
     raise typer.Exit(0 if report.healthy else FAILED)
 
 
@@ -103,13 +103,14 @@ def _examined(url: str, options: dict[str, str], *, timeout: float, read_log: bo
     # What is made of this variable, a pair of engines, has the plugin whether or not it is named.
     named = "plugin=" in url or url != os.environ.get(VARIABLES[0])
     plugins = {} if named else {"plugins": ["rds_iam"]}
-    # On standard error, and in a terminal only, so that what is piped is the report alone.
-    with Console(stderr=True).status("") as status:
+    # In a terminal only: elsewhere its seconds are not worth a line.
+    progress = Progress(pause=math.inf)
+    with progress.shown():
         return examine(
             url,
             timeout=timeout,
             read_log=read_log,
-            tell=lambda check: status.update(f"looking at: {check.lower()}"),
+            tell=lambda check: progress.show(f"looking at: {check.lower()}"),
             **plugins,
             **options,
         )

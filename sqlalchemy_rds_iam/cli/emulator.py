@@ -32,12 +32,6 @@ $ rds-iam emulator --host db.example.com --region eu-central-1
 """
 
 
-def _driver(text: object) -> str:
-    if str(text) in DRIVERS:
-        return str(text)
-    raise typer.BadParameter(f"{text!r}: expected one of {', '.join(DRIVERS)}")
-
-
 _port = values.number(int, 1, 65_535, "a port")
 
 
@@ -54,6 +48,7 @@ def emulator(
     host: Annotated[
         str | None,
         typer.Option(
+            parser=values.host,
             metavar="NAME",
             help="Endpoint that tokens must be signed for; by default one in us-east-1.",
         ),
@@ -65,6 +60,7 @@ def emulator(
     region: Annotated[
         str | None,
         typer.Option(
+            parser=values.region,
             metavar="NAME",
             help="Region, when the host name does not say it.",
             autocompletion=values.regions,
@@ -81,6 +77,7 @@ def emulator(
     user: Annotated[
         list[str] | None,
         typer.Option(
+            parser=values.user,
             metavar="USER",
             help="Database user, with a database of its name; by default app. Repeatable; the URL "
             "is that of the first.",
@@ -89,6 +86,7 @@ def emulator(
     secret: Annotated[
         list[str] | None,
         typer.Option(
+            parser=values.user,
             metavar="USER",
             help="Database user with a password, kept in a secret of its name. Repeatable.",
         ),
@@ -96,7 +94,7 @@ def emulator(
     driver: Annotated[
         str,
         typer.Option(
-            parser=_driver,
+            parser=values.driver,
             metavar="NAME",
             help="Driver that the URL names.",
             autocompletion=lambda: list(DRIVERS),
@@ -175,6 +173,10 @@ def emulator(
             fail(str(error), MISUSED)
         except ServerError as error:
             fail(f"the PostgreSQL refused what the emulator needs: {error}")
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            fail(f"the emulator cannot start: {error}")
 
 
 def _run(command: list[str], settings: dict[str, Any]) -> NoReturn:
@@ -186,7 +188,7 @@ def _run(command: list[str], settings: dict[str, Any]) -> NoReturn:
         # One that came while it started.
         code = -next(iter(relay.early), 0)
         if code == 0:
-            gone = sorted(filter(leads_elsewhere, os.environ))
+            gone = sorted(set(filter(leads_elsewhere, os.environ)) - set(variables))
             if gone:
                 note(f"set aside for what leads to the emulator: {', '.join(gone)}")
             kept = {name: value for name, value in os.environ.items() if name not in gone}

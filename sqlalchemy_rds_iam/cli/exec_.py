@@ -127,7 +127,7 @@ def executable(program: str) -> None:
 def cannot_run(program: str, error: Exception) -> NoReturn:
     """End with what keeps a program from being run, and the exit status of a shell."""
     if isinstance(error, FileNotFoundError):
-        fail(f"{program}: not found; is it installed, and on the PATH?", NOT_FOUND)
+        fail(f"{program or repr(program)}: not found; is it installed, and on the PATH?", NOT_FOUND)
     reason = getattr(error, "strerror", None) or error
     fail(f"{program}: cannot be run ({reason})", NOT_EXECUTABLE)
 

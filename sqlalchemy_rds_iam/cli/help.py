@@ -19,7 +19,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from sqlalchemy_rds_iam.cli.output import INTERRUPTED, MISUSED, command, note
+from sqlalchemy_rds_iam.cli.output import INTERRUPTED, MISUSED, READER_GONE, command, note
 
 _WIDEST, _NARROWEST = 80, 40
 _LABEL = 26
@@ -64,6 +64,9 @@ class Group(TyperGroup):
             code = _refuse(error)
         except (typer.Abort, KeyboardInterrupt):
             code = INTERRUPTED
+        except SystemExit as ended:
+            # What typer prints itself, such as help, ends with its own status of a broken pipe.
+            code = READER_GONE if type(sys.stdout).__name__ == "PacifyFlushWrapper" else ended.code
         sys.exit(code or 0)
 
 

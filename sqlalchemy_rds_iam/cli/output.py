@@ -11,8 +11,11 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
@@ -26,33 +29,76 @@ SCHEMA = 1
 command: ContextVar[str] = ContextVar("command", default="rds-iam")
 """The command under way, as messages begin with it."""
 
+_WIDEST = 100
+"""Columns that a line of text is still read well in."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def out(text: str) -> None:
-    """Print data, which is never left out or changed.
+@contextmanager
+def writing() -> Iterator[None]:
+    """Write results to standard output in this block.
 
-    Ends the command if standard output does not take it.
+    Ends the command if standard output does not take them.
     """
-    stream = sys.stdout
-    if stream is None:
+    if sys.stdout is None:
         fail("standard output is closed, so the result goes nowhere: leave >&- out")
     try:
-        text.encode(stream.encoding or "utf-8")
-    except UnicodeEncodeError as error:
-        fail(
-            f"standard output's encoding {stream.encoding} cannot hold {text[error.start]!a}: "
-            "set PYTHONIOENCODING=utf-8"
-        )
-    try:
-        stream.write(f"{text}\n")
-        stream.flush()
+        yield
+        sys.stdout.flush()
     except BrokenPipeError:
-        _discard_the_rest()
-        raise typer.Exit(READER_GONE) from None
+        reader_gone()
     except OSError as error:
         _discard_the_rest()
         fail(f"standard output cannot be written: {error.strerror}")
+
+
+def reader_gone() -> NoReturn:
+    """End because no one reads the results any more, which is not worth a word."""
+    _discard_the_rest()
+    raise typer.Exit(READER_GONE)
+
+
+def out(text: str) -> None:
+    """Print a result, of which nothing is left out or replaced."""
+    with writing():
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError as error:
+            fail(
+                f"standard output's encoding {sys.stdout.encoding} cannot hold "
+                f"{text[error.start]!a}: set PYTHONIOENCODING=utf-8"
+            )
+        sys.stdout.write(f"{text}\n")
+
+
+def rows(pairs: Iterable[tuple[str, str]], indent: int) -> str:
+    """Labels and texts, side by side; in a terminal too narrow for that, one below the other.
+
+    Args:
+        pairs: a label, which may be empty, and its text.
+        indent: columns of the labels.
+    """
+    columns = shutil.get_terminal_size((_WIDEST, 24)).columns if is_terminal() else 0
+    if not columns:
+        return "\n".join(f"{label:<{indent}}{text}".rstrip() for label, text in pairs)
+    lines: list[str] = []
+    for label, text in pairs:
+        before = indent
+        if max(map(len, text.split()), default=0) > columns - indent:
+            before = 2
+            lines += [label] if label else []
+            label = ""  # noqa: PLW2901  (it is written already)
+        wrapped = textwrap.wrap(
+            text,
+            max(min(columns, _WIDEST), before + 20),
+            initial_indent=" " * before,
+            subsequent_indent=" " * before,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        first = wrapped[0] if wrapped else ""
+        lines += [f"{label}{first[len(label) :]}", *wrapped[1:]]
+    return "\n".join(lines)
 
 
 def document(data: Mapping[str, Any], *, indent: int | None = None) -> None:

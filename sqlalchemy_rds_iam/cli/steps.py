@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sqlalchemy_rds_iam._masking import first_line
+from sqlalchemy_rds_iam.cli.console import Page
 
 if TYPE_CHECKING:
     # It needs the extra `testing`, which not every command does.
@@ -50,7 +51,7 @@ class Report:
         console: Console | None = None,
         progress: Console | None = None,
     ) -> None:
-        self._console = console or Console(quiet=quiet, highlight=False)
+        self._console = console or Page(quiet=quiet)
         self._progress = progress or Console(stderr=True, highlight=False)
         self._width = min(self._console.width, _WIDEST)
         self._started = time.monotonic()

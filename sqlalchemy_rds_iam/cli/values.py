@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import TypeVar
 import typer
 
 from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._databases.postgresql import DRIVERS, POSTGRESQL
+from sqlalchemy_rds_iam._endpoints.regions import as_region
 from sqlalchemy_rds_iam._tls.trust import BUNDLE_URLS
 
 LONGEST = 86_400
@@ -46,6 +49,42 @@ def number(
 
 
 seconds = number(float, 0.1, float(LONGEST), "seconds")
+
+
+def partition(text: object) -> str:
+    """A partition's name, by its form."""
+    if re.fullmatch(r"aws(-[a-z]+)*", str(text)):
+        return str(text)
+    raise typer.BadParameter(f"{text!r}: expected one such as {', '.join(BUNDLE_URLS)}")
+
+
+def region(text: object) -> str:
+    """A region's name, by its form."""
+    try:
+        return as_region(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: expected {error}") from None
+
+
+def driver(text: object) -> str:
+    """The name of a driver that the plugin knows."""
+    if str(text) in DRIVERS:
+        return str(text)
+    raise typer.BadParameter(f"{text!r}: expected one of {', '.join(DRIVERS)}")
+
+
+def host(text: object) -> str:
+    """The name of a host that can have a certificate; empty for the default."""
+    if re.fullmatch(r"|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", str(text)):
+        return str(text)
+    raise typer.BadParameter(f"{text!r}: expected a host name such as db.example.com")
+
+
+def user(text: object) -> str:
+    """The name of a database user."""
+    if 0 < len(str(text).encode(errors="replace")) <= POSTGRESQL.longest_name:
+        return str(text)
+    raise typer.BadParameter(f"{text!r}: expected a name of 1 to {POSTGRESQL.longest_name} bytes")
 
 
 def options(incomplete: str) -> Iterable[str]:

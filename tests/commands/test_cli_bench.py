@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
 import threading
 from typing import Any
 
 import pytest
-from cli_support import shown
-from patience import DEADLINE, Gate
+from cli_support import COMMAND, shown
+from patience import DEADLINE, Gate, eventually, running
 
 from sqlalchemy_rds_iam._tools.connect_benchmark import MOST_FAILURES, BenchmarkResult, measure
+from sqlalchemy_rds_iam.cli.progress import Progress
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 DRIVERS = ["psycopg", "psycopg2", "asyncpg", "pg8000"]
@@ -114,11 +119,86 @@ def test_hanging(rds: RdsEmulator, driver: str, monkeypatch: pytest.MonkeyPatch)
             thread.join(DEADLINE)
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize("json_", [[], ["--json"]])
+def test_interrupted(rds: RdsEmulator, driver: str, json_: list[str]) -> None:
+    """Ctrl-C ends it with what it has measured, says that it was cut short, and exits with 130."""
+    command = [*COMMAND, "bench", _url(rds, driver), "--connects", "1000", "--rate", "2", *json_]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        eventually(lambda: len(rds.decisions) >= 3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "rds-iam bench: cut short: " in err
+    if json_:
+        data = json.loads(out)
+        assert (data["complete"], data["asked"]) == (False, 1000)
+        assert 0 < data["connects"] <= len(rds.decisions)
+    else:
+        assert "of 1000, " in out
+        assert "p50, p99" in out
+
+
+def test_interrupted_at_once(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first connect has ended there is nothing to show, and that is said."""
+    admit = rds.gateway._admit
+
+    async def held(client: Any) -> Any:
+        await gate.wait()
+        return await admit(client)
+
+    monkeypatch.setattr(rds.gateway, "_admit", held)
+    with (
+        Gate() as gate,
+        running(
+            [*COMMAND, "bench", _url(rds), "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert gate.reached.wait(DEADLINE)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE)
+    data = json.loads(out)
+    assert (process.returncode, data["complete"], data["first_ms"]) == (130, False, None)
+    assert "the first connect has not ended yet" in err
+
+
+def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    """Outside of a terminal a line is written now and then, on standard error."""
+    slow, fast = Progress(pause=1e6), Progress(pause=0)
+    with slow.shown(), fast.shown():
+        slow.show("not yet")
+        fast.show("3 of 20")
+        fast.show("4 of 20")
+    shown_ = capsys.readouterr()
+    assert shown_.out == ""
+    assert [line.partition(": ")[2] for line in shown_.err.splitlines()] == ["3 of 20", "4 of 20"]
+
+
+def test_progress_in_a_terminal(rds: RdsEmulator) -> None:
+    """A terminal shows one line that changes, and is clean at the end; the output has none."""
+    master, slave = pty.openpty()
+    command = [*COMMAND, "bench", _url(rds), "--connects", "3", "--rate", "50"]
+    with running(command, stdout=subprocess.PIPE, stderr=slave, text=True) as process:
+        os.close(slave)
+        out, _ = process.communicate(timeout=DEADLINE)
+        told = os.read(master, 65536).decode()
+        os.close(master)
+    assert process.returncode == 0
+    assert "the first connect has not ended yet" in told
+    assert told.endswith("\r\x1b[K")
+    assert "\n" not in told
+    assert "\x1b" not in out
+
+
 def test_missing_driver(rds: RdsEmulator) -> None:
     """A driver that is not installed, or not known, is named."""
     found = shown("bench", _url(rds, "psycopg9"))
-    assert found.code == 1
-    assert "psycopg9" in found.err
+    assert (found.code, found.out) == (2, "")
+    assert "psycopg9; expected psycopg, " in found.err
 
 
 def test_percentiles() -> None:
