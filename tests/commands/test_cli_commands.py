@@ -171,3 +171,50 @@ def test_completion(tmp_path: Path) -> None:
     assert bash("", COMP_WORDS="rds-iam pol", **asked).split() == ["policy"]
     options = bash("", COMP_WORDS="rds-iam bench --ra", **(asked | {"COMP_CWORD": "2"}))
     assert options.split() == ["--rate"]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["token", "--profile", ""], {"default", "mine", "theirs"}),
+        (["token", "--profile", "t"], {"theirs"}),
+        (["exec", "--region", "eu-central-"], {"eu-central-1", "eu-central-2"}),
+        (["emulator", "--driver", "psycopg"], {"psycopg", "psycopg2"}),
+        (["emulator", "--region", "us-gov-e"], {"us-gov-east-1"}),
+        (["emulator", "--postgres", ""], {"auto", "wheel"}),
+        (["ca", "--partition", "aws-"], {"aws-cn", "aws-us-gov"}),
+        (["token", "-o", "rds_iam_resolve"], {"rds_iam_resolve_cname="}),
+        (["token", "-o", "rds_iam_profile=m"], {"rds_iam_profile=mine"}),
+        (["help", "ex"], {"exec"}),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_completed_values(words: list[str], offered: set[str], tmp_path: Path) -> None:
+    """A shell is offered the values of options, as far as they can be known here."""
+    config = tmp_path / "config"
+    config.write_text("[default]\n[profile mine]\nregion=x\n[sso-session s]\n")
+    credentials = tmp_path / "credentials"
+    credentials.write_text("[theirs]\naws_access_key_id=x\n")
+    found = ran(
+        _RDS_IAM_COMPLETE="complete_bash",
+        COMP_WORDS="\n".join(["rds-iam", *words]),
+        COMP_CWORD=str(len(words)),
+        AWS_CONFIG_FILE=str(config),
+        AWS_SHARED_CREDENTIALS_FILE=str(credentials),
+    )
+    assert (found.code, found.err) == (0, "")
+    assert set(found.out.split()) == offered
+
+
+def test_completion_of_a_broken_configuration(tmp_path: Path) -> None:
+    """A configuration that cannot be read is no reason for noise in the middle of a line."""
+    config = tmp_path / "config"
+    config.write_bytes(b"\xff[[[\nnonsense")
+    found = ran(
+        _RDS_IAM_COMPLETE="complete_bash",
+        COMP_WORDS="rds-iam\ntoken\n--profile\n",
+        COMP_CWORD="3",
+        AWS_CONFIG_FILE=str(config),
+        AWS_SHARED_CREDENTIALS_FILE=str(tmp_path),
+    )
+    assert found in {(0, "\n", ""), (0, "", "")}
