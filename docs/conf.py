@@ -52,7 +52,10 @@ html_static_path = ["_site/static"]
 html_favicon = "_site/static/favicon.svg"
 html_search_scorer = str(SITE / "scorer.js")
 html_css_files = ["site.css"]
+html_js_files = [("tables.js", {"defer": "defer"})]
 html_copy_source = False
+# It would list each message of the search entries.
+html_use_index = False
 html_show_sphinx = False
 html_show_copyright = False
 pygments_style = "tango"
