@@ -6,7 +6,8 @@ for (const table of document.querySelectorAll("article table.docutils")) {
   table.classList.add("stacked");
   for (const row of table.querySelectorAll("tbody tr")) {
     [...row.cells].forEach((cell, column) => {
-      if (column && heads[column] && cell.textContent.trim()) cell.dataset.label = heads[column];
+      if (!cell.textContent.trim()) cell.classList.add("empty");
+      else if (column && heads[column]) cell.dataset.label = heads[column];
     });
   }
 }
