@@ -103,7 +103,8 @@ def _role(login: RefusedLogin) -> list[Cause]:
             "without quotes: spell it so in the URL"
         )
         return [Cause("spelling", text), role, missing, disabled]
-    return [role, missing, disabled]
+    other = Cause("other", "a pooler, or another PostgreSQL, answers: its passwords are its own")
+    return [role, missing, disabled, other]
 
 
 def _create(user: str) -> str:

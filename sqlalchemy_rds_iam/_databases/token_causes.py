@@ -167,19 +167,26 @@ def _port(login: RefusedLogin, port: int) -> Cause:
 
 def _policy(login: RefusedLogin) -> Cause:
     resource = _RESOURCE_IDS.get(login.host.kind, "resource id")
-    text = (
-        f"no policy allows rds-db:connect on dbuser:<{resource}>/{login.endpoint.user} for these "
-        "keys: compare resource id, account, region and case"
-    )
+    what = f"no policy allows rds-db:connect on dbuser:<{resource}>/{login.endpoint.user}"
+    compare = "compare resource id, account, region and case"
+    if login.is_temporary or not login.key:
+        return Cause("policy", f"{what} for these keys: {compare}")
+    # Nothing tells the two apart, as long-term keys are not checked when they are read.
+    text = f"{what} ({compare}), or access key …{login.key} is revoked, or its secret key wrong"
     return Cause("policy", text)
 
 
 def _keys(login: RefusedLogin) -> list[Cause]:
-    whose = f"access key …{login.key}" if login.key else "the access key"
-    text = f"{whose} was revoked, has another secret key, or is of another account: renew the keys"
-    keys = Cause("keys", text)
     if not login.is_temporary:
-        return [keys]
+        text = "the keys are of another account than the database: use keys, or a role, of its own"
+        if login.accepted is not None:
+            text = f"access key …{login.key} was revoked, or replaced: renew the keys"
+        return [Cause("keys", text)]
+    text = (
+        f"access key …{login.key} was revoked, has another secret key, or is of another account: "
+        "renew the keys"
+    )
+    keys = Cause("keys", text)
     # Whose end is known was checked, by this machine's clock.
     if login.expires_in is None:
         return [_session(login), keys]
@@ -189,13 +196,13 @@ def _keys(login: RefusedLogin) -> list[Cause]:
 def _session(login: RefusedLogin) -> Cause:
     if login.expires_in is None:
         text = (
-            f"the session token from {login.provider!r} has expired, or was cut short: it does not "
-            "say when it ends, so take new credentials"
+            f"the session token from {login.provider!r} has expired, was cut short, or belongs to "
+            "other keys: take new credentials"
         )
     else:
         text = (
             f"the session from {login.provider!r} was ended early, or its token was cut short "
-            f"(it would last {max(login.expires_in, 0):.0f} s more): take new credentials"
+            f"(it should last {max(login.expires_in, 0):.0f} s more): take new credentials"
         )
     return Cause("session", text)
 

@@ -21,8 +21,10 @@ MUST: dict[str, str] = {
     "region-wrong": "rds_iam_region has to be",
     "host-wrong": "leads to another database",
     "policy": "no policy allows",
-    "keys-invalid": "was revoked",
-    "secret-wrong": "has another secret key",
+    "keys-invalid": "is revoked",
+    "secret-wrong": "its secret key wrong|has another secret key",
+    "session-token-wrong": "was cut short, or belongs to other keys",
+    "server-not-rds": "a pooler",
     "session-expired": "session token from 'env' has expired|was ended early",
     "session-token-missing": "AWS_SESSION_TOKEN",
     "throttled": "throttles logins",
@@ -44,8 +46,7 @@ RULED_OUT = {
 """By the words of the error, what cannot be behind it."""
 
 NOT_KNOWN = {
-    "revoked key",
-    "wrong secret key",
+    "pooler with passwords of its own",
     "request quoted by aws",
     "skewed clock",
     "clock ahead",
@@ -57,10 +58,13 @@ later in the list. IAM says no in the same words for them, and nothing was accep
 
 ANSWERED = {
     "wrong region",
+    "wrong region as a keyword",
     "expired session whose end is known",
     "skewed clock with a role",
+    "expiration that is no time",
+    "throttled after the first login",
 }
-"""Faults of these codes that end before there is a connection, in an error of our own."""
+"""Faults of these codes without a refused connect: an error of our own, or a second login."""
 
 CODES = {name: each.code for name, each in FAULTS.items() if each.code in MUST}
 NOTED = [name for name in CODES if name not in ANSWERED]
