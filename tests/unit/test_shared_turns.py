@@ -2,104 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from fleet_model import FOREVER, Model
-from hypothesis import given
-from hypothesis import strategies as st
+from fleet_model import FOREVER
+from process_model import NOW, TURN, Process
 
-from sqlalchemy_rds_iam._ratelimit import redis_store
-from sqlalchemy_rds_iam._ratelimit.limiter import CUT, HEADROOM, RateLimiter, Ticket
-from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON, Storage
-from sqlalchemy_rds_iam._ratelimit.shared_limiter import LATE, LOST, SLICE, SharedRateLimiter
-
-NOW = 100.0
-TURN = HEADROOM / 200
-
-
-@pytest.fixture(autouse=True)
-def _calm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outages are not to be read about."""
-    monkeypatch.setattr(redis_store.logger, "disabled", True)
-
-
-class Process:
-    """A process, its clock, and the server, which other processes use as well.
-
-    Attributes:
-        asked: how many turns the server was asked for, each time.
-        left: how many there were left then.
-    """
-
-    def __init__(self, rate: int = 200, *, trip: float = 0.0) -> None:
-        self.now = NOW
-        self.trip = trip
-        self.broken = False
-        self.asked: list[int] = []
-        self.left: list[int] = []
-        self.model = Model()
-        self.storage = Storage("redis://nowhere")
-        client: Any = self
-        self.storage._client = client
-        self.connection_pool = self
-        self.limiter = SharedRateLimiter(rate, self.storage, "db", clock=lambda: self.now)
-
-    def eval(self, *arguments: Any) -> list[int]:
-        """Answer as the server does, in the middle of the round trip."""
-        assert arguments[1:3] == (1, "rds_iam:db")
-        self.asked.append(int(arguments[3]))
-        self.left.append(len(self.limiter._reservations))
-        self.now += self.trip / 2
-        if self.broken:
-            raise OSError("gone")
-        self.model.now = 1_700_000_000_000_000 + round(self.now * 1e6)
-        answer = self.model.eval(*arguments)
-        self.now += self.trip / 2
-        return answer
-
-    def disconnect(self) -> None:
-        """Do nothing: there are no connections."""
-
-    def others_take(self, seconds: float) -> None:
-        """Let other processes reserve so many seconds' worth of turns."""
-        self.model.now = 1_700_000_000_000_000 + round(self.now * 1e6)
-        self.model.free = max(self.model.free, self.model.now) + round(seconds * 1e6)
-
-    def work(self) -> bool:
-        """Do what there is to do; whether there was anything."""
-        work = self.limiter.background_work(self.now)
-        if work is not None:
-            work()
-        return work is not None
-
-    def enqueue(self, *, works: bool = True) -> Ticket | None:
-        """Let a connect come."""
-        ticket = self.limiter.enqueue(self.now, FOREVER)
-        if works:
-            self.work()
-        return ticket
-
-    def poll(self, ticket: Ticket) -> Ticket | None:
-        """Let it ask again."""
-        found = self.limiter.poll(ticket, self.now, FOREVER)
-        self.work()
-        return found
-
-    def connect(self) -> float:
-        """Let a connect come and wait for its turn; how long that took."""
-        began, ticket = self.now, self.enqueue()
-        while ticket is not None:
-            assert ticket.wait > 0
-            self.now += ticket.wait
-            ticket = self.poll(ticket)
-        return self.now - began
-
-    def filled(self, count: int = 8) -> list[Ticket]:
-        """Let so many connects come at once, of which the first asks for a turn of each."""
-        tickets = [self.enqueue(works=False) for _ in range(count)]
-        self.work()
-        return [ticket for ticket in tickets if ticket is not None]
+from sqlalchemy_rds_iam._ratelimit.limiter import CUT, HEADROOM, Ticket
+from sqlalchemy_rds_iam._ratelimit.redis_store import HORIZON
+from sqlalchemy_rds_iam._ratelimit.shared_limiter import LATE, SLICE
 
 
 def test_never_without_a_look_at_the_work() -> None:
@@ -209,95 +118,6 @@ def test_the_next_slice_is_fetched_when_half_is_used() -> None:
     assert len(process.asked) == 2
 
 
-def test_what_is_said_of_a_lost_request(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Why the server is not used is in the log: how long there was no answer."""
-    monkeypatch.setattr(redis_store.logger, "disabled", False)
-    process = Process()
-    process.enqueue(works=False)
-    process.limiter.background_work(NOW)
-    process.limiter.background_work(NOW + LOST)
-    assert f"cannot be used: no answer within {LOST:g} s;" in caplog.text
-
-
-@pytest.mark.parametrize("late", [0.0, 0.001, 5.0])
-def test_one_request_at_a_time(late: float) -> None:
-    """While one is under way there is nothing to do; after a while it is given up for lost."""
-    process = Process()
-    process.enqueue(works=False)
-    lost = process.limiter.background_work(NOW)
-    assert lost is not None
-    assert process.limiter.background_work(NOW + LOST - 0.001) is None
-    assert not process.storage.down
-    assert process.limiter.background_work(NOW + LOST + late) is None
-    assert process.storage.down
-    # It comes back after all, and is of no account.
-    lost()
-    assert process.storage.down
-    assert not process.limiter._reservations
-
-
-def test_an_outage() -> None:
-    """While the server fails the rate is this process's own, and one turn is asked for in a while.
-
-    What was reserved before is not used: the server may not know of it any more.
-    """
-    process = Process()
-    tickets: list[Any] = process.filled(8)
-    for each in tickets[:4]:
-        process.now += TURN
-        assert process.limiter.poll(each, process.now, FOREVER) is None
-    assert len(process.limiter._reservations) == 4
-    process.broken = True
-    process.enqueue()
-    assert process.storage.down
-    assert not process.limiter._reservations
-    for _ in range(5):
-        process.limiter.cancel()
-    alone, asked = RateLimiter(200), len(process.asked)
-    alone._lull = 0.0
-    process.now += 1.0
-    tickets = [process.enqueue() for _ in range(30)]
-    waits = [ticket.wait if ticket else 0.0 for ticket in tickets]
-    expected = [alone.enqueue(process.now, FOREVER) for _ in range(30)]
-    assert waits == pytest.approx([ticket.wait if ticket else 0.0 for ticket in expected])
-    assert len(process.asked) == asked
-    process.broken = False
-    process.now += 10
-    process.enqueue()
-    assert process.asked[asked:] == [1]
-    assert not process.storage.down
-
-
-@pytest.mark.parametrize("down", [True, False])
-def test_those_who_never_come_back(down: bool) -> None:
-    """Alone, a process gives them up after a pause; in a fleet that says nothing, as it is busy."""
-    process = Process()
-    process.broken = down
-    process.enqueue()
-    for _ in range(15):
-        last = process.limiter.enqueue(process.now, FOREVER)
-    assert last is not None
-    process.now += 4.1 * TURN
-    assert (process.limiter.poll(last, process.now, FOREVER) is None) == down
-
-
-def test_a_fork() -> None:
-    """A forked child has no turns of its parent, and no request that its parent waits for."""
-    process = Process()
-    process.filled(8)
-    process.enqueue(works=False)
-    process.limiter._request = process.limiter._request or object()  # type: ignore[assignment]
-    process.limiter.after_fork()
-    assert process.limiter.waiting == 0
-    assert not process.limiter._reservations
-    ticket = process.enqueue()
-    assert ticket is not None
-    assert ticket.wait == pytest.approx(0.001)
-    assert len(process.asked) == 2
-
-
 def test_turned_away() -> None:
     """Where all turns of the next second are taken, it is asked again when there are some."""
     process = Process()
@@ -339,53 +159,6 @@ def test_a_busy_fleet() -> None:
     assert set(process.asked) == {1}
     process.filled(4)
     assert process.asked[-1] == 4
-
-
-@pytest.mark.parametrize("row", [0, 20])
-def test_a_turn_that_is_not_used(row: int) -> None:
-    """It is lost after a moment, and its connect neither holds up others nor loses its place.
-
-    Turns that were reserved ahead, and for which no connect came, are of no account.
-    """
-    process = Process()
-    for _ in range(row):
-        process.connect()
-    process.now += 1.0
-    tickets = process.filled(4)
-    process.now += LATE + 1.5 * TURN  # which is too late for the first two
-    for each in tickets[2:]:
-        assert process.limiter.poll(each, process.now, FOREVER) is None
-    assert process.limiter.waiting == 0
-    for each in 3 * tickets[:2]:
-        assert process.limiter.poll(each, process.now, FOREVER) is not None
-    assert process.limiter.waiting == 2
-    for each in tickets[:2]:
-        ticket: Ticket | None = each
-        process.work()
-        while ticket is not None and process.now < NOW + 3:
-            process.now += 0.001
-            ticket = process.poll(ticket)
-    assert process.limiter.waiting == 0
-    process.now += 1.0
-    assert process.connect() < 0.01
-
-
-@given(st.integers(0, 5), st.booleans())
-def test_a_turn_is_kept_for_a_moment(late: int, lost: bool) -> None:
-    """One that comes a little late finds its turn, and one that is later waits for another."""
-    process = Process()
-    tickets = process.filled(6)
-    due = NOW + late * TURN
-    process.now = due + LATE + (0.001 if lost else -0.001)
-    assert (process.poll(tickets[late]) is None) != (lost and late == 5)
-
-
-def test_the_last_moment_of_a_turn() -> None:
-    """At the end of its time it can still be had."""
-    process = Process()
-    [ticket] = process.filled(1)
-    process.now = process.limiter._reservations[0].until
-    assert process.poll(ticket) is None
 
 
 @pytest.mark.parametrize("rate", [1, 20, 40])
