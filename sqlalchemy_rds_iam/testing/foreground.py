@@ -52,7 +52,7 @@ def run_foreground(
         more: Further arguments of `RdsEmulator`.
 
     Raises:
-        EnvFileError: `variables_file` cannot be written.
+        ValueError: `variables_file` cannot be written.
     """
     output = output or sys.stdout
     # Before the start, so that a signal in the middle of it ends in good order too.
