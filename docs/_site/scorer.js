@@ -13,7 +13,7 @@ var Scorer = {
   // mention it; names of the API come last.
   score: ([page, title, , , score, , kind]) => {
     if (kind === "object") return score - 8;
-    if (kind !== "text") return score + 1;
+    if (kind !== "text") return score + (["options", "troubleshooting"].includes(page) ? 2 : 1);
     const query = new URLSearchParams(window.location.search).get("q") ?? "";
     const words = [...Search._parseQuery(query)[1]];
     const { docnames, titleterms } = Search._index;

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
-from sphinx.util.nodes import make_id
 
 _NAME = re.compile(r"[a-zA-Z][\w.:-]{4,}")
 _OTHERS = ("api", "benchmarks", "comparison", "contributing", "from-others", "proof")
@@ -31,12 +30,18 @@ class SearchEntries(SphinxTransform):
         """Look at every row."""
         if self.env.current_document.docname in _OTHERS:
             return
+        known: set[str] = set()  # the first row explains a name
         for row in list(self.document.findall(nodes.row)):
-            texts = list(dict.fromkeys(_texts(row)))
+            texts = [text for text in dict.fromkeys(_texts(row)) if text not in known]
+            known.update(texts)
             if not texts:
                 continue
-            target = make_id(self.env, self.document, "", texts[0])
+            # The search uses the target as a CSS selector, in which dots would not do.
+            target = f"row-{nodes.make_id(texts[0])[:60]}"
+            while target in self.document.ids:
+                target += "-"
             row["ids"].append(target)
+            self.document.note_explicit_target(row)
             found = [("single", text.replace(";", ","), target, "main", None) for text in texts]
             row.children[0].insert(0, addnodes.index(entries=found))
 

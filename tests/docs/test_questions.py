@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ pytest.importorskip("sphinx")
 pytest.importorskip("py_mini_racer")
 
 from site_support import Site
+
+from sqlalchemy_rds_iam._config.options import IamOptions
 
 QUESTIONS = tomllib.loads(Path(__file__).with_name("questions.toml").read_text())["question"]
 SEARCHES = [(question["page"], words) for question in QUESTIONS for words in question["words"]]
@@ -42,6 +45,32 @@ def test_one_search(page: str, words: str, site: Site) -> None:
     """The page is among the first results for each of the words that a reader would type."""
     found = site.search(words)
     assert page.partition("#")[0] in [result.page for result in found[:_SHOWN]], found[:6]
+
+
+@pytest.mark.parametrize("option", [IamOptions.named(each.name) for each in fields(IamOptions)])
+def test_options(option: str, site: Site) -> None:
+    """An option's name leads to its row on the page of options."""
+    first = site.search(option)[0]
+    assert first.page == "options.md"
+    assert f'id="{first.anchor[1:]}"' in (site.directory / "options.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PAM authentication failed",
+        "password authentication failed for user",
+        "no pg_hba.conf entry for host",
+        "sorry, too many clients already",
+        "certificate verify failed",
+        "no AWS credentials found",
+    ],
+)
+def test_errors(text: str, site: Site) -> None:
+    """An error's text leads to its row in Troubleshooting."""
+    first = site.search(text)[0]
+    assert first.page == "troubleshooting.md"
+    assert first.anchor.startswith("#row-")
 
 
 def test_index_has_every_page() -> None:
