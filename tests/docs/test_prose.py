@@ -9,11 +9,8 @@ pytest.importorskip("proselint")
 
 from prose import findings, pages
 
-WORD = "who" + "ever"
-"""In two, as a test looks for it in all files."""
-
 SENTENCES = [
-    f"It is for {WORD} connects.",
+    "It is for anybody who connects.",
     "psql, pg_dump and their likes work.",
     "## Limits, honestly",
     "No token can be had.",
@@ -51,7 +48,7 @@ def test_plain(sentence: str) -> None:
 
 def test_docstrings() -> None:
     """Of the style, the strongest words count in docstrings as well."""
-    assert len(list(findings(f"For {WORD} connects.", prose=False))) == 1
+    assert len(list(findings("For anybody who connects.", prose=False))) == 1
     assert list(findings("The ceiling.", prose=False)) == []
 
 

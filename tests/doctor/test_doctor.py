@@ -12,6 +12,7 @@ from doctor_catalogue import FAULTS
 from doctor_faults_url import GLOBAL
 from doctor_fixes import paste
 from doctor_support import CANARY, Ward, assert_no_secret, printed
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam import doctor
 from sqlalchemy_rds_iam.doctor import MOST_LOGINS
@@ -121,12 +122,14 @@ def test_no_logins_in_vain(ward: Ward) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("skewed clock", "1200 s behind"), ("clock ahead", "1200 s ahead of")]
+    ("name", "side"), [("skewed clock", "behind"), ("clock ahead", "ahead of")]
 )
-def test_the_clock_is_measured(name: str, words: str, ward: Ward) -> None:
-    """How far the clock is off, and to which side, is said."""
+def test_the_clock_is_measured(name: str, side: str, ward: Ward) -> None:
+    """How far the clock is off, and to which side, is said; an answer may be on its way a while."""
     FAULTS[name].inject(ward)
-    assert words in ward.examine().causes[0].summary
+    found = re.search(rf"(\d+) s {side}", ward.examine().causes[0].summary)
+    assert found is not None
+    assert abs(int(found[1]) - 1200) < DEADLINE
 
 
 def test_possible_causes_follow(ward: Ward) -> None:
