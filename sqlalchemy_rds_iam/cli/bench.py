@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 import typer
@@ -87,6 +88,8 @@ def bench(
     Exits with 0 if every connect was let in; with 1 if not; with 2 if called wrongly; with 130
     after Ctrl-C.
     """
+    # asyncio leaves what Ctrl-C cuts short to the collector, which would warn in the middle of it.
+    warnings.filterwarnings("ignore", category=ResourceWarning)
     progress = Progress()
     with told(), progress.shown():
         options_ = options_of(options, timeout=timeout, profile=profile, region=region)

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.urls import plugin_names
 from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
 from sqlalchemy_rds_iam.access import Access

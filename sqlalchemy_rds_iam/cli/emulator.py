@@ -25,6 +25,9 @@ By itself, and what leads to it in a file, for docker compose or another shell:
 $ rds-iam emulator --listen-port 15432 --env-file .env.emulator
 $ set -a; . ./.env.emulator; set +a; rds-iam doctor
 
+A writer and a standby, and failovers by hand:
+$ rds-iam emulator --cluster
+
 In front of a PostgreSQL of yours, or under another name:
 $ rds-iam emulator \\
     --server postgresql://postgres:secret@localhost/postgres
@@ -120,6 +123,14 @@ def emulator(
             autocompletion=values.servers,
         ),
     ] = None,
+    cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster",
+            help="Start a writer and a standby, behind four ports from --listen-port on, and set "
+            "RDS_IAM_READER_URL as well. Needs pg_basebackup beside postgres.",
+        ),
+    ] = False,
     env_file: Annotated[
         Path | None,
         typer.Option(
@@ -140,7 +151,9 @@ def emulator(
     that are refused are shown on standard error, with the reason.
 
     Without one it prints the variables, as shell commands, shows the decision on each login on
-    standard error, and runs until Ctrl-C.
+    standard error, and runs until Ctrl-C. With --cluster the signal SIGUSR1 is a failover then, and
+    so is the word "failover" on its terminal; others are shown there. With a command signals and
+    terminal are the command's.
 
     Exits as the command does, with 128+N if signal N ended it, and with 126 or 127 if it cannot be
     run; else with 0; with 1 if the emulator does not start; with 2 if called wrongly.
@@ -149,11 +162,10 @@ def emulator(
         fail("--json prints the variables, and a command has them already: leave one out", MISUSED)
     with told(RuntimeError):
         from sqlalchemy_rds_iam.testing.database.login import ServerError
-        from sqlalchemy_rds_iam.testing.emulator import HOST
         from sqlalchemy_rds_iam.testing.foreground import run_foreground
 
         settings: dict[str, Any] = {
-            "host": host or HOST,
+            "host": host or None,
             "port": port,
             "region": region or None,
             "users": user or ("app",),
@@ -163,6 +175,7 @@ def emulator(
             "server": server,
             "postgres": postgres,
             "listen_port": listen_port,
+            "cluster": cluster,
             "variables_file": env_file,
         }
         try:

@@ -10,6 +10,9 @@ It needs the extra ``testing`` and a POSIX system.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 # In one sentence, and before a module of ours fails on it in the middle.
 try:
     import aiohttp as _aiohttp  # noqa: F401
@@ -33,10 +36,17 @@ from sqlalchemy_rds_iam.testing.database.gateway import Gateway
 from sqlalchemy_rds_iam.testing.database.login import ServerError
 from sqlalchemy_rds_iam.testing.database.rotation import CURRENT_FIRST, STEPS
 from sqlalchemy_rds_iam.testing.database.secrets import Secret, Secrets
+from sqlalchemy_rds_iam.testing.database.tap import Traffic
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint, verify
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 from sqlalchemy_rds_iam.testing.foreground import run_foreground
 from sqlalchemy_rds_iam.testing.server.certificates import Certificates
+
+if TYPE_CHECKING:
+    from sqlalchemy_rds_iam.testing.cluster.cluster import RdsCluster
+    from sqlalchemy_rds_iam.testing.cluster.endpoint import ClusterEndpoint
+    from sqlalchemy_rds_iam.testing.cluster.member import ClusterMember
+    from sqlalchemy_rds_iam.testing.cluster.names import ClusterNames
 
 __all__ = [
     "CURRENT_FIRST",
@@ -48,15 +58,38 @@ __all__ = [
     "AccessKey",
     "AwsError",
     "Certificates",
+    "ClusterEndpoint",
+    "ClusterMember",
+    "ClusterNames",
     "Decision",
     "Gateway",
     "Identities",
     "Principal",
+    "RdsCluster",
     "RdsEmulator",
     "Secret",
     "Secrets",
     "ServerError",
     "SignedEndpoint",
+    "Traffic",
     "run_foreground",
     "verify",
 ]
+
+# Found when asked for: an emulator without a cluster needs none of it.
+_LAZY = {
+    "ClusterEndpoint": "endpoint",
+    "ClusterMember": "member",
+    "ClusterNames": "names",
+    "RdsCluster": "cluster",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.cluster.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sqlalchemy_rds_iam.testing.emulator import HOST
 from sqlalchemy_rds_iam.testing.foreground import DEFAULT_CEILING, run_foreground
 
 
@@ -15,7 +14,7 @@ def main() -> None:
         prog="python -m sqlalchemy_rds_iam.testing",
         description="An RDS PostgreSQL with IAM authentication on this machine, without AWS.",
     )
-    parser.add_argument("--host", default=HOST, help="endpoint that tokens must be signed for")
+    parser.add_argument("--host", help="endpoint that tokens must be signed for")
     parser.add_argument("--port", type=int, default=5432, help="port that tokens are signed for")
     parser.add_argument("--region", help="region, when the host name does not say it")
     parser.add_argument("--listen-port", type=int, default=0, help="port to listen on; 0: any")
@@ -35,6 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--server", help="front this postgresql:// URL instead of starting one")
     parser.add_argument("--postgres", help="auto, wheel, or the directory of postgres and initdb")
+    parser.add_argument("--cluster", action="store_true", help="a writer and a standby")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--driver", default="psycopg", help="driver that the URL names")
     parser.add_argument("--env-file", type=Path, help="file for the variables, while it runs")
@@ -48,6 +48,7 @@ def main() -> None:
         ceiling=given.ceiling or None,
         server=given.server,
         postgres=given.postgres,
+        cluster=given.cluster,
         listen_port=given.listen_port,
         driver=given.driver,
         variables_file=given.env_file,

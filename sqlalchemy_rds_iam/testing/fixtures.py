@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from sqlalchemy_rds_iam.testing.account import EmulatedAccount
+from sqlalchemy_rds_iam.testing.cluster.cluster import RdsCluster
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 
 
@@ -20,6 +22,16 @@ def rds_emulator() -> Iterator[RdsEmulator]:
         yield emulator
 
 
+@pytest.fixture(scope="session")
+def rds_cluster_emulator() -> Iterator[RdsCluster]:
+    """One cluster for the whole session, with the database user ``app``.
+
+    Override it in your own conftest.py to have other users, or asynchronous replication.
+    """
+    with RdsCluster() as cluster:
+        yield cluster
+
+
 @pytest.fixture
 def rds_iam_environment(
     rds_emulator: RdsEmulator, monkeypatch: pytest.MonkeyPatch
@@ -27,11 +39,26 @@ def rds_iam_environment(
     """The emulator without records, faults and secrets; the environment makes it all of AWS."""
     rds_emulator.clear()
     rds_emulator.gateway.reset()
-    rds_emulator.secrets.clear()
+    _become_all_of_aws(rds_emulator, monkeypatch)
+    yield rds_emulator
+    rds_emulator.gateway.reset()
+
+
+@pytest.fixture
+def rds_cluster(
+    rds_cluster_emulator: RdsCluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RdsCluster]:
+    """The cluster with a writer and a standby, as `rds_iam_environment` else; tables stay."""
+    rds_cluster_emulator.reset()
+    _become_all_of_aws(rds_cluster_emulator, monkeypatch)
+    yield rds_cluster_emulator
+    rds_cluster_emulator.heal()
+
+
+def _become_all_of_aws(emulator: EmulatedAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator.secrets.clear()
     for name in os.environ:
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
-    for name, value in rds_emulator.environ().items():
+    for name, value in emulator.environ().items():
         monkeypatch.setenv(name, value)
-    yield rds_emulator
-    rds_emulator.gateway.reset()

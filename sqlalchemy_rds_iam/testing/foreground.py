@@ -13,23 +13,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from sqlalchemy_rds_iam.testing import env_file
+from sqlalchemy_rds_iam.testing.database.verifier import SignedEndpoint
 from sqlalchemy_rds_iam.testing.emulator import HOST, RdsEmulator
 
+# Imported when there is one.
+if TYPE_CHECKING:
+    from sqlalchemy_rds_iam.testing.cluster.cluster import RdsCluster
+    from sqlalchemy_rds_iam.testing.cluster.console import Console
+
 DEFAULT_CEILING = 200.0
+_AWAKE = 0.25
 _PROXIES = ("http_proxy", "all_proxy")
 
 
 def run_foreground(
-    host: str = HOST,
+    host: str | None = None,
     port: int = 5432,
     *,
     users: Sequence[str] = ("app",),
     secrets: Sequence[str] = (),
     ceiling: float | None = DEFAULT_CEILING,
     driver: str = "psycopg",
+    cluster: bool = False,
     variables_file: Path | None = None,
     as_json: bool = False,
     output: TextIO | None = None,
@@ -37,7 +45,8 @@ def run_foreground(
 ) -> None:
     """Start the emulator, print how to use it, log each decision; return when it is told to stop.
 
-    SIGINT, SIGTERM and SIGHUP stop it. Call it from the main thread, which is where signals arrive.
+    SIGINT, SIGTERM and SIGHUP stop it. In a cluster SIGUSR1 is a failover, and words that are typed
+    are faults: see `Console`. Call it from the main thread, which is where signals arrive.
 
     Args:
         host: See `RdsEmulator`, as for `port`, `users`, `ceiling` and `more`.
@@ -46,13 +55,14 @@ def run_foreground(
         secrets: Database users to create that have a password, in a secret of the same name.
         ceiling: Authentications per second, None for no limit.
         driver: The driver that the URL names.
+        cluster: Start an `RdsCluster`, which has hosts and servers of its own.
         variables_file: Where to write the variables as well, as long as it runs.
         as_json: Print one line of JSON instead of shell commands, for a parent process.
         output: Where to print, by default standard output; all else goes to standard error.
         more: Further arguments of `RdsEmulator`.
 
     Raises:
-        ValueError: `variables_file` cannot be written.
+        ValueError: `variables_file` cannot be written, or a cluster has a host or a server.
     """
     output = output or sys.stdout
     # Before the start, so that a signal in the middle of it ends in good order too.
@@ -61,45 +71,55 @@ def run_foreground(
     def stop(_signal: int, _frame: FrameType | None) -> None:
         stopped.set()
 
-    # What is ignored, as below nohup, stays so.
-    ours = [each for each in _stoppers() if signal.getsignal(each) != signal.SIG_IGN]
-    before = {each: signal.signal(each, stop) for each in ours}
-    try:
-        with serving(
-            host,
-            port,
-            users=users,
-            secrets=secrets,
-            ceiling=ceiling,
-            variables_file=variables_file,
-            driver=driver,
-            **more,
-        ) as (emulator, variables):
-            text = _as_json(emulator, variables) if as_json else _as_exports(variables)
-            print(text, file=output, flush=True)
-            if not as_json:
-                sys.stderr.write(f"{_hint(emulator)}\n")
-                sys.stderr.flush()
-            # Forever, but awake often enough for the signal handlers to run on every platform.
-            while not stopped.wait(1.0):
-                pass
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    with ExitStack() as cleanup:
+        console = None
+        if cluster:
+            from sqlalchemy_rds_iam.testing.cluster.console import Console
+
+            console = cleanup.enter_context(Console())
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # What is ignored, as below nohup, stays so.
+            if signal.getsignal(each) != signal.SIG_IGN:
+                cleanup.callback(signal.signal, each, signal.signal(each, stop))
+        emulator, variables = cleanup.enter_context(
+            serving(
+                host,
+                port,
+                users=users,
+                secrets=secrets,
+                ceiling=ceiling,
+                cluster=cluster,
+                variables_file=variables_file,
+                driver=driver,
+                **more,
+            )
+        )
+        text = _as_json(emulator, variables) if as_json else _as_exports(variables)
+        print(text, file=output, flush=True)
+        if not as_json:
+            sys.stderr.write(f"{_hint(emulator, console)}\n")
+            sys.stderr.flush()
+        # Forever, but awake often enough for the signal handlers to run on every platform.
+        while not stopped.is_set():
+            if console is None or isinstance(emulator, RdsEmulator):
+                stopped.wait(_AWAKE)
+            else:
+                console.attend(emulator, _AWAKE)
 
 
 @contextmanager
 def serving(
-    host: str = HOST,
+    host: str | None = None,
     port: int = 5432,
     *,
     users: Sequence[str] = ("app",),
     secrets: Sequence[str] = (),
     driver: str = "psycopg",
+    cluster: bool = False,
     variables_file: Path | None = None,
     only_refusals: bool = False,
     **more: Any,
-) -> Iterator[tuple[RdsEmulator, dict[str, str]]]:
+) -> Iterator[tuple[RdsEmulator | RdsCluster, dict[str, str]]]:
     """A running emulator, and the variables that lead to it.
 
     Args:
@@ -108,6 +128,7 @@ def serving(
         users: Database users.
         secrets: Database users with a password.
         driver: The driver that the URL names.
+        cluster: Start an `RdsCluster`.
         variables_file: Where to write the variables as well.
         only_refusals: Log no login that was granted.
         more: Further arguments of `RdsEmulator`.
@@ -116,15 +137,15 @@ def serving(
         if variables_file is not None:
             env_file.check(variables_file)
         cleanup.enter_context(_decisions_on_stderr(only_refusals=only_refusals))
-        emulator = cleanup.enter_context(RdsEmulator(host, port, users=users, **more))
+        emulator = _made(host, port, cluster=cluster, users=users, **more)
+        cleanup.enter_context(emulator)
         for user in secrets:
             emulator.secrets.create(user, user, database=user)
-        url = emulator.url(f"postgresql+{driver}", users[0], users[0])
-        text = url.render_as_string(hide_password=False)
+        urls = _urls(emulator, f"postgresql+{driver}", users[0])
         variables = {
             **emulator.environ(),
-            "RDS_IAM_URL": text,
-            "DATABASE_URL": text,
+            **urls,
+            "DATABASE_URL": urls["RDS_IAM_URL"],
             **_no_proxy(os.environ),
         }
         if variables_file is not None:
@@ -139,8 +160,28 @@ def leads_elsewhere(name: str) -> bool:
     )
 
 
-def _stoppers() -> list[int]:
-    return [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+def _made(host: str | None, port: int, *, cluster: bool, **more: Any) -> RdsEmulator | RdsCluster:
+    if not cluster:
+        return RdsEmulator(host or HOST, port, **more)
+    from sqlalchemy_rds_iam.testing.cluster.cluster import RdsCluster
+
+    # The value of the one may be a password.
+    for name, value in (("host", host), ("server", more.get("server"))):
+        if value is not None:
+            raise ValueError(f"a cluster has a {name} of its own: leave out --{name}")
+    return RdsCluster(port=port, **{k: v for k, v in more.items() if v is not None})
+
+
+def _urls(emulator: RdsEmulator | RdsCluster, drivername: str, user: str) -> dict[str, str]:
+    """The variables that `engine_pair` reads, as far as there are servers for them."""
+    if isinstance(emulator, RdsEmulator):
+        made = {"URL": emulator.url}
+    else:
+        made = {"URL": emulator.writer_url, "READER_URL": emulator.reader_url}
+    return {
+        f"RDS_IAM_{name}": url(drivername, user, user).render_as_string(hide_password=False)
+        for name, url in made.items()
+    }
 
 
 def _no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
@@ -152,7 +193,7 @@ def _no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 
-def _as_json(emulator: RdsEmulator, variables: Mapping[str, str]) -> str:
+def _as_json(emulator: RdsEmulator | RdsCluster, variables: Mapping[str, str]) -> str:
     host, port = emulator.address
     return json.dumps(
         {
@@ -161,6 +202,7 @@ def _as_json(emulator: RdsEmulator, variables: Mapping[str, str]) -> str:
             "port": port,
             "ca_file": str(emulator.ca_file),
             "url": variables["RDS_IAM_URL"],
+            "reader_url": variables.get("RDS_IAM_READER_URL"),
             "environ": dict(variables),
         }
     )
@@ -173,18 +215,28 @@ def _as_exports(variables: Mapping[str, str]) -> str:
     return "\n".join(([f"unset {' '.join(gone)}"] if gone else []) + lines)
 
 
-def _hint(emulator: RdsEmulator) -> str:
-    host, port = emulator.address
-    endpoint = emulator.endpoint
+def _hint(emulator: RdsEmulator | RdsCluster, console: Console | None) -> str:
+    listening = _listening(emulator.address, emulator.endpoint)
+    connects = "create_engine(os.environ['RDS_IAM_URL'])"
+    if not isinstance(emulator, RdsEmulator):
+        reader = emulator.names.reader
+        listening += f"\nand on {_listening(reader.address, reader.signed)}"
+        connects = "engine_pair() of sqlalchemy_rds_iam"
+    faults = f"{console.help}\n\n" if console else ""
     return (
-        f"\nListening on {host}:{port} as\n{endpoint.host}:{endpoint.port}\n"
-        f"in {endpoint.region}.\n\n"
+        f"\nListening on {listening}\nin {emulator.endpoint.region}.\n\n"
         "Run the lines above in another shell. There\n"
         "  rds-iam doctor looks at it,\n"
         "  rds-iam exec -- psql logs in, and\n"
-        "  create_engine(os.environ['RDS_IAM_URL']) connects.\n\n"
+        f"  {connects} connects.\n\n"
+        f"{faults}"
         "Each login is shown here, with the decision on it.\nCtrl-C stops it."
     )
+
+
+def _listening(address: tuple[str, int], signed: SignedEndpoint) -> str:
+    host, port = address
+    return f"{host}:{port} as\n{signed.host}:{signed.port}"
 
 
 @contextmanager

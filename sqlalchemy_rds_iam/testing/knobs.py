@@ -17,6 +17,10 @@ class Knobs:
         answer: SQLSTATE and words to answer each token with, as a proxy in front would.
         longest_token: Bytes that are kept of each token, as by a pooler that cuts passwords.
         clock_offset: Seconds by which the database's clock is ahead of all other clocks.
+        forged_status: Values, by the parameter's name, that clients are told in ParameterStatus in
+            place of the server's, as by a pooler that passes on what was true once; None keeps the
+            parameter from them, as by a proxy, or a server of before PostgreSQL 14. In a cluster
+            it counts for what is sent from now on, else for sessions that are opened.
         certificate: The TLS context that is served; see `Certificates` for bad ones.
         login_timeout: Seconds a client may take from connecting to its token.
         reuse_sessions: Let server sessions serve one client after another, as RDS Proxy does.
@@ -39,6 +43,7 @@ class Knobs:
         self.answer: tuple[str, str] | None = None
         self.longest_token: int | None = None
         self.clock_offset = 0.0
+        self.forged_status: dict[str, str | None] = {}
         self.certificate = self._valid_certificate
 
     @property

@@ -10,7 +10,13 @@ from typing import Any
 import botocore.loaders
 import botocore.session
 
-from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator, SignedEndpoint
+from sqlalchemy_rds_iam.testing import (
+    AccessKey,
+    ClusterEndpoint,
+    RdsCluster,
+    RdsEmulator,
+    SignedEndpoint,
+)
 
 Do = Callable[..., Awaitable[Any]]
 """Performs an operation of an AWS service, by its name in the SDKs."""
@@ -36,14 +42,28 @@ def sign(key: AccessKey, endpoint: SignedEndpoint, user: str = "app") -> str:
 
 def libpq(rds: RdsEmulator, **changes: Any) -> dict[str, Any]:
     """Arguments for psycopg and psycopg2 that connect, with `changes`."""
-    host, port = rds.address
+    return _libpq(rds, rds.endpoint, rds.address, changes)
+
+
+def libpq_at(cluster: RdsCluster, endpoint: ClusterEndpoint, **changes: Any) -> dict[str, Any]:
+    """The same for an endpoint of a cluster."""
+    return _libpq(cluster, endpoint.signed, endpoint.address, changes)
+
+
+def _libpq(
+    rds: RdsEmulator | RdsCluster,
+    signed: SignedEndpoint,
+    address: tuple[str, int],
+    changes: dict[str, Any],
+) -> dict[str, Any]:
+    host, port = address
     user = changes.get("user", "app")
     return {
         "host": host,
         "port": port,
         "user": "app",
         "dbname": "app",
-        "password": changes.get("password") or sign(rds.key, rds.endpoint, user),
+        "password": changes.get("password") or sign(rds.key, signed, user),
         "sslmode": "verify-full",
         "sslrootcert": str(rds.ca_file),
     } | changes

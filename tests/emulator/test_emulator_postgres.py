@@ -15,7 +15,7 @@ from emulator_support import libpq
 from patience import DEADLINE, eventually, running
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.server import binaries, postgres
+from sqlalchemy_rds_iam.testing.server import binaries, programs
 from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
 pytestmark = pytest.mark.server
@@ -60,7 +60,7 @@ def test_either_postgresql_serves(choice: str) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
 def test_programs_out_of_reach_are_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As root with a wheel below a private directory, the server's user runs a copy."""
-    monkeypatch.setattr(postgres, "_open_to_all", lambda path: "site-packages" not in str(path))
+    monkeypatch.setattr(programs, "_open_to_all", lambda path: "site-packages" not in str(path))
     server = Postgres("wheel")
     server.start()
     try:

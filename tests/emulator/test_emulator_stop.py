@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,15 +13,15 @@ from patience import eventually_async
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.database import gateway
-from sqlalchemy_rds_iam.testing.database.relay import relay
+from sqlalchemy_rds_iam.testing.database.relay import Stream, relay
 
 
 def test_stopped_while_a_session_ends(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that is cancelled at the very moment it ends closes both its connections."""
     writers: list[asyncio.StreamWriter] = []
 
-    async def then_cancelled(client: gateway.Stream, server: gateway.Stream) -> None:
-        await relay(client, server)
+    async def then_cancelled(client: Stream, server: Stream, *rest: Any) -> None:
+        await relay(client, server, *rest)
         writers.extend((client[1], server[1]))
         task = asyncio.current_task()
         assert task is not None
@@ -30,7 +31,7 @@ def test_stopped_while_a_session_ends(rds: RdsEmulator, monkeypatch: pytest.Monk
     psycopg.connect(**libpq(rds)).close()
 
     async def all_closing() -> bool:
-        await eventually_async(lambda: len(rds.gateway._tasks) <= 1)
+        await eventually_async(lambda: not rds.gateway._tasks)
         return all(writer.is_closing() for writer in writers)
 
     assert rds._call(all_closing())

@@ -113,7 +113,9 @@ class Connection:
                     "database": database or backend.database,
                     "application_name": APPLICATION_NAME,
                     "client_encoding": "UTF8",
-                },
+                }
+                # What a fault has made read-only can be made writable again.
+                | ({} if backend.shared_login else {"default_transaction_read_only": "off"}),
             )
             try:
                 cls._check(await log_in(reader, writer, startup, backend.password))

@@ -12,7 +12,6 @@ import logging
 import socket
 import ssl
 import time
-from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TypeVar
@@ -21,8 +20,9 @@ from sqlalchemy_rds_iam.testing.aws.identities import Identities
 from sqlalchemy_rds_iam.testing.database import password_login, session_reuse, wire
 from sqlalchemy_rds_iam.testing.database.backend import Backend
 from sqlalchemy_rds_iam.testing.database.decisions import Records
+from sqlalchemy_rds_iam.testing.database.listener import Listener
 from sqlalchemy_rds_iam.testing.database.login import ServerError
-from sqlalchemy_rds_iam.testing.database.relay import relay
+from sqlalchemy_rds_iam.testing.database.relay import Stream, relay
 from sqlalchemy_rds_iam.testing.database.startup import (
     FAILURES,
     Client,
@@ -32,6 +32,7 @@ from sqlalchemy_rds_iam.testing.database.startup import (
     negotiate,
     receive,
 )
+from sqlalchemy_rds_iam.testing.database.tap import Tap, Traffic
 from sqlalchemy_rds_iam.testing.database.users import Roles
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint, verify
 from sqlalchemy_rds_iam.testing.knobs import Knobs
@@ -41,13 +42,8 @@ logger = logging.getLogger("sqlalchemy_rds_iam.testing")
 # Tokens with the longest session tokens stay well below; what is longer is none.
 MAX_TOKEN = 16 * 1024
 
-# As many as Linux allows. A client that the kernel has greeted but has no room for waits for
-# retransmissions, some minutes at worst.
-_BACKLOG = 4096
-_ACCEPT_PAUSE = 0.05
 _NOT_ACCEPTING = ("57P03", "the database system is not accepting connections")
 
-Stream = tuple[StreamReader, StreamWriter]
 _T = TypeVar("_T")
 
 
@@ -74,16 +70,18 @@ class Gateway(Knobs):
         self._endpoint = endpoint
         self._identities = identities
         self._clock = clock
+        # While it is not set packets are swallowed, both ways: clients neither get in nor learn
+        # of an end.
+        self.reachable = asyncio.Event()
+        self.reachable.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._present: dict[asyncio.Task[None], str] = {}
-        self._listener: socket.socket | None = None
+        self._listener = Listener(self.serve)
 
     @property
     def address(self) -> tuple[str, int]:
         """The IP address and port the gateway listens on."""
-        assert self._listener is not None
-        host, port = self._listener.getsockname()[:2]
-        return str(host), int(port)
+        return self._listener.address
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen on `host` and `port` (0: any free one) and serve from the running loop.
@@ -91,23 +89,26 @@ class Gateway(Knobs):
         Raises:
             OSError: The port cannot be bound.
         """
-        self._listener = socket.create_server((host, port), backlog=_BACKLOG)
-        self._listener.setblocking(False)
-        self._spawn(self._accept(self._listener))
+        self._listener.bind(host, port)
+        self._listener.open()
 
     async def stop(self) -> None:
         """Stop listening and end every session."""
+        self._listener.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._sessions.close()
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(coroutine)
+    def serve(self, sock: socket.socket, traffic: Traffic | None = None) -> None:
+        """Serve a connection that was just accepted, here or at an endpoint of a cluster.
+
+        Args:
+            sock: The non-blocking socket, which is closed in the end.
+            traffic: Of the endpoint, to be counted in.
+        """
+        task = asyncio.create_task(self._serve(sock, traffic))
         self._tasks.add(task)
         task.add_done_callback(self._forget)
 
@@ -115,28 +116,20 @@ class Gateway(Knobs):
         self._tasks.discard(task)
         self._present.pop(task, None)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, _ = await loop.sock_accept(listener)
-            except OSError:
-                # Out of file descriptors, most likely: some session will give one back.
-                await asyncio.sleep(_ACCEPT_PAUSE)
-                continue
-            self._spawn(self._serve(sock))
-
-    async def _serve(self, sock: socket.socket) -> None:
+    async def _serve(self, sock: socket.socket, traffic: Traffic | None) -> None:
         client: Client | None = None
         server: Stream | session_reuse.Session | None = None
         try:
+            await self._until_reachable(sock)
             async with asyncio.timeout(self.login_timeout):
                 client = await receive(sock, None if self.decline_tls else self.certificate)
                 server = await self._admit(client)
             if isinstance(server, session_reuse.Session):
                 await session_reuse.relay((client.reader, client.writer), server)
             elif server is not None:
-                await relay((client.reader, client.writer), server)
+                tapped = traffic is not None or self.forged_status
+                tap = Tap(traffic or Traffic(), self) if tapped else None
+                await relay((client.reader, client.writer), server, tap, self.reachable)
         except RefusedError as refused:
             assert client is not None
             client.writer.write(refused.response)
@@ -154,6 +147,12 @@ class Gateway(Knobs):
             for writer in writers:
                 writer.close()
             await asyncio.gather(*(close(writer) for writer in writers))
+
+    async def _until_reachable(self, sock: socket.socket) -> None:
+        with contextlib.ExitStack() as undo:
+            undo.callback(sock.close)
+            await self.reachable.wait()
+            undo.pop_all()
 
     async def _admit(self, client: Client) -> Stream | session_reuse.Session | None:
         """Take `client` to a session on the real server; None if it only wanted to cancel."""

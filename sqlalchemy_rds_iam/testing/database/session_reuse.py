@@ -18,6 +18,7 @@ from sqlalchemy_rds_iam.testing.database import wire
 from sqlalchemy_rds_iam.testing.database.backend import Backend
 from sqlalchemy_rds_iam.testing.database.login import read_message
 from sqlalchemy_rds_iam.testing.database.startup import FAILURES
+from sqlalchemy_rds_iam.testing.database.tap import MessageCutter
 
 _CHUNK = 1 << 16
 # Each of these is answered by one ReadyForQuery: Query, Sync, FunctionCall.
@@ -161,47 +162,24 @@ async def _until_reset(reader: StreamReader) -> None:
             raise ConnectionError("the session could not be reset")
 
 
-class _Messages:
-    """Cuts a stream of bytes into whole messages."""
-
-    def __init__(self) -> None:
-        self.rest = bytearray()
-
-    def feed(self, chunk: bytes) -> tuple[bytes, list[bytes]]:
-        """The bytes of all messages that are complete by now, and the type of each."""
-        self.rest += chunk
-        found, at = [], 0
-        while len(self.rest) >= at + 5:
-            length = int.from_bytes(self.rest[at + 1 : at + 5], "big")
-            if length < 4:  # noqa: PLR2004 - the length counts itself
-                raise wire.ProtocolError(f"a message of {length} bytes")
-            if len(self.rest) < at + 1 + length:
-                break
-            found.append(bytes(self.rest[at : at + 1]))
-            at += 1 + length
-        whole = bytes(self.rest[:at])
-        del self.rest[:at]
-        return whole, found
-
-
 class _Conversation:
     """What is under way between a client and its session."""
 
     def __init__(self) -> None:
         self._asked = self._answered = 0
-        self._said, self._heard = _Messages(), _Messages()
+        self._said, self._heard = MessageCutter(), MessageCutter()
 
     async def listen(self, client: StreamReader, server: StreamWriter) -> None:
         """Pass on what the client says, but for its goodbye."""
         with contextlib.suppress(*FAILURES):
             while chunk := await client.read(_CHUNK):
-                whole, heads = self._said.feed(chunk)
-                leaves = bool(heads) and heads[-1] == b"X"
+                messages = self._said.feed(chunk)
+                leaves = bool(messages) and messages[-1][:1] == b"X"
                 if leaves:
-                    whole = whole[:-5]
-                self._asked += sum(head in _REQUESTS for head in heads)
-                if whole:
-                    server.write(whole)
+                    messages.pop()
+                self._asked += sum(message[:1] in _REQUESTS for message in messages)
+                if messages:
+                    server.write(b"".join(messages))
                     await server.drain()
                 if leaves:
                     break
@@ -210,9 +188,9 @@ class _Conversation:
         """Pass on what the server says."""
         with contextlib.suppress(*FAILURES):
             while chunk := await server.read(_CHUNK):
-                whole, heads = self._heard.feed(chunk)
-                self._answered += heads.count(b"Z")
-                client.write(whole)
+                messages = self._heard.feed(chunk)
+                self._answered += sum(message[:1] == b"Z" for message in messages)
+                client.write(b"".join(messages))
                 await client.drain()
 
     @property

@@ -44,6 +44,12 @@ class Roles:
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
 
+    async def move(self, backend: Backend) -> None:
+        """Work on another server from now on."""
+        async with self._turn:
+            await self._close()
+            self._backend = backend
+
     async def execute(self, sql: str, database: str | None = None) -> list[Row]:
         """Run `sql` in a session of its own.
 
@@ -153,7 +159,7 @@ class Roles:
         async with self._turn, asyncio.timeout(self._backend.deadline):
             if self._connection is not None:
                 # The server may have been restarted, or the session ended, since the last login.
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, ServerError):
                     return await self._connection.query(sql)
                 await self._close()
             self._connection = await Connection.open(self._backend)

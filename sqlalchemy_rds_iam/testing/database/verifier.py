@@ -52,11 +52,12 @@ Reason = Literal[
 
 @dataclass(frozen=True)
 class SignedEndpoint:
-    """What this database is, so what a token must have been signed for."""
+    """What this database is, so what a token must have been signed for; `aliases`: more hosts."""
 
     host: str
     port: int
     region: str
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def verify(
         access_key, scope = _credential(parameters["X-Amz-Credential"])
         decision = replace(decision, access_key=access_key)
         _check_request(parameters, db_user)
-        _check_address(address, endpoint)
+        host = _check_address(address, endpoint)
         _check_scope(scope, parameters["X-Amz-Date"], endpoint.region)
         _check_time(parameters["X-Amz-Date"], parameters["X-Amz-Expires"], now, max_skew)
         key = identities.find(access_key)
@@ -124,7 +125,7 @@ def verify(
             _refuse(f"access key {_shown(access_key)} does not exist in this account")
         decision = replace(decision, principal=key.principal.arn)
         _check_key(key, parameters.get("X-Amz-Security-Token"), now)
-        _check_signature(parameters, scope, endpoint, key.secret_key)
+        _check_signature(parameters, scope, f"{host}:{endpoint.port}", key.secret_key)
         _check_policy(key.principal, db_user)
     except _RefusedError as refused:
         return replace(decision, reason=refused.reason, detail=refused.detail)
@@ -185,12 +186,14 @@ def _check_request(parameters: dict[str, str], db_user: str) -> None:
         _refuse(f"signed for user {_shown(parameters['DBUser'])}, the login is as {db_user!r}")
 
 
-def _check_address(address: str, endpoint: SignedEndpoint) -> None:
+def _check_address(address: str, endpoint: SignedEndpoint) -> str:
     host, _, port = address.rpartition(":")
-    if host.lower() != endpoint.host.lower():
-        _refuse(f"signed for host {_shown(host)}, this is {endpoint.host!r}")
+    names = (endpoint.host, *endpoint.aliases)
+    if host.lower() not in {name.lower() for name in names}:
+        _refuse(f"signed for host {_shown(host)}, this is {' or '.join(map(repr, names))}")
     if port != str(endpoint.port):
         _refuse(f"signed for port {_shown(port)}, this is {endpoint.port}")
+    return host.lower()
 
 
 def _check_scope(scope: list[str], date: str, region: str) -> None:
@@ -251,12 +254,10 @@ def _check_policy(principal: Principal, db_user: str) -> None:
 
 
 def _check_signature(
-    parameters: dict[str, str], scope: list[str], endpoint: SignedEndpoint, secret_key: str
+    parameters: dict[str, str], scope: list[str], address: str, secret_key: str
 ) -> None:
-    host = endpoint.host.lower()
-    hosts = [f"{host}:{endpoint.port}"]
-    if endpoint.port == 443:  # noqa: PLR2004 - https: some SDKs sign its Host without the port
-        hosts.append(host)
+    # https: some SDKs sign its Host without the port.
+    hosts = {address, address.removesuffix(":443")}
     expected = [_signature(parameters, scope, header, secret_key) for header in hosts]
     given = parameters["X-Amz-Signature"].encode()
     # A list, so that every candidate is compared whichever of them matches.

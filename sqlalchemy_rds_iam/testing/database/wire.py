@@ -153,6 +153,11 @@ def negotiate_version(version: int, unrecognised: list[str]) -> bytes:
     return message(b"v", struct.pack("!II", version, len(unrecognised)) + names)
 
 
+def parameter_status(name: str, value: str) -> bytes:
+    """A ParameterStatus."""
+    return message(b"S", _text(name) + _text(value))
+
+
 def password(secret: bytes) -> bytes:
     """A PasswordMessage."""
     return message(b"p", secret + b"\0")

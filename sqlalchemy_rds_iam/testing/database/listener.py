@@ -1,0 +1,106 @@
+"""A port on which connections are accepted; it can be shut, and opened again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+
+# As many as Linux allows. A client that the kernel has greeted but has no room for waits for
+# retransmissions, some minutes at worst.
+_BACKLOG = 4096
+_ACCEPT_PAUSE = 0.05
+
+
+class Listener:
+    """Hands each accepted socket on. For one event loop.
+
+    While it is shut the port is still taken, and the kernel refuses connections to it.
+    """
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        """Give each accepted, non-blocking socket to `serve`, which owns it from then on."""
+        self._serve = serve
+        self._place: socket.socket | None = None
+        self._open: socket.socket | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The IP address and port."""
+        assert self._place is not None
+        host, port = self._place.getsockname()[:2]
+        return str(host), int(port)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether connections are accepted."""
+        return self._open is not None
+
+    def bind(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Take `port` (0: any free one), shut as yet.
+
+        Raises:
+            OSError: The port cannot be bound.
+        """
+        place = _socket()
+        try:
+            place.bind((host, port))
+        except OSError:
+            place.close()
+            raise
+        # Not before: bind() would share its choice of a port with others that allow it.
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._place = place
+
+    def open(self) -> None:
+        """Accept connections from now on. Harmless when it is open."""
+        if self._open is None:
+            sock = _socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(self.address)
+            sock.listen(_BACKLOG)
+            self._open = sock
+            self._watch()
+
+    def shut(self) -> None:
+        """Refuse connections from now on. Harmless when it is shut."""
+        if self._open is not None:
+            asyncio.get_running_loop().remove_reader(self._open)
+            self._open.close()
+            self._open = None
+
+    def close(self) -> None:
+        """Give the port back."""
+        self.shut()
+        if self._place is not None:
+            self._place.close()
+            self._place = None
+
+    def _watch(self) -> None:
+        if self._open is not None:
+            asyncio.get_running_loop().add_reader(self._open, self._accept, self._open)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            sock, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError:
+            # Out of file descriptors, most likely: some session will give one back.
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listener)
+            loop.call_later(_ACCEPT_PAUSE, self._watch)
+            return
+        sock.setblocking(False)
+        self._serve(sock)
+
+
+def _socket() -> socket.socket:
+    sock = socket.socket()
+    with contextlib.ExitStack() as undo:
+        undo.callback(sock.close)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        undo.pop_all()
+    return sock
