@@ -18,6 +18,7 @@ from sqlalchemy_rds_iam.errors import (
     RoutingError,
     SecretError,
     WaitTimeout,
+    WrongServerError,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ __all__ = [
     "SecretError",
     "Stats",
     "WaitTimeout",
+    "WrongServerError",
     "__version__",
     "async_engine_pair",
     "engine_pair",

@@ -23,7 +23,7 @@ from sqlalchemy_rds_iam._aws.ambient import ambient_region, nearest_region
 from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._concurrency import call_with_timeout
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.preconditions import refuse_what_cannot_work
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import plugin_names, without_blanks, without_plugins

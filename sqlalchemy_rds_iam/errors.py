@@ -7,7 +7,8 @@
     ├── CredentialsError        no AWS credentials; `retryable` says if a retry may succeed
     │   └── SecretError         the secret with the password could not be fetched, or cannot be used
     ├── RoutingError            a write where a session reads only; also an InvalidRequestError
-    └── WaitTimeout             the plugin's timeout ran out; also a built-in TimeoutError
+    ├── WaitTimeout             the plugin's timeout ran out; also a built-in TimeoutError
+    └── WrongServerError        no server of the wanted kind answers; also a built-in TimeoutError
 
 A login that the server refuses is not in this tree: it stays the driver's own error, as SQLAlchemy
 wraps it, with a note (PEP 678) that says what was signed and what to look at.
@@ -51,6 +52,12 @@ class RoutingError(RdsIamError, InvalidRequestError):
 
 class WaitTimeout(RdsIamError, TimeoutError):  # noqa: N818  (named like SQLAlchemy's TimeoutError)
     """The token or password did not arrive in time (``…_timeout``); the fetch itself goes on."""
+
+    retryable = True
+
+
+class WrongServerError(RdsIamError, TimeoutError):
+    """The endpoint leads to another kind of server than wanted (``…_target_session_attrs``)."""
 
     retryable = True
 

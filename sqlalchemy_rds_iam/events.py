@@ -16,7 +16,15 @@ from sqlalchemy_rds_iam._passwords.identity import Identity
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 
 Kind = Literal[
-    "minted", "renewed", "refused", "retried", "throttled", "outage_begun", "outage_ended"
+    "minted",
+    "renewed",
+    "refused",
+    "retried",
+    "throttled",
+    "outage_begun",
+    "outage_ended",
+    "failover_begun",
+    "failover_ended",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -36,6 +44,9 @@ class Event:
             ``retried``: a connect is about to log in once more.
             ``outage_begun``: a fetch has failed; those that follow it are no events.
             ``outage_ended``: a fetch has succeeded again.
+            ``failover_begun``: a connect has reached another kind of server than wanted, or none;
+            those that follow it are no events.
+            ``failover_ended``: a connect has reached the right one again.
         plugin: ``rds_iam`` or ``rds_secret``.
         at: when, in epoch seconds.
         endpoint: where to, and the database user. None for what all endpoints of an identity share.
@@ -48,9 +59,9 @@ class Event:
         attempt: which attempt of its connect begins, from 2.
         pause: seconds that the connect waits before its next attempt.
         rate: new connections a second that begin at the endpoint for now.
-        failures: fetches that have failed in a row.
+        failures: fetches, or connects in a failover, that have failed in a row.
         outage_age: seconds since the first of them.
-        error: why a fetch failed; of a refusal the name of the driver's error.
+        error: why a fetch failed; of a refusal, or a connect, the name of the error.
     """
 
     kind: Kind

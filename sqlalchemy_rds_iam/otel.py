@@ -57,6 +57,7 @@ METRICS = (
     Metric("throttled", "counter", "{login}", "Refused as if throttled", lambda s: s.throttled),
     Metric("retried", "counter", "{login}", "Logins after a refused one", lambda s: s.retried),
     Metric("outages", "counter", "{outage}", "Times fetching began to fail", lambda s: s.outages),
+    Metric("failovers", "counter", "{failover}", "Servers looked for", lambda s: s.failovers),
     Metric(
         "outage.age",
         "gauge",

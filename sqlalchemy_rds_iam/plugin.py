@@ -20,8 +20,15 @@ from sqlalchemy_rds_iam._aws import credentials as aws
 from sqlalchemy_rds_iam._aws.ambient import nearest_region
 from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.identity_key import identity_key
-from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
-from sqlalchemy_rds_iam._config.preconditions import foreign_in, refuse_what_cannot_work
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
+from sqlalchemy_rds_iam._config.preconditions import (
+    DRIVERS_OWN,
+    drivers_own,
+    foreign_in,
+    refuse_what_cannot_work,
+    with_variable,
+)
 from sqlalchemy_rds_iam._config.urls import (
     blanks,
     with_plugin,
@@ -40,9 +47,11 @@ from sqlalchemy_rds_iam._connecting.runtime import (
     ThreadRuntime,
     refuse_to_block,
 )
+from sqlalchemy_rds_iam._connecting.session_guard import SessionGuard
 from sqlalchemy_rds_iam._databases.arguments import refuse_unknown_arguments
 from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._failover.wanted import is_checked
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -87,6 +96,7 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
         if self._is_off:
             return
         refuse_what_cannot_work(url, kwargs, self._config)
+        self._config = drivers_own(url.query, kwargs, self._config, given)
         for key in foreign_in(kwargs, self._config):  # all of them empty
             del kwargs[key]
         self._query = self.options.as_query(given)
@@ -101,7 +111,8 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
         """Take our options out of the URL, whose query goes to the driver."""
         if not self._is_off:
             url = without_blanks(url)
-            url = url.difference_update_query(foreign_in(url.query, self._config))
+            foreign = foreign_in(url.query, self._config)
+            url = url.difference_update_query([*foreign, DRIVERS_OWN])
             # What the plugins before this one have taken out, and may put back as we do.
             self._foreign = self.url.query.keys() - url.query.keys()
         return url.set(query=without_plugin_options(url.query, self.options.PLUGIN))
@@ -117,6 +128,9 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
         url = without_plugins(engine.url.difference_update_query(self._foreign), [name])
         _, cparams = dialect.create_connect_args(url)
         cparams = {**cparams, **self._connect_args}
+        row = driver(dialect.driver)
+        if self.options.named(DRIVERS_OWN) not in self._query:
+            self._config = with_variable(self._config, row.target_variable)
         runtime = runtime_for(self._config, is_async=dialect.is_async)
         provider = self._provider(cparams, dialect, runtime)
         provider.validate(cparams)
@@ -131,6 +145,9 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
         listener = ConnectListener(self._config, provider, runtime).listener
         event.listen(engine, "do_connect", listener)
         event.listen(engine, "handle_error", lift_note)
+        wanted = self._config.target_session_attrs
+        if row.family.sessions is not None and is_checked(wanted):
+            SessionGuard(wanted, row, row.family.sessions).attach(engine)
         engine.url = with_plugin(engine.url, name, self._query)
 
     @abstractmethod

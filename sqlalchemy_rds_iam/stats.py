@@ -84,6 +84,7 @@ class Stats:
         throttled: those among them that were taken for throttled.
         retried: logins that were begun after a refused one of the same connect.
         outages: how often fetching has begun to fail.
+        failovers: how often its connects began the search for the server that is wanted.
         credentials_age: seconds since the credentials, or the secret, were fetched; None before.
         credentials_left: seconds until they expire; None if that is unknown, and for secrets.
         outage: the one that goes on; None if all is well.
@@ -100,6 +101,7 @@ class Stats:
     throttled: int
     retried: int
     outages: int
+    failovers: int
     credentials_age: float | None
     credentials_left: float | None
     outage: OutageStats | None
@@ -140,6 +142,7 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
         throttled=counts["throttled"],
         retried=counts["retried"],
         outages=counts["outage_begun"],
+        failovers=counts["failover_begun"],
         credentials_age=now - cached.fetched_at if cached else None,
         credentials_left=left(cached.fetched.expires_at, now) if cached else None,
         outage=outage,

@@ -43,7 +43,7 @@ def pytest_configure() -> None:
     Below nohup, or in the background of a script, hangups and interrupts are ignored, and what is
     ignored stays so in all programs that are run from here. What is handled does not.
     """
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
 
@@ -97,7 +97,13 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
     secret_plugin._clients.clear()
 
 
-_SERVERS = {"rds_emulator", "documents_emulator", "running_redis"}
+_SERVERS = {
+    "rds_emulator",
+    "rds_cluster_emulator",
+    "running_cluster",
+    "documents_emulator",
+    "running_redis",
+}
 """The fixtures that start servers: emulators with their PostgreSQL, and Redis.
 
 A test that asks for one of them, directly or not, needs a server, as do tests marked `server`.

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam._aws.shared_files import parse_fault
-from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._endpoints.regions import as_region
 from sqlalchemy_rds_iam.errors import ConfigError

@@ -17,7 +17,8 @@ from sqlalchemy_rds_iam._aws.log_filter import suppress_sdk_debug
 from sqlalchemy_rds_iam._aws.sdk_errors import explained, found, outdated
 from sqlalchemy_rds_iam._aws.sessions import aiobotocore_session, botocore_session, hang_up
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
-from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._config.urls import is_blank
 from sqlalchemy_rds_iam.errors import CredentialsError
 

@@ -1,4 +1,4 @@
-"""What the user asked for: URL query + ``create_engine`` keywords → one frozen `IamOptions`.
+"""What the user asked for: URL query + ``create_engine`` keywords → one frozen object.
 
 Every option has one name everywhere. Values may be strings everywhere, because URL queries and
 ini files know nothing else; a keyword wins over the URL. `PluginOptions` are those of both plugins.
@@ -13,14 +13,11 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from sqlalchemy_rds_iam._config.parsers import (
+    SESSION_ATTRS,
     as_boolean,
     as_hook,
-    as_port,
-    as_rate,
     as_role_duration,
-    as_seconds,
     as_session,
-    as_storage,
     as_text,
     as_timeout,
     endpoint_url,
@@ -30,8 +27,7 @@ from sqlalchemy_rds_iam._config.parsers import (
     text_of,
 )
 from sqlalchemy_rds_iam._config.urls import OUTSIDE, is_blank, sole
-from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, FindRegion, HostName, signed_endpoint
-from sqlalchemy_rds_iam._endpoints.regions import as_region
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, FindRegion, HostName
 from sqlalchemy_rds_iam.errors import ConfigError
 
 PLUGINS = ("rds_iam", "rds_secret")
@@ -62,6 +58,8 @@ class PluginOptions(ABC):
         ca: file with the certificate authorities to trust (PEM).
         refresh: ``ahead`` renews in the background, ``lazy`` only when a connect needs it.
         timeout: seconds one connect waits for its password and its turn at the most.
+        target_session_attrs: which server sessions must be on.
+        failover_timeout: seconds one connect looks for that server at the most.
         on_event: called with each `Event` of the engine.
     """
 
@@ -95,6 +93,8 @@ class PluginOptions(ABC):
     ca: str | None = option(as_text)
     refresh: str = option(one_of("ahead", "lazy"), default="ahead")
     timeout: float = option(as_timeout, default=30.0)
+    target_session_attrs: str = option(one_of(*SESSION_ATTRS), default="any")
+    failover_timeout: float = option(as_timeout, default=60.0)
     on_event: Any = option(as_hook, private=True)
 
     @classmethod
@@ -234,64 +234,3 @@ class PluginOptions(ABC):
         others = ", ".join(map(cls.named, known))
         hint = f"did you mean {cls.named(close[0])}?" if close else f"known are {others}"
         return f"unknown option {cls.named(name)}; {hint}"
-
-
-@dataclass(frozen=True)
-class IamOptions(PluginOptions):
-    """The options of one engine with the plugin ``rds_iam``, besides those of `PluginOptions`.
-
-    Attributes:
-        host: host to sign for, too.
-        region: region to sign for; None takes it from the host name, then from the environment.
-        port: port to sign for when it is not the one connected to.
-        resolve_cname: follow the CNAME records of a host that is no RDS endpoint name to the one
-            to sign for.
-        failure_ttl: seconds a failed fetch of credentials is remembered.
-        connect_rate: most connects that begin in any second at one signed endpoint; 0 for no limit.
-        rate_storage: where a fleet keeps the connect rate that it shares; ``memory://`` is this
-            process alone. There may be a password in it.
-        throttle_retry: whether a connect that seems to be throttled is tried again in time.
-    """
-
-    PLUGIN: ClassVar[str] = "rds_iam"
-    BRINGS: ClassVar[str] = "token"
-    SECRET_WORDS: ClassVar[tuple[str, ...]] = (*PluginOptions.SECRET_WORDS, "secret")
-
-    region: str | None = option(as_region)
-    port: int | None = option(as_port)
-    resolve_cname: bool = option(as_boolean, default=False)
-    failure_ttl: float = option(as_seconds, default=1.0)
-    connect_rate: int = option(as_rate, default=200)
-    rate_storage: str = option(as_storage, default="memory://", private=True)
-    throttle_retry: bool = option(as_boolean, default=True)
-
-    @property
-    def memory_of_failure(self) -> float:
-        """Seconds that a failed fetch stands for the next one."""
-        return self.failure_ttl
-
-    @property
-    def retries_throttled(self) -> bool:
-        """Whether a connect that seems to be throttled is tried again in time."""
-        return self.throttle_retry
-
-    def endpoint(
-        self, host: HostName, port: int, user: Any, ambient_region: FindRegion, example: str
-    ) -> Endpoint:
-        """What a token for `user` at `host` is signed for; see `PluginOptions.endpoint`."""
-        if not user or not isinstance(user, str):
-            raise ConfigError(
-                "the URL names no database user, and a token is signed for one: "
-                f"{example}://USER@host/database?plugin=rds_iam"
-            )
-        return signed_endpoint(
-            host, self.port or port, user, region=self.region, ambient_region=ambient_region
-        )
-
-    @classmethod
-    def _refuse_contradictions(cls, values: Mapping[str, Any]) -> None:
-        super()._refuse_contradictions(values)
-        if "host" in values and values.get("resolve_cname"):
-            raise ConfigError(
-                "rds_iam_host and rds_iam_resolve_cname=on both say what to sign for; give one"
-            )

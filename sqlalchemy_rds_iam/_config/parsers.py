@@ -13,6 +13,10 @@ from dataclasses import Field, field
 from typing import Any
 from urllib.parse import urlsplit
 
+SESSION_ATTRS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+"""Which server a session must be on ("target_session_attrs" in the libpq chapter of the PostgreSQL
+documentation)."""
+
 _TRUE = {"true", "on", "yes", "1"}
 _FALSE = {"false", "off", "no", "0"}
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.login_warnings import LOGIN_WARNINGS
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._databases.family import chain
@@ -20,7 +21,7 @@ from sqlalchemy_rds_iam._tls import ca_bundle, contexts, trust
 _CERTIFICATE = "certificate verify failed|certificate .* does not match host name"
 _NAME = "does not match host name|[Hh]ostname mismatch|IP address mismatch"
 _EXPIRED = "certificate has expired|certificate is not yet valid"
-# OpenSSL's reason follows, unless the driver is libpq.
+# OpenSSL's reason follows, unless the driver keeps it to itself.
 _NO_REASON = "certificate verify failed(?!: )"
 
 

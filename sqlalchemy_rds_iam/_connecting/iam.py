@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
 from sqlalchemy_rds_iam._connecting.login_errors import explain, on_one_line, refused_login
 from sqlalchemy_rds_iam._connecting.login_warnings import LOGIN_WARNINGS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -18,7 +19,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy_rds_iam import _frames
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.connect_errors import explain_failure
-from sqlalchemy_rds_iam._connecting.other_listeners import Beside
+from sqlalchemy_rds_iam._connecting.failover import Failover, SearchUnderWay
+from sqlalchemy_rds_iam._connecting.other_listeners import Beside, is_alone
 from sqlalchemy_rds_iam._connecting.provider import (
     ConnectPlan,
     Failure,
@@ -27,7 +29,6 @@ from sqlalchemy_rds_iam._connecting.provider import (
 from sqlalchemy_rds_iam._connecting.queueing import ConnectQueue
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.dialing import Connect
-from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RetryState
 from sqlalchemy_rds_iam.errors import RdsIamError
 
@@ -58,6 +59,7 @@ class ConnectListener:
         self._plans = provider.plans
         self._runtime, self._user = runtime, provider.driver.user
         self._queue = ConnectQueue(config, runtime)
+        self._failover = Failover.of(config, provider, runtime)
         self._clock = provider.caches[0].clock
         self.listener = self._do_connect
 
@@ -91,10 +93,10 @@ class ConnectListener:
                 password = self.provider.acquire(entry, deadline)
             try:
                 connect = target.dial(dialect, target.limit) if target.dial else dialect.connect
-                # What its len() adds up; calling that is dearer than all else on these lines.
+                # As `is_alone` does, without the call.
                 listeners: Any = dialect.dispatch.do_connect
-                if len(listeners.listeners) > 1 or listeners.parent_listeners:
-                    connect = beside = self._beside(dialect, record, target, connect)
+                if self._failover or len(listeners.listeners) > 1 or listeners.parent_listeners:
+                    connect, beside = self._wrapped(dialect, record, plan, connect, state)
                 added = target.added
                 added = added if added.password is password else target.add(password)
                 # Before 2.0.48 SQLAlchemy hands the same dict to every connect, and its frames keep
@@ -115,7 +117,7 @@ class ConnectListener:
                     raise result
                 finally:
                     del result, state
-            plan = result
+            plan, deadline = result, state.deadline
         self.connects += 1
         if beside is not None and beside.in_charge is not None:
             return connection
@@ -147,23 +149,48 @@ class ConnectListener:
             self._plans[plan.key] = plan.having(None)
         return plan
 
-    def _beside(
-        self, dialect: Dialect, record: ConnectionPoolEntry | None, target: Target, connect: Connect
-    ) -> Beside:
-        return Beside(
-            self.listener, dialect, record, target=target, connect=connect, config=self._config
+    def _anew(self, cparams: dict[str, Any], deadline: float) -> ConnectPlan:
+        """What connecting takes, with each name looked up again."""
+        plan = self._plans.get(self.provider.driver.key(cparams))
+        return self._brought_up(cparams, plan or self.provider.plan(cparams, deadline), deadline)
+
+    def _wrapped(
+        self,
+        dialect: Dialect,
+        record: ConnectionPoolEntry | None,
+        plan: ConnectPlan,
+        connect: Connect,
+        state: RetryState | None,
+    ) -> tuple[Connect, Beside | None]:
+        """The function that connects, looks at the server, and calls the listeners after ours."""
+        if self._failover is not None:
+            connect = self._failover.checked(connect, dialect, record, plan, state)
+        if is_alone(dialect):
+            return connect, None
+        target, config = plan.target, self._config
+        beside = Beside(
+            self.listener, dialect, record, target=target, connect=connect, config=config
         )
+        return beside, beside
 
     def _after(self, failure: Failure, beside: Beside | None) -> ConnectPlan | BaseException:
         """What comes after a failed attempt: another one, or the error that the caller gets."""
         error, cparams, plan, password, *_ = failure
+        failover = self._failover
         if not isinstance(error, Exception):
+            if failover is not None:
+                failover.give_up(plan, failure.state)
             return error
         if beside is not None and beside.in_charge is not None:
             self.provider.forget(plan.entry, password)
             beside.note(error)
             return error
-        result = self.provider.on_failure(failure)
+        result: ConnectPlan | BaseException = error
+        if not isinstance(error, SearchUnderWay):
+            result = self.provider.on_failure(failure)
+        if result is error and failover is not None:
+            again = partial(self._anew, dict(cparams))
+            result = failover.after(error, plan, failure.state, again)
         if result is error:
             told = {**cparams, **plan.target.filled}
             explain_failure(error, told, told.get("host"), plan.target, self._config)

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy.engine import URL, ExceptionContext
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
-from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._connecting.provider import Failure
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.family import Family, chain

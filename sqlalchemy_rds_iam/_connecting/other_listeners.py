@@ -132,6 +132,13 @@ class Beside:
         )
 
 
+def is_alone(dialect: Dialect) -> bool:
+    """Whether ours is the only listener."""
+    # What its len() adds up; calling that is dearer than all else on the way of a connect.
+    listeners: Any = dialect.dispatch.do_connect
+    return len(listeners.listeners) == 1 and not listeners.parent_listeners
+
+
 def _name(listener: Any) -> str:
     inner = getattr(listener, "__wrapped__", listener)
     name = getattr(inner, "__qualname__", type(inner).__qualname__)

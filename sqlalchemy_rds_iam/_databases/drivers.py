@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Dialect
 
-from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._databases import dialing
 from sqlalchemy_rds_iam._databases.driver_tls import Arguments, TlsArguments, TlsWanted, Watched
 from sqlalchemy_rds_iam._databases.family import Family
 from sqlalchemy_rds_iam._databases.guarded import is_guarded
 from sqlalchemy_rds_iam._databases.libpq_variables import libpq_version, overruled
+from sqlalchemy_rds_iam._databases.session_attrs import Reported, no_report
 from sqlalchemy_rds_iam._databases.user_names import refuse_cut
 from sqlalchemy_rds_iam._endpoints.hostname import (
     Endpoint,
@@ -66,6 +68,7 @@ class Target:
         ca: the CA file that counts, and why; None if there is none, or in a context of the user's.
         dial: makes the function that connects, if it is not the dialect's own.
         added: all that is added, as of the last password.
+        dialled: the name or address connected to.
     """
 
     driver: Driver
@@ -79,6 +82,7 @@ class Target:
     limit: float = dialing.CONNECT_LIMIT
     ca: FoundCa | None = None
     filled: dict[str, Any] = field(default_factory=dict)
+    dialled: str = ""
     dial: Callable[[Dialect, float], dialing.Connect] | None = field(init=False)
     added: Added = field(init=False, repr=False)
     moving: bool = field(init=False)
@@ -131,6 +135,9 @@ class Driver(NamedTuple):
         password: see `database`.
         dial: makes the function that connects, if it is not the dialect's own.
         libpq: the module with libpq in it, if it is made of that.
+        fixed: connect arguments that are the same for every connect.
+        target_variable: the environment's variable in which it looks for ``target_session_attrs``.
+        reported: tells what the server has reported of a session.
     """
 
     family: Family
@@ -141,6 +148,9 @@ class Driver(NamedTuple):
     password: str = "password"  # noqa: S105  (the argument's name)
     dial: Callable[[Dialect, float], dialing.Connect] | None = None
     libpq: str | None = None
+    fixed: Mapping[str, Any] = MappingProxyType({})
+    target_variable: str | None = None
+    reported: Callable[[Any], Reported] = no_report
 
     def key(self, cparams: Arguments) -> tuple[Any, ...]:
         """Host, port and user: what there is a plan for."""
@@ -181,7 +191,7 @@ class Driver(NamedTuple):
         settled, watched, ca = self.tls(TlsWanted(self.family, cparams, config, host, tunnelled))
         limit = max(dialing.CONNECT_LIMIT, config.timeout)
         limited = self.limit(cparams, limit)
-        arguments = {"host": dialled.host, "port": port, **limited, **settled}
+        arguments = {"host": dialled.host, "port": port, **self.fixed, **limited, **settled}
         if self.libpq:
             arguments |= overruled(cparams, config, libpq_version(self.libpq))
         resolve = None
@@ -198,6 +208,7 @@ class Driver(NamedTuple):
         return Target(
             *(self, endpoint, host, arguments, resolve, tunnelled, watched, given, limit, ca),
             filled=dict(filled),
+            dialled=dialled.host,
         )
 
 

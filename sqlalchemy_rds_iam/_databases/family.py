@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from sqlalchemy_rds_iam._databases.session_attrs import SessionRules
 from sqlalchemy_rds_iam._databases.token_causes import Cause, RefusedLogin
 from sqlalchemy_rds_iam._tls.trust import NO_PLACES, CaPlaces
 
@@ -21,6 +22,7 @@ class Family(NamedTuple):
         example: how its URLs begin, in messages.
         port: the port where its servers listen by default.
         longest_name: bytes that a user's name may have; the server cuts longer ones.
+        sessions: how it tells which server a session is on; None if it cannot.
         alpn: the protocol's name in TLS (RFC 7301), if servers ask for it.
         ca_places: where its clients look for a CA file.
         is_refusal: whether an error is the server refusing the password.
@@ -41,6 +43,7 @@ class Family(NamedTuple):
     is_throttled: Callable[[BaseException], bool]
     causes: Callable[[RefusedLogin, str], list[Cause]]
     at_proxy: Callable[[str, str], list[Cause]] = lambda _user, _said: []
+    sessions: SessionRules | None = None
     alpn: str | None = None
     ca_places: CaPlaces = NO_PLACES
     hindrances: Callable[[str, Mapping[str, Any]], Iterable[str]] = lambda _said, _cparams: ()

@@ -2,7 +2,7 @@
 
 Each is looked at with the libpq inside of the drivers. What is not here has no say (PGREQUIREPEER
 is for Unix sockets; PGSSLMODE, PGGSSENCMODE and PGPASSWORD yield to what the driver is told), or
-says what the user may well want (PGOPTIONS, PGTARGETSESSIONATTRS, PGSSLNEGOTIATION, PGSSLCRL).
+says what the user may well want (PGOPTIONS, PGSSLNEGOTIATION, PGSSLCRL).
 
 Source: "Environment Variables" and "Parameter Key Words" in the libpq chapter of the PostgreSQL
 documentation.
@@ -17,7 +17,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam.errors import ConfigError
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
@@ -45,6 +46,8 @@ _NEW_TLS = frozenset(("tlsv1.2", "tlsv1.3"))
 IN_THE_WAY = {
     # It leads elsewhere.
     "PGHOSTADDR": Variable("hostaddr", "", frozenset(("",))),
+    # What it wants is an option of ours, which also looks again later.
+    "PGTARGETSESSIONATTRS": Variable("target_session_attrs", "any", frozenset(("any",)), 10_00_00),
     # These forbid the clear password that a token is, within TLS. An empty require_auth forbids
     # all there is, so what is forbidden instead is SSPI, which is a matter of Windows domains.
     "PGREQUIREAUTH": Variable("require_auth", "!sspi", frozenset(("password",)), 16_00_00, True),
@@ -133,13 +136,6 @@ _NO_OPTIONS = "support command-line options"
 # What drivers say because of a variable that they do not name, by libpq's keyword for the same.
 _VARIABLES = {
     "service": ("PGSERVICE", "definition of service"),
-    "target_session_attrs": (
-        "PGTARGETSESSIONATTRS",
-        (
-            "session is (not )?read-only|hot standby mode|target attribute requirement|"
-            "target_session_attrs"
-        ),
-    ),
     "min_protocol_version": ("PGMINPROTOCOLVERSION", r"\bmin_protocol_version"),
     "max_protocol_version": ("PGMAXPROTOCOLVERSION", r"\bmax_protocol_version"),
     "sslnegotiation": ("PGSSLNEGOTIATION", "sslnegotiation|ALPN"),

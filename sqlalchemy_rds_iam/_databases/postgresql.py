@@ -8,10 +8,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy_rds_iam._databases import dialing, driver_tls, libpq_variables, postgresql_causes
+from sqlalchemy_rds_iam._databases import (
+    dialing,
+    driver_tls,
+    libpq_variables,
+    postgresql_causes,
+    postgresql_sessions,
+)
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.family import Family, chain
 from sqlalchemy_rds_iam._databases.grants import LONGEST_NAME
+from sqlalchemy_rds_iam._databases.postgresql_sessions import state
 from sqlalchemy_rds_iam._tls.trust import CaPlaces
 
 _STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
@@ -30,10 +37,10 @@ def is_refusal(error: BaseException) -> bool:
     other causes. What RDS Proxy throttles is for `is_throttled`.
     """
     for failure in chain(error):
-        state, text = _state(failure), str(failure)
+        code, text = state(failure), str(failure)
         if re.search(_OTHER, text) or postgresql_causes.at_proxy("", text):
             return False
-        if state in _STATES or (state is None and re.search(_TEXT, text)):
+        if code in _STATES or (code is None and re.search(_TEXT, text)):
             return True
     return False
 
@@ -44,13 +51,6 @@ def is_throttled(error: BaseException) -> bool:
     Source: "Troubleshooting for RDS Proxy" in the Amazon RDS User Guide.
     """
     return any(re.search(_THROTTLED, str(failure)) for failure in chain(error))
-
-
-def _state(error: BaseException) -> str | None:
-    state: Any = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    if state is None and error.args and isinstance(error.args[0], dict):
-        state = error.args[0].get("C")  # pg8000
-    return None if state is None else str(state)
 
 
 def _forget(error: BaseException) -> None:
@@ -72,6 +72,7 @@ POSTGRESQL = Family(
     is_throttled=is_throttled,
     causes=postgresql_causes.refused,
     at_proxy=postgresql_causes.at_proxy,
+    sessions=postgresql_sessions.RULES,
     alpn="postgresql",
     ca_places=CaPlaces("PGSSLROOTCERT", ".postgresql/root.crt"),
     hindrances=libpq_variables.hindrances,
@@ -79,12 +80,31 @@ POSTGRESQL = Family(
     forget=_forget,
 )
 
+_TARGET = "PGTARGETSESSIONATTRS"
 DRIVERS = {
-    "psycopg": Driver(POSTGRESQL, driver_tls.libpq, dialing.libpq, "dbname", libpq="psycopg"),
-    "asyncpg": Driver(POSTGRESQL, driver_tls.context("ssl"), dialing.asyncpg),
-    "psycopg2": Driver(POSTGRESQL, driver_tls.libpq, dialing.libpq, "dbname", libpq="psycopg2"),
+    "psycopg": Driver(
+        *(POSTGRESQL, driver_tls.libpq, dialing.libpq, "dbname"),
+        libpq="psycopg",
+        target_variable=_TARGET,
+        reported=postgresql_sessions.psycopg,
+    ),
+    "asyncpg": Driver(
+        *(POSTGRESQL, driver_tls.context("ssl"), dialing.asyncpg),
+        # It is looked at here, and for longer than while connecting.
+        fixed={"target_session_attrs": "any"},
+        target_variable=_TARGET,
+        reported=postgresql_sessions.asyncpg,
+    ),
+    "psycopg2": Driver(
+        *(POSTGRESQL, driver_tls.libpq, dialing.libpq, "dbname"),
+        libpq="psycopg2",
+        target_variable=_TARGET,
+        reported=postgresql_sessions.psycopg2,
+    ),
     "pg8000": Driver(
-        POSTGRESQL, driver_tls.context("ssl_context"), dialing.none, dial=dialing.pg8000
+        *(POSTGRESQL, driver_tls.context("ssl_context"), dialing.none),
+        dial=dialing.pg8000,
+        reported=postgresql_sessions.pg8000,
     ),
 }
 """By SQLAlchemy's name of the driver."""

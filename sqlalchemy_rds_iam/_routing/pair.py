@@ -10,16 +10,14 @@ from sqlalchemy import engine_from_config
 from sqlalchemy.engine import URL, Engine
 
 from sqlalchemy_rds_iam._config.options import PLUGINS
-from sqlalchemy_rds_iam._routing.settings import (
+from sqlalchemy_rds_iam._routing.inheritance import (
     SIGNED,
-    Settings,
     complete,
     elsewhere,
-    from_environ,
-    from_mapping,
-    from_urls,
+    must_write,
     named_plugins,
 )
+from sqlalchemy_rds_iam._routing.settings import Settings, from_environ, from_mapping, from_urls
 from sqlalchemy_rds_iam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,6 +86,9 @@ def engine_pair(
     ``rds_iam_port`` with their server only, a plugin's options with the plugin only. Without any
     word about a reader, both are one engine.
 
+    The writer's sessions are on a server that can write, also after a failover: its
+    ``target_session_attrs`` is ``read-write`` unless said otherwise, and the reader's is ``any``.
+
     Args:
         writer: the writer's URL; or a mapping, as from an ini file, with
             ``sqlalchemy.writer.url``, ``sqlalchemy.reader.url``, ``sqlalchemy.reader.pool_size``, …
@@ -152,7 +153,8 @@ def _engines(
     reader_options: Mapping[str, Any] | None,
 ) -> tuple[_E, _E]:
     writer, reader, has_reader = settings
-    engine = _engine(create, "writer", {**writer, **both, **(writer_options or {})})
+    given = {**writer, **both, **(writer_options or {})}
+    engine = _engine(create, "writer", {**given, **must_write(given)})
     if not (has_reader or reader_options):
         return engine, engine
     base: URL = writer["url"]

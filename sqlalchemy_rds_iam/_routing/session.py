@@ -20,6 +20,7 @@ from sqlalchemy.sql.functions import next_value
 from sqlalchemy.sql.selectable import ForUpdateArg, TextualSelect
 
 from sqlalchemy_rds_iam._routing.pair import EnginePair
+from sqlalchemy_rds_iam._routing.reader_fallback import outage_of
 from sqlalchemy_rds_iam.errors import ConfigError, RoutingError
 
 Bind = Literal["writer", "reader"]
@@ -46,6 +47,7 @@ class RoutingSession(Session):
         *,
         pair: EnginePair,
         sticky: bool = False,
+        reader_fallback: bool = False,
         **kw: Any,
     ) -> None:
         """Make a session over `pair`.
@@ -55,6 +57,9 @@ class RoutingSession(Session):
             pair: the writer and the reader.
             sticky: stay on the writer from its first use until ``close()``, whatever is committed
                 in between, so that replication lag hides nothing of what this session wrote.
+            reader_fallback: read from the writer while the reader cannot be connected to, or is
+                another kind of server than its engine wants; without it such reads fail. Not for
+                what `on_reader` forces.
             kw: as for ``Session``.
 
         Raises:
@@ -78,6 +83,7 @@ class RoutingSession(Session):
         super().__init__(bind, **kw)
         self.pair = pair
         self.sticky = sticky
+        self._reader = outage_of(pair.reader) if reader_fallback else None
         self._forced: Bind | None = None
         self._used_writer = False
 
@@ -118,6 +124,14 @@ class RoutingSession(Session):
         """
         return self._on("reader")
 
+    def _fall_back(self, bind_arguments: dict[str, Any]) -> None:
+        """Have a statement for a reader that is down run on the writer."""
+        writer, reader = self.pair
+        if self._reader is None or reader is writer or self._forced == "reader":
+            return
+        if self.get_bind(**bind_arguments) is reader and not self._reader.answers(self, reader):
+            bind_arguments["bind"] = writer
+
     @contextmanager
     def _on(self, bind: Bind) -> Iterator[None]:
         before, self._forced = self._forced, bind
@@ -154,6 +168,9 @@ _WRITE_ON_READER = (
 def _executes(state: ORMExecuteState) -> None:
     # SQLAlchemy leaves it out where a UNION selects mapped classes.
     state.bind_arguments.setdefault("clause", state.statement)
+    session = state.session
+    assert isinstance(session, RoutingSession)
+    session._fall_back(state.bind_arguments)  # noqa: SLF001  (the listener is part of the class)
 
 
 @event.listens_for(RoutingSession, "after_begin")

@@ -28,6 +28,7 @@ class AsyncRoutingSession(AsyncSession):
         *,
         pair: AsyncEnginePair,
         sticky: bool = False,
+        reader_fallback: bool = False,
         **kw: Any,
     ) -> None:
         """Make a session over `pair`; all as for `RoutingSession`.
@@ -41,7 +42,7 @@ class AsyncRoutingSession(AsyncSession):
                 "engines go with RoutingSession"
             )
         engines = EnginePair(pair.writer.sync_engine, pair.reader.sync_engine)
-        super().__init__(bind, pair=engines, sticky=sticky, **kw)
+        super().__init__(bind, pair=engines, sticky=sticky, reader_fallback=reader_fallback, **kw)
 
     def on_writer(self) -> AbstractContextManager[None]:
         """As `RoutingSession.on_writer`, with a plain ``with``."""

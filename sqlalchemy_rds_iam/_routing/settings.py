@@ -14,25 +14,15 @@ from typing import Any, NamedTuple
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
-from sqlalchemy_rds_iam._config.parsers import as_boolean
-from sqlalchemy_rds_iam._config.urls import is_blank, plugin_names, sole
-from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PLUGINS
+from sqlalchemy_rds_iam._config.urls import is_blank, plugin_names
+from sqlalchemy_rds_iam._routing.inheritance import named_plugins
 from sqlalchemy_rds_iam.errors import ConfigError
 
 NAME = IamOptions.PLUGIN
 PREFIX = f"{NAME}_"
 _OURS = tuple(f"{plugin}_" for plugin in PLUGINS)
-
-SIGNED = frozenset({*(f"{plugin}_host" for plugin in PLUGINS), PREFIX + "port"})
-"""The options that belong to one server, and not to another."""
-
-_ID_OPTION = "rds_secret_id"
-
-# Where a driver takes them from the query, they win over the other parts of the URL.
-_ADDRESS = {"host", "hostaddr", "port", "service"}
-_LOGIN = {"user", "password", "passfile"}
-_DATABASE = {"dbname", "database"}
 
 _ROLES = ("writer", "reader")
 _VARIABLES = "RDS_IAM_"
@@ -137,97 +127,6 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     reader = _with_plugin(reader) if "plugin" in reader.query else reader
     own = {"url": reader, **_from_variables(empty, _READER)}
     return Settings(writer, own, has_reader=True)
-
-
-def complete(writer: URL, reader: URL) -> URL:
-    """The reader's URL with what it leaves out taken from the writer's.
-
-    The driver's name is always its own. A password goes with its user and not without, nor to an
-    engine whose plugin has one. What is signed for goes with its server, and the options of a
-    plugin with the plugin. Where the reader has a secret of its own, that is asked for user and
-    server, and not the writer.
-
-    Raises:
-        ConfigError: the reader would sign for another server than the one it connects to.
-    """
-    own = {k: v for k, v in reader.query.items() if k not in writer.query or not is_blank(sole(v))}
-    base, dropped = writer, _of_other_plugin(writer.query, own)
-    if _has_secret(reader):
-        base = URL.create(writer.drivername, database=writer.database)
-        dropped |= _LOGIN
-    if elsewhere(writer, reader):
-        dropped |= _ADDRESS | SIGNED
-        if parse_host(str(own.get(PREFIX + "host") or reader.host or "")).region:
-            dropped.add(PREFIX + "region")
-    else:
-        _refuse_other_name(writer, reader)
-    if reader.username:
-        dropped |= _LOGIN
-    if reader.database:
-        dropped |= _DATABASE
-    query = {name: value for name, value in writer.query.items() if name not in dropped} | own
-    password = reader.password
-    if not (reader.username or password or has_password_plugin(query)):
-        password = base.password
-    return URL.create(
-        reader.drivername,
-        reader.username or base.username,
-        password,
-        reader.host or base.host,
-        reader.port or base.port,
-        reader.database or base.database,
-        query,
-    )
-
-
-def elsewhere(writer: URL, reader: URL) -> bool:
-    """Whether the reader's URL names a server, and not that of the writer."""
-    if not _ADDRESS.isdisjoint(reader.query) or _has_secret(reader):
-        return True
-    host, port = reader.host or writer.host or "", reader.port or writer.port
-    return (parse_host(host).host, port) != (parse_host(writer.host or "").host, writer.port)
-
-
-def named_plugins(query: Mapping[str, Any]) -> list[str]:
-    """Our plugins in a URL with this query."""
-    return [plugin for plugin in plugin_names(query) if plugin in PLUGINS]
-
-
-def has_password_plugin(query: Mapping[str, Any]) -> bool:
-    """Whether a URL with this query has one of our plugins, and has it switched on."""
-    return any(_is_on(query.get(f"{plugin}_enabled", "on")) for plugin in named_plugins(query))
-
-
-def _has_secret(url: URL) -> bool:
-    return not is_blank(sole(url.query.get(_ID_OPTION)))
-
-
-def _is_on(switch: Any) -> bool:
-    try:
-        return as_boolean(switch)
-    except ValueError:  # the plugin itself raises an error
-        return True
-
-
-def _of_other_plugin(writer: Mapping[str, Any], reader: Mapping[str, Any]) -> set[str]:
-    """The options in the writer's query for a plugin that the reader has not."""
-    plugins = named_plugins(reader) or named_plugins(writer)
-    foreign = [plugin for plugin in PLUGINS if plugins and plugin not in plugins]
-    return {key for key in writer for plugin in foreign if key.startswith(f"{plugin}_")}
-
-
-def _refuse_other_name(writer: URL, reader: URL) -> None:
-    for option in (f"{plugin}_host" for plugin in PLUGINS):
-        mine, host = reader.query.get(option), writer.host
-        if is_blank(mine) or host is None:
-            continue
-        theirs = _first(writer.query.get(option), host)
-        if parse_host(str(mine)).host != parse_host(str(theirs)).host:
-            raise ConfigError(
-                f"the reader is to sign for {mine!r} and to connect to the writer's {host!r}, "
-                f"since {option} only says what to sign for or to verify: name the server to "
-                "connect to in the reader's URL (in the environment, in RDS_IAM_READER_SERVER)"
-            )
 
 
 def _url(value: str | URL, name: str) -> URL:

@@ -91,6 +91,21 @@ def modify(state: State, change: str) -> tuple[Command, ...]:
     )
 
 
+def parameter(state: State, name: str, value: str) -> tuple[Command, ...]:
+    """Sets a parameter of the server, in the parameter group that only the user knows."""
+    target = state.target
+    place = _PLACES.get(target.host.kind) if target is not None else None
+    if target is None or place is None:
+        return ()
+    group = "cluster-parameter-group" if place == "cluster" else "parameter-group"
+    return (
+        shell(
+            f"aws rds modify-db-{group} --region {target.endpoint.region} --db-{group}-name GROUP "
+            f"--parameters ParameterName={name},ParameterValue={value},ApplyMethod=immediate"
+        ),
+    )
+
+
 def policy(state: State) -> tuple[Command, ...]:
     """Lets the caller connect as this user: the command that attaches the policy, and the policy.
 

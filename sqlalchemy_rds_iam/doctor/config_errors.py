@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, make_url
 
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.doctor.advice import environment, option, shell

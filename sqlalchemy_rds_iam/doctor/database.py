@@ -13,7 +13,8 @@ from sqlalchemy import Engine, RowMapping, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sqlalchemy_rds_iam._databases.grants import quoted
-from sqlalchemy_rds_iam.doctor import driver_failure, secret_failure
+from sqlalchemy_rds_iam._databases.postgresql_sessions import RULES
+from sqlalchemy_rds_iam.doctor import driver_failure, secret_failure, writer
 from sqlalchemy_rds_iam.doctor.advice import SESSIONS, sql
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, note, ok, warning
 from sqlalchemy_rds_iam.doctor.state import State
@@ -21,11 +22,10 @@ from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT
 
 # Of the sessions of other users pg_stat_activity shows no backend_type, and pg_stat_database counts
 # them all. Ours of a moment ago, which may still be ending, are not counted.
-_LOOK = text("""
-SELECT current_user AS who,
+_LOOK = text(f"""
+SELECT session.*, current_user AS who,
   current_setting('server_version') AS version,
   coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS encrypted,
-  pg_is_in_recovery() AS replica,
   extract(epoch FROM clock_timestamp())::float8 AS clock,
   current_setting('max_connections')::int AS most,
   current_setting('superuser_reserved_connections')::int
@@ -47,7 +47,8 @@ SELECT current_user AS who,
   coalesce((SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles
     WHERE rolname = 'rds_superuser'), false) AS powerful,
   (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS almighty
-""")
+FROM ({RULES.question}) AS session(standby, read_only, by_user)
+""")  # noqa: S608 - the family's own SQL
 _FULL = 0.9
 _POOL_SIZE, _MAX_OVERFLOW = 5, 10
 """SQLAlchemy's own, where the application says nothing."""
@@ -75,13 +76,18 @@ def examine(state: State) -> Iterator[Finding]:
 
 def _look_around(state: State, seen: RowMapping) -> Iterator[Finding]:
     assert state.engine is not None
-    where = "a replica, which only reads" if seen["replica"] else "it takes writes"
+    where = "it takes writes"
+    if seen["standby"]:
+        where = "a replica, which only reads"
+    elif seen["read_only"]:
+        where = "no replica, and sessions are read-only by default"
     yield ok(
         f"PostgreSQL {seen['version']}, as {seen['who']!r} through {state.engine.dialect.driver}",
         f"role       {where}",
         f"TLS        {'ends at the server' if seen['encrypted'] else 'ends before the server'}",
         f"sessions   {seen['taken']} of {seen['most']}, of which {seen['reserved']} are reserved",
     )
+    yield from writer.examine(state, seen)
     if state.secret is None:
         yield from _membership(state, seen)
     yield from _limits(state, seen)

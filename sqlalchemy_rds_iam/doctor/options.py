@@ -15,7 +15,13 @@ from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
-from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PLUGINS
+from sqlalchemy_rds_iam._config.preconditions import (
+    DRIVERS_OWN,
+    drivers_own,
+    with_variable,
+)
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import without_blanks, without_plugins
 from sqlalchemy_rds_iam._databases.known import driver
@@ -88,8 +94,15 @@ def _engine(state: State, given: plugin_names.Given) -> Iterator[Finding]:
     if given.plugin == SecretOptions.PLUGIN:
         options = SecretOptions
     try:
-        config = options.take(url.query, dict(keywords))
-        made = keywords | {config.named("timeout"): state.schedule.total}
+        made = dict(keywords)
+        ours = options.given_in(url.query, made)
+        config = options.take(url.query, dict(made))
+        said = drivers_own(url.query, made, config, ours)
+        is_said = config.named(DRIVERS_OWN) in options.as_query(ours)
+        url = url.difference_update_query([DRIVERS_OWN])
+        # The checks say which server it is; they do not wait for another one.
+        made[config.named(DRIVERS_OWN)] = "any"
+        made[config.named("timeout")] = state.schedule.total
         if isinstance(config, IamOptions):
             state.config = config
             # The checks find out whether a login is throttled; they wait for no other client.
@@ -98,7 +111,9 @@ def _engine(state: State, given: plugin_names.Given) -> Iterator[Finding]:
         own = without_plugins(without_blanks(url), PLUGINS)
         _, cparams = engine.dialect.create_connect_args(own)
         state.engine = engine
-        state.cparams = {**cparams, **(keywords.get("connect_args") or {})}
+        state.cparams = {**cparams, **(made.get("connect_args") or {})}
+        variable = None if is_said else driver(engine.dialect.driver).target_variable
+        state.wanted = with_variable(said, variable).target_session_attrs
         if not config.enabled:
             yield problem(
                 "plugin-off",

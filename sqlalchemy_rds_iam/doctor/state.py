@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy import Engine
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._masking import masked
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
@@ -46,6 +46,7 @@ class State:
         method: the authentication that the server asks the user for; see `wire.METHODS`.
         logged_in: whether a login has succeeded.
         accepted: whether the server has accepted a token of ours, in whichever way it was sent.
+        wanted: which server the engine's sessions must be on; see `PluginOptions`.
         secret: the secret that passwords come from, if it is not tokens that the engine has.
     """
 
@@ -71,6 +72,7 @@ class State:
     method: int | None = None
     logged_in: bool = False
     accepted: bool = False
+    wanted: str = "any"
     secret: str | None = None
     logins: int = 0
     secrets: set[str] = field(default_factory=set)

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 from sqlalchemy_rds_iam import ConfigError, CredentialsError
 from sqlalchemy_rds_iam._aws.ambient import ambient_region, nearest_region, profile_region
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._endpoints.regions import as_region

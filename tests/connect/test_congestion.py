@@ -288,11 +288,11 @@ def test_rds_proxy_throttles(
 
 
 def test_rds_proxy_throttles_with_retries_off(connect: Connect, competing: list[float]) -> None:
-    """With rds_iam_throttle_retry=off its words reach the application, without a note of ours."""
+    """With rds_iam_throttle_retry=off its words reach the application, with what to do."""
     database = connect(options={"rds_iam_throttle_retry": "off"}, poolclass=NullPool)
     error = database.raises(Exception)
     assert "too many competing requests" in str(error)
-    assert not getattr(error, "__notes__", [])
+    assert "the proxy throttles logins" in error.__notes__[0]
     assert len(competing) == 1
 
 

@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
-from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import OUTSIDE
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
@@ -317,7 +318,12 @@ def test_a_pair(ca: str) -> None:
         rds_iam_timeout=7,
         reader_options={"rds_iam_profile": "reports"},
     )
-    assert dict(pair.writer.url.query) == {"plugin": "rds_iam", "rds_iam_timeout": "7"}
+    assert dict(pair.writer.url.query) == {
+        "plugin": "rds_iam",
+        "rds_iam_target_session_attrs": "read-write",
+        "rds_iam_timeout": "7",
+    }
+    assert "rds_iam_target_session_attrs" not in pair.reader.url.query
     assert pair.reader.url.query["rds_iam_profile"] == "reports"
     again = engine_pair(pair.writer.url, pair.reader.url)
     assert (again.writer.url, again.reader.url) == (pair.writer.url, pair.reader.url)

@@ -19,7 +19,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import CredentialsError, Event
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.expiry import Cached

@@ -167,6 +167,7 @@ ALLOWED = {
     "_passwords/password.py",  # why it can be called
     "_connecting/runtime.py",  # an example
     "_routing/settings.py",  # examples
+    "_config/parsers.py",  # whose words they are
     "_secretsmanager/rotation.py",  # an error of one of its drivers
     "_tls/ca_bundle.py",  # why bundles are narrowed
     "_tls/public_roots.py",  # whose rule it is

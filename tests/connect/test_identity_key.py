@@ -24,7 +24,7 @@ from worlds import Database
 
 from sqlalchemy_rds_iam import plugin, rds_iam_stats, secret_plugin
 from sqlalchemy_rds_iam._aws.identity_key import PATHS, SELECTORS, identity_key
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.testing import RdsEmulator
 

@@ -11,7 +11,7 @@ from sqlalchemy.pool import NullPool
 from worlds import WORLDS
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._databases import libpq_variables
 from sqlalchemy_rds_iam._databases.known import DRIVERS
@@ -47,6 +47,7 @@ HARMLESS = [
     ("PGSSLMINPROTOCOLVERSION", "TLSv1.3"),
     ("PGSSLNEGOTIATION", "direct"),
     ("PGTARGETSESSIONATTRS", "read-write"),
+    ("PGTARGETSESSIONATTRS", ""),
 ]
 
 
@@ -182,8 +183,6 @@ def test_what_works_is_left_alone(
 @pytest.mark.parametrize(
     ("name", "value", "minds"),
     [
-        ("PGTARGETSESSIONATTRS", "read-only", {"psycopg", "psycopg2", "asyncpg"}),
-        ("PGTARGETSESSIONATTRS", "", {"psycopg", "psycopg2", "asyncpg"}),
         ("PGSSLNEGOTIATION", "", {"psycopg", "psycopg2", "asyncpg"}),
         ("PGLOADBALANCEHOSTS", "", {"psycopg", "psycopg2"}),
         ("PGSERVICE", "", {"psycopg", "psycopg2"}),
@@ -202,14 +201,6 @@ def test_what_is_left_alone_is_named(
         return
     (note,) = database.raises(Exception).__notes__
     assert f"{name}={value!r} of the environment" in note
-
-
-@pytest.mark.parametrize("world", LIBPQ, indirect=True)
-def test_of_the_users_own(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the URL says is the URL's doing, whatever the environment says."""
-    monkeypatch.setenv("PGTARGETSESSIONATTRS", "any")
-    error = connect(options={"target_session_attrs": "read-only"}).raises(Exception)
-    assert not hasattr(error, "__notes__")
 
 
 def test_a_proxy_takes_no_options(

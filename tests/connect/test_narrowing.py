@@ -17,7 +17,7 @@ from patience import DEADLINE
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam.testing import RdsEmulator

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 from worlds import WORLDS
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam._tls import public_roots, trust

@@ -10,7 +10,8 @@ from rds_secret_support import USER
 from sqlalchemy import URL, make_url
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
-from sqlalchemy_rds_iam._routing.settings import complete, from_environ
+from sqlalchemy_rds_iam._routing.inheritance import complete
+from sqlalchemy_rds_iam._routing.settings import from_environ
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 WHO = "select current_user"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import URL, create_engine, make_url
 from worlds import Database
 
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.login_errors import doctor_command
 from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
 from sqlalchemy_rds_iam.testing import RdsEmulator

@@ -19,7 +19,7 @@ from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
 from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._passwords.expiry import SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import Principal, RdsEmulator
 

@@ -25,7 +25,16 @@ from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 Connect = Callable[..., Database]
 PATIENT = {"rds_iam_throttle_retry": "on"}
-COUNTS = ("connects", "minted", "renewed", "refused", "throttled", "retried", "outages")
+COUNTS = (
+    "connects",
+    "minted",
+    "renewed",
+    "refused",
+    "throttled",
+    "retried",
+    "outages",
+    "failovers",
+)
 URL = "postgresql+psycopg://app@db.abc123.us-east-1.rds.amazonaws.com/app"
 
 

@@ -113,7 +113,7 @@ def test_session_of_unknown_expiry(
     assert database.inside.credentials.expires_at is None
     clock.offset += LIFE + 1
     # There are no new ones yet: the refusal is what the caller gets, after one more try.
-    assert "without a known expiry" in database.raises(Exception).__notes__[0]
+    assert "whose session ends at an unknown time" in database.raises(Exception).__notes__[0]
     keys.hold(rds.identities.issue(rds.key.principal, LIFE))
     clock.offset += 2 * SHORTEST_PAUSE
     assert database.scalar("select 1") == 1

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     *("errors", "_frames", "_masking", "_concurrency", "_fork", "_registry"),
     *("_ratelimit", "_endpoints", "_config", "_tls", "_passwords"),
-    *("events", "_aws", "_databases", "_secretsmanager", "_connecting"),
+    *("events", "_aws", "_databases", "_failover", "_secretsmanager", "_connecting"),
     *("stats", "otel", "plugin", "secret_plugin", "_routing"),
     *("access", "_tools", "doctor", "testing", "cli"),
 ]

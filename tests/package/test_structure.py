@@ -38,6 +38,7 @@ def test_public_names() -> None:
         "SecretError",
         "Stats",
         "WaitTimeout",
+        "WrongServerError",
         "__version__",
         "async_engine_pair",
         "engine_pair",

@@ -211,7 +211,7 @@ def _marks(mark: re.Match[str] | None) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def _command(line: str) -> list[str]:

@@ -276,12 +276,12 @@ def own_as_well(ward: Ward, plugin: str) -> None:
 
 @fault("driver-failed")
 def argument_that_keeps_the_driver_away(ward: Ward) -> None:
-    ward.url = make_url(ward.url).update_query_dict({"target_session_attrs": "read-only"})
+    ward.url = make_url(ward.url).update_query_dict({"keepalives": "maybe"})
 
 
 @fault("driver-failed")
-def driver_that_wants_another_session(ward: Ward) -> None:
-    ward.patch.setenv("PGTARGETSESSIONATTRS", "read-only")
+def variable_that_keeps_the_driver_away(ward: Ward) -> None:
+    ward.patch.setenv("PGSERVICE", "nowhere")
 
 
 @fault("startup-option")

@@ -18,6 +18,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "refresh": ("lazy", "lazy"),
     "failure_ttl": ("2.5", 2.5),
     "timeout": ("12", 12.0),
+    "target_session_attrs": ("read-write", "read-write"),
+    "failover_timeout": ("90", 90.0),
     "rate_storage": ("redis://:pw@cache:6379/0", "redis://:pw@cache:6379/0"),
     "connect_rate": ("50", 50),
     "throttle_retry": ("off", False),
@@ -53,5 +55,7 @@ SECRET_VALUES: dict[str, tuple[str, Any]] = {
     "ca": ("/etc/ca.pem", "/etc/ca.pem"),
     "refresh": ("lazy", "lazy"),
     "timeout": ("12", 12.0),
+    "target_session_attrs": ("read-write", "read-write"),
+    "failover_timeout": ("90", 90.0),
     "role_arn": ("arn:aws:iam::123456789012:role/app", "arn:aws:iam::123456789012:role/app"),
 }

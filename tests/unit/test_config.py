@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, engine_from_config, exc, make_url
 from sqlalchemy.ext.asyncio import async_engine_from_config, create_async_engine
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 
 URL = f"postgresql+psycopg://app@{HOST}/app?plugin=rds_iam"
 

@@ -11,7 +11,8 @@ from sqlalchemy import exc, make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError, async_engine_pair, engine_pair
-from sqlalchemy_rds_iam._config.options import PLUGINS, IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._config.urls import without_plugins
 
 
@@ -146,7 +147,8 @@ def test_one_engine(ca: str) -> None:
     """Without a word about a reader both are one engine; any word makes it a second one."""
     for pair in (engine_pair(WRITER), engine_pair({"sqlalchemy.url": WRITER})):
         assert pair.reader is pair.writer
-    assert engine_pair(environ={"RDS_IAM_URL": WRITER}).reader.url == make_url(WRITER)
+    written = make_url(WRITER).update_query_dict({"rds_iam_target_session_attrs": "read-write"})
+    assert engine_pair(environ={"RDS_IAM_URL": WRITER}).reader.url == written
     url = engine_pair(WRITER).writer.url
     for pair in (
         engine_pair(WRITER, reader_options={"pool_size": 1}),

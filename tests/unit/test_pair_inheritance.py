@@ -13,8 +13,9 @@ from pair_support import RO_HOST, WRITER, WRITER_HOST
 from sqlalchemy import URL, make_url
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._config.options import IamOptions
-from sqlalchemy_rds_iam._routing.settings import complete, elsewhere, from_environ, from_mapping
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._routing.inheritance import complete, elsewhere
+from sqlalchemy_rds_iam._routing.settings import from_environ, from_mapping
 
 OPTIONS = [field.name for field in fields(IamOptions) if field.name not in {"session", "on_event"}]
 

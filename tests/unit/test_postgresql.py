@@ -13,7 +13,7 @@ import pytest
 from psycopg.pq import Conninfo
 from sqlalchemy import make_url
 
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._databases import dialing
 from sqlalchemy_rds_iam._databases.postgresql import (
     DRIVERS,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sqlalchemy_rds_iam import Endpoint, WaitTimeout
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.queueing import ConnectQueue
 from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry
 from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter

@@ -14,7 +14,7 @@ from option_values import SECRET_VALUES
 from sqlalchemy import URL, create_engine, make_url
 
 from sqlalchemy_rds_iam import ConfigError, SecretError
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretId, SecretOptions, as_secret_id
 from sqlalchemy_rds_iam._secretsmanager.secret import fields_in
 

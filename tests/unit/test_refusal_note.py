@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.login_errors import doctor_command, lift_note
 from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
 

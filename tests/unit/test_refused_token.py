@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, MaskedStr
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.login_errors import explain, refused_login
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
 from sqlalchemy_rds_iam._databases import postgresql_causes

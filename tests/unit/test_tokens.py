@@ -16,7 +16,7 @@ from patience import DEADLINE
 
 from sqlalchemy_rds_iam import CredentialsError
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.reporting import Dispatcher
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
