@@ -1,0 +1,59 @@
+"""Fixtures of failovers: one cluster for all tests, made whole before each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from failover_support import TABLE
+from worlds import Database
+
+from sqlalchemy_rds_iam._connecting import failover
+from sqlalchemy_rds_iam._failover import outage
+from sqlalchemy_rds_iam._ratelimit import registry
+from sqlalchemy_rds_iam.testing import RdsCluster
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[RdsCluster]:
+    """A primary and a standby with a table that everybody may write to."""
+    with RdsCluster() as running:
+        running.execute(f"CREATE TABLE {TABLE} (n bigint PRIMARY KEY)", "app")
+        running.execute(f"GRANT ALL ON {TABLE} TO PUBLIC", "app")
+        yield running
+
+
+@pytest.fixture
+def cluster(running_cluster: RdsCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RdsCluster]:
+    """The cluster with a writer, a standby, an empty table, and names that lead to them."""
+    running_cluster.reset()
+    running_cluster.secrets.clear()
+    running_cluster.execute(f"TRUNCATE {TABLE}", "app")
+    for name in os.environ:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name, value in running_cluster.environ().items():
+        monkeypatch.setenv(name, value)
+    # An engine that is not collected yet would hand its search on.
+    failover._outages.clear()
+    registry._limiters.clear()
+    monkeypatch.setattr(outage, "INTERVAL", 0.1)
+    yield running_cluster
+    running_cluster.heal()
+
+
+@pytest.fixture
+def writer(
+    cluster: RdsCluster, world: tuple[str, bool], databases: Callable[..., Database]
+) -> Callable[..., Database]:
+    """Make a database of this test's driver and world at the writer endpoint, for writes."""
+    drivername, is_async = world
+
+    def make(*, wants: str | None = "read-write", url: Any = None, **kwargs: Any) -> Database:
+        if wants is not None:
+            kwargs["rds_iam_target_session_attrs"] = wants
+        return databases(url or cluster.writer_url(drivername), is_async=is_async, **kwargs)
+
+    return make
