@@ -9,8 +9,8 @@ FLOOR_VENV := .venv-floor$(OF_ITS_OWN)
 MUTANTS_VENV := .venv-mutants$(OF_ITS_OWN)
 UNIT_VENV := $(if $(OF_ITS_OWN),.venv-unit$(OF_ITS_OWN),$(VENV))
 
-# What pip has to say about itself is no news here.
-PIP_FLAGS := --quiet --disable-pip-version-check
+# What pip has to say about itself is left out; what it installs takes minutes, and is shown.
+PIP_FLAGS := --disable-pip-version-check --progress-bar off
 
 # Four processes, as tests wait more than they work, each with an emulator of its own, and a file of
 # tests never split. What judges rates needs the machine to itself, and comes afterwards.
@@ -27,11 +27,11 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor unit portable check docs bench mutants soak clean
+.PHONY: help demo test current floor unit portable check docs bench bench-failover mutants soak clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 24
 
 demo: $(VENV)/installed  ## the whole story on this machine, without AWS, in ten seconds
 	@$(VENV)/bin/rds-iam demo
@@ -64,6 +64,9 @@ docs: $(VENV)/installed  ## the documentation, strictly, in build/docs
 
 bench: $(VENV)/installed  ## every benchmark in ten minutes; results and charts in benchmarks/results
 	@$(VENV)/bin/python -m benchmarks.suite.everything
+
+bench-failover: $(VENV)/installed  ## failovers under load with every driver, in twenty minutes
+	@$(VENV)/bin/python -m benchmarks.suite.everything --only failover
 
 # A sample of so many mutants of each room, or of the one that ROOM names; all of them with MUTANTS=0.
 MUTANTS ?= 300

@@ -144,13 +144,15 @@ def unpaced(url: URL, _task: Task, *, is_async: bool) -> AnyEngine:
 
 def static(url: URL, task: Task, *, is_async: bool) -> AnyEngine:
     """A password in the URL, which is a token signed beforehand: it is good for 15 minutes."""
-    plain, arguments = _plain(url)
-    return _engine(plain.set(password=_token(task, url)), is_async=is_async, connect_args=arguments)
+    plain, arguments = without_plugin(url)
+    return _engine(
+        plain.set(password=signed_token(task, url)), is_async=is_async, connect_args=arguments
+    )
 
 
 def recipe(url: URL, task: Task, *, is_async: bool) -> AnyEngine:
     """generate_db_auth_token() in a do_connect listener; the client is made beforehand."""
-    plain, arguments = _plain(url)
+    plain, arguments = without_plugin(url)
     engine = _engine(plain, is_async=is_async, connect_args=arguments)
     client, signed = _rds_client(task), task["signed"]
 
@@ -171,7 +173,7 @@ def aws_wrapper(url: URL, task: Task, *, is_async: bool) -> AnyEngine:  # noqa: 
     from aws_advanced_python_wrapper import AwsWrapperConnection
     from psycopg import Connection
 
-    plain, arguments = _plain(url)
+    plain, arguments = without_plugin(url)
     signed = task["signed"]
     arguments |= {
         "host": plain.host,
@@ -243,8 +245,12 @@ async def _with_tasks(engine: AsyncEngine, work: Work, task: Task) -> None:
 def _bare(url: URL, task: Task) -> Callable[[], object]:
     import psycopg  # what is measured with it has no engine
 
-    plain, arguments = _plain(url)
-    arguments |= {"password": _token(task, url), "dbname": plain.database, "user": plain.username}
+    plain, arguments = without_plugin(url)
+    arguments |= {
+        "password": signed_token(task, url),
+        "dbname": plain.database,
+        "user": plain.username,
+    }
 
     def connect() -> None:
         psycopg.connect(host=plain.host, port=plain.port, **arguments).close()
@@ -257,7 +263,7 @@ def _engine(url: URL, *, is_async: bool, **more: Any) -> AnyEngine:
     return create(url, poolclass=NullPool, **more)
 
 
-def _plain(url: URL) -> tuple[URL, dict[str, Any]]:
+def without_plugin(url: URL) -> tuple[URL, dict[str, Any]]:
     """`url` without the plugin, and arguments for as much TLS."""
     ca = url.query.get("rds_iam_ca") or os.environ.get("PGSSLROOTCERT")
     driver = url.get_driver_name()
@@ -276,12 +282,11 @@ def _rds_client(task: Task) -> Any:
     return session.create_client("rds", region_name=task["signed"]["region"])
 
 
-def _token(task: Task, url: URL) -> str:
+def signed_token(task: Task, url: URL) -> str:
+    """A token that is good for 15 minutes."""
     signed = task["signed"]
-    token: str = _rds_client(task).generate_db_auth_token(
-        signed["host"], signed["port"], url.username
-    )
-    return token
+    client = _rds_client(task)
+    return str(client.generate_db_auth_token(signed["host"], signed["port"], url.username))
 
 
 def _words(error: Exception) -> str:

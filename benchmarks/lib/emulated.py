@@ -8,10 +8,8 @@ measured.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import select
 import statistics
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from typing import Any, Self
 from sqlalchemy import URL, make_url
 
 from benchmarks.lib import measure
+from benchmarks.lib.command_process import CommandProcess
 
 CEILING = 200
 """New connections a second, which AWS documented for years."""
@@ -27,8 +26,6 @@ CEILING = 200
 BARE_THREADS = 8
 PROFILE = "role"
 """Of the emulator's environment: a role to be assumed, which takes STS."""
-
-_ANSWER_SECONDS = _END_SECONDS = 60.0
 
 
 class Emulator:
@@ -49,17 +46,15 @@ class Emulator:
     environ: dict[str, str]
 
     def __init__(self, *, reuse: bool = True) -> None:
-        self._arguments = ["reuse"] if reuse else []
+        arguments = ["reuse"] if reuse else []
+        self._process = CommandProcess(
+            "benchmarks.lib.emulator_process", *arguments, name="the emulator"
+        )
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.lib.emulator_process", *self._arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process.__enter__()
         try:
-            told = self._answer()
+            told = self._process.answer()
         except BaseException:
             self.__exit__()
             raise
@@ -69,36 +64,27 @@ class Emulator:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._process.__exit__()
 
     def start_over(self, ceiling: float | None) -> None:
         """Forget all logins, and admit so many a second from now on."""
-        self._ask("start_over", ceiling)
+        self._process.ask("start_over", ceiling)
 
     def slow_sts(self, latency: float) -> None:
         """Let STS take so many seconds to answer."""
-        self._ask("slow_sts", latency)
+        self._process.ask("slow_sts", latency)
 
     def lifetime(self, seconds: float | None) -> None:
         """Let the keys that STS issues live so long; None for as long as they are asked for."""
-        self._ask("lifetime", seconds)
+        self._process.ask("lifetime", seconds)
 
     def logins(self) -> dict[str, Any]:
         """The logins since `start_over`: granted, refused by reason, most in a second."""
-        return self._ask("logins")
+        return self._process.ask("logins")
 
     def sts_calls(self) -> list[float]:
         """When STS was asked since `start_over`, in seconds of the epoch."""
-        times: list[float] = self._ask("sts_calls")["times"]
+        times: list[float] = self._process.ask("sts_calls")["times"]
         return times
 
     def maximum(self, seconds: float = 1.0, rounds: int = 3) -> float:
@@ -119,25 +105,6 @@ class Emulator:
             )
             found.append(sum(ok for _, _, ok in done["connects"]) / seconds)
         return float(statistics.median(found))
-
-    def _ask(self, *command: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], _ANSWER_SECONDS)
-        line = self._process.stdout.readline() if ready else ""
-        if not line:
-            raise measure.NoResult(
-                "the emulator has ended; see above for its last words"
-                if ready
-                else f"the emulator has not answered for {_ANSWER_SECONDS:g} s"
-            )
-        found: dict[str, Any] = json.loads(line)
-        return found
 
 
 def take_ceiling(command: argparse.ArgumentParser) -> None:

@@ -1,17 +1,17 @@
-"""The process of the emulator: reads a command a line, as JSON, and answers with a line of JSON."""
+"""The process of the emulator: see `command_process`."""
 
 from __future__ import annotations
 
 import bisect
 import contextlib
 import gc
-import json
 import os
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.lib.command_process import say, serve
 from benchmarks.lib.emulated import PROFILE
 from benchmarks.lib.runtime import many_files
 from sqlalchemy_rds_iam.testing import Decision, RdsEmulator
@@ -36,7 +36,7 @@ def _serve() -> None:
         )
         commands = _Commands(rds)
         signed = rds.endpoint
-        _say(
+        say(
             {
                 "url": rds.url().render_as_string(),
                 "signed": {"host": signed.host, "port": signed.port, "region": signed.region},
@@ -47,13 +47,7 @@ def _serve() -> None:
         # longer than the ceiling's window can bear has to look at it.
         gc.collect()
         gc.freeze()
-        for line in sys.stdin:
-            name, *arguments = json.loads(line)
-            _say(getattr(commands, name)(*arguments) or {})
-
-
-def _say(what: dict[str, Any]) -> None:
-    print(json.dumps(what), flush=True)
+        serve(commands)
 
 
 class _Commands:

@@ -1,7 +1,8 @@
 """Run every benchmark, one after the other; save results and charts, and refresh the documents.
 
-It takes less than ten minutes on two processors that have nothing else to do. What else they do is
-in the results: the emulator's own maximum, told with each, shows it.
+All but the failovers, which --only failover runs in twenty minutes, take less than ten minutes on
+two processors that have nothing else to do. What else they do is in the results: the emulator's own
+maximum, told with each, shows it.
 
 --quick runs the same with small numbers, to see in two minutes that all of it works; what it finds
 means little, and is saved only where --save says so.
@@ -36,6 +37,9 @@ FULL = {
 }
 """The benchmarks, and what is asked of them for the sake of time."""
 
+LONG = {"failover": ""}
+"""Those that take twenty minutes, and run only if asked for."""
+
 QUICK = {
     "listener": "--rounds 5 --driver psycopg",
     "cold_start": "--rounds 1",
@@ -47,11 +51,13 @@ QUICK = {
     "fleet": "--processes 2 --seconds 1 --way 'shared store' --way 'congestion control'",
     "simulation": "--rounds 1 --processes 10 --strategy 'congestion control'",
     "loop_stall": "--rounds 1 --latency 0.2 --driver asyncpg --way plugin-botocore",
+    "failover": "--quick",
 }
 """The same for those in a hurry."""
 
 VERDICTS = {measure.TARGETS_MET: "all targets met", measure.TARGET_MISSED: "a target MISSED"}
 LONGEST = 600.0
+LONGEST_OF_LONG = 2700.0
 
 
 def main() -> int:
@@ -61,7 +67,7 @@ def main() -> int:
         epilog=measure.EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--only", action="append", choices=FULL, help="repeatable; default all")
+    command.add_argument("--only", action="append", choices=QUICK, help="repeatable; default all")
     command.add_argument("--quick", action="store_true", help="with small numbers")
     command.add_argument(
         "--save",
@@ -71,8 +77,8 @@ def main() -> int:
     )
     given = command.parse_args()
     save = given.save or (None if given.quick else measure.RESULTS)
-    asked = QUICK if given.quick else FULL
-    wanted = [name for name in FULL if name in (given.only or FULL)]
+    asked = QUICK if given.quick else FULL | LONG
+    wanted = [name for name in asked if name in (given.only or (QUICK if given.quick else FULL))]
     started = time.monotonic()
     rows, codes = [], []
     for number, name in enumerate(wanted, 1):
@@ -100,10 +106,11 @@ def _run(name: str, arguments: list[str], save: Path | None) -> int:
     sys.stdout.flush()
     saving = [] if save is None else ["--save", str(save)]
     command = [sys.executable, "-m", f"benchmarks.suite.{name}", *arguments, *saving]
+    longest = LONGEST_OF_LONG if name in LONG else LONGEST
     try:
-        return subprocess.run(command, check=False, timeout=LONGEST).returncode
+        return subprocess.run(command, check=False, timeout=longest).returncode
     except subprocess.TimeoutExpired:
-        measure.progress(f"{name}: no end after {LONGEST:g} s")
+        measure.progress(f"{name}: no end after {longest:g} s")
         return measure.NO_RESULT
 
 

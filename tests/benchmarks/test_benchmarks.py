@@ -9,18 +9,19 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from charts_support import check_svg
 
-from benchmarks.lib import documents, emulated
+from benchmarks.lib import documents, emulated, failovers
 from benchmarks.suite import everything, fleet, rollover, storm
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "benchmarks/suite"
 NAMES = (
-    *("cold_start", "connect_cost", "connect_rate", "fleet", "listener", "loop_stall"),
+    *("cold_start", "connect_cost", "connect_rate", "failover", "fleet", "listener", "loop_stall"),
     *("rollover", "scale", "simulation", "storm"),
 )
 
@@ -42,7 +43,8 @@ def test_all_of_them() -> None:
     with_targets = {
         file.stem for file in SUITE.glob("*.py") if "measure.report(" in file.read_text()
     }
-    assert set(everything.FULL) == set(everything.QUICK) == with_targets == set(NAMES)
+    known = everything.FULL | everything.LONG
+    assert set(known) == set(everything.QUICK) == with_targets == set(NAMES)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "everything"])
@@ -138,6 +140,8 @@ def test_the_documents_name_benchmarks_that_there_are() -> None:
         ("connect_rate", ["--url", "postgresql://app:secret@db/app"], "leave out the password"),
         ("connect_rate", ["--url", "nonsense"], "--url"),
         ("everything", ["--only", "magic"], "invalid choice"),
+        ("failover", ["--lag", "61"], "expected 0 to 60 seconds"),
+        ("failover", ["--kind", "burnt"], "invalid choice"),
         ("fleet", ["--processes", "0"], "expected a whole number"),
         ("rollover", ["--latency", "5"], "the credentials end"),
         ("rollover", ["--rounds", "many"], "--rounds"),
@@ -232,6 +236,52 @@ def test_what_a_fleet_must_keep() -> None:
     assert misses(good | {"used": 0.949})
     assert misses(without | {"used": 0.79})
     assert not misses(without | {"way": "nothing", "lost": 9})
+
+
+def _failover(**more: Any) -> dict[str, Any]:
+    """A failover of two workers, each with a write before it, and another after it."""
+    done = [(0, 1, 9.0), (1, 2, 9.5), (0, 3, 12.4), (1, 4, 12.8)]
+    times = {"began": 8.0, "fault_at": 10.0, "moved_at": 12.0, "ended": 16.0}
+    run_ = {"driver": "psycopg", "way": "plugin", "kind": "killed", "lag": 2.0, "workers": 2}
+    run_ |= {"done": done, "failed": [], "rows": [1, 2, 3, 4], "logins_at_old": 0, "stuck": 0}
+    return run_ | times | more
+
+
+def test_what_a_failover_must_keep() -> None:
+    """With the plugin: none lost, one error for a worker at the most, the first writes in time."""
+
+    def row(**more: Any) -> dict[str, Any]:
+        [found] = failovers.summaries({"": [_failover(**more)]})
+        return found
+
+    good = row()
+    assert not good["misses"]
+    assert (good["before"], good["during"], good["lost"]) == (1.0, 0.0, 0)
+    assert good["first_median_s"] == pytest.approx(0.4)
+    assert good["every_median_s"] == pytest.approx(0.6)
+    assert row(rows=[1, 3, 4])["lost"] == 1
+    once = (0, 10.5, "cannot execute INSERT in a read-only transaction", True, True)
+    assert row(failed=[once])["misdirected"] == 1
+    assert not row(failed=[once])["misses"]
+    late = [(0, 1, 9.0), (1, 2, 9.5), (0, 3, 13.1), (1, 4, 13.2)]
+    for worse in ({"rows": [1, 2, 3]}, {"failed": [once, once]}, {"done": late}, {"stuck": 1}):
+        assert row(**worse)["misses"], worse
+        assert not row(**worse, way="any")["misses"]
+    never = row(done=[(0, 1, 9.0), (1, 2, 9.5)])
+    assert never["misses"]
+    assert never["first_median_s"] is None
+
+
+def test_the_chart_of_a_failover_says_what_came_of_it() -> None:
+    """Its title says when each way has written again, and it holds whatever there was."""
+    runs = {
+        way: [_failover(way=way, kind="left read-only", done=done)]
+        for way, done in (("plugin", _failover()["done"]), ("any", [(0, 1, 9.5)]))
+    }
+    [(name, chart)] = failovers.chart(runs).items()
+    assert name == "failover"
+    title = check_svg(chart).findtext("{http://www.w3.org/2000/svg}title") or ""
+    assert "writes again after 0.4 s (plugin), never (any)" in title
 
 
 def test_half_of_what_the_emulator_can_do() -> None:

@@ -1,0 +1,84 @@
+"""The process of a cluster with its failovers: see `command_process`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from typing import Any, Literal
+
+from benchmarks.lib.clustered import KINDS
+from benchmarks.lib.command_process import say, serve
+from benchmarks.lib.runtime import many_files
+from sqlalchemy_rds_iam.testing import RdsCluster
+
+_DATABASE = "app"
+_LONGEST = 60.0
+_OLD: dict[str, bool | Literal["restart"]] = dict(
+    zip(KINDS, (True, "restart", False), strict=False)
+)
+
+
+def _serve() -> None:
+    many_files()
+    with contextlib.suppress(OSError):
+        # What else the machine does is not to delay the servers; only root may say so.
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    with RdsCluster(synchronous="asynchronous" not in sys.argv) as rds:
+        rds.execute("CREATE TABLE written (number bigint PRIMARY KEY)", _DATABASE)
+        rds.execute("GRANT INSERT ON written TO PUBLIC", _DATABASE)
+        signed = rds.endpoint
+        say(
+            {
+                "url": rds.writer_url().render_as_string(),
+                "signed": {"host": signed.host, "port": signed.port, "region": signed.region},
+                "environ": rds.environ(),
+            }
+        )
+        serve(_Commands(rds))
+
+
+class _Commands:
+    def __init__(self, rds: RdsCluster) -> None:
+        self._rds, self._old = rds, rds.writer
+        self._fault_at = 0.0
+
+    def start_over(self) -> None:
+        self._rds.reset()
+        self._rds.execute("TRUNCATE written", _DATABASE)
+        self._rds.clear()
+
+    def stop_replication(self) -> None:
+        standby = self._rds.standby
+        for sql in ("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"):
+            self._rds.execute(sql, member=standby)
+
+    def fail_over(self, kind: str, lag: float) -> None:
+        self._old = self._rds.writer
+        self._fault_at = time.monotonic()
+        if kind in _OLD:
+            self._rds.failover(lag, kill=_OLD[kind])
+        else:
+            self._rds.switch_over(lag)
+        if not self._rds.names.moved.wait(lag + _LONGEST):
+            raise TimeoutError("the names have not followed")
+
+    def outcome(self) -> dict[str, Any]:
+        names = self._rds.names
+        epoch = time.time() - time.monotonic()
+        promoted, moved = names.promoted_at + epoch, names.moved_at + epoch
+        at_old = [each for each in self._old.decisions if promoted <= each.time <= moved]
+        rows = self._rds.execute("SELECT number FROM written", _DATABASE)
+        return {
+            "fault_at": self._fault_at,
+            "promoted_at": names.promoted_at,
+            "moved_at": names.moved_at,
+            "logins": sum(each.time >= promoted for each in self._rds.decisions),
+            "logins_at_old": len(at_old),
+            "rows": [int(str(number)) for (number,) in rows],
+        }
+
+
+if __name__ == "__main__":
+    _serve()
