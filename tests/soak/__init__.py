@@ -9,6 +9,7 @@ workers    the connects that a client process makes
 meter      what a client process writes down about itself
 actors     the client processes as seen from outside: start, command, freeze, end
 faults     what goes wrong, and when
+failovers  a cluster whose writer changes, with clients that write to it all the time
 judge      which failure had a fault to excuse it, and what else must not happen
 evidence   what the processes wrote down, read back
 report     tables

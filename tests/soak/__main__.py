@@ -24,6 +24,7 @@ from soak.account import Account
 from soak.actors import Actor
 from soak.cast import CAST
 from soak.evidence import Evidence
+from soak.failovers import Failovers
 from soak.faults import Schedule
 from soak.judge import failure
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -49,6 +50,7 @@ def main() -> int:
             actor.role.name: Evidence(actor.role.name, Path(directory, actor.role.name))
             for actor in actors
         }
+        failovers = stage.enter_context(Failovers(given.failover_gap))
         schedule = Schedule(rds, actors, (given.gap / 2, given.gap * 1.5))
         start = time.time()
         try:
@@ -63,6 +65,7 @@ def main() -> int:
             each.read()
         span = start, time.time()
         found = verdict.reach(rds, actors, evidence, schedule.faults, span)
+        found.add_failovers(failovers)
         seconds = span[1] - span[0]
         result = report.document(found, seconds, given.seed, schedule.faults, start)
         given.json.parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +147,12 @@ def _arguments() -> argparse.Namespace:
     command.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the faults")
     command.add_argument(
         "--gap", type=float, default=2.5, help="mean seconds between two faults; %(default)s"
+    )
+    command.add_argument(
+        "--failover-gap",
+        type=measure.positive_number,
+        default=20.0,
+        help="mean seconds between two failovers of the cluster; %(default)s",
     )
     command.add_argument("--json", type=Path, default=RESULTS, help="file for the results")
     command.add_argument("--keep", action="store_true", help="print what the clients complained of")

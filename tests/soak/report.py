@@ -21,12 +21,13 @@ def text(verdict: Verdict, seconds: float, seed: int) -> str:
         _faults(verdict),
         _refusals(verdict),
         _times(verdict),
+        _writes(verdict),
     ]
     for title, lines in (("LOST", verdict.lost), ("BROKEN", verdict.broken)):
         if lines:
             parts.append("\n".join([f"{title}: {len(lines)}", *lines[:_SHOWN]]))
     if verdict.good:
-        parts.append("No connect was lost, and no promise broken.")
+        parts.append("No connect and no write was lost, and no promise broken.")
     return "\n\n".join(parts)
 
 
@@ -112,5 +113,18 @@ def _times(verdict: Verdict) -> str:
             ),
         ]
         for row in verdict.times
+    ]
+    return measure.table(head, rows)
+
+
+def _writes(verdict: Verdict) -> str:
+    head = ("writes to the cluster", "done", "failed", "lost", "first write p50", "most (s)")
+    rows = [
+        [
+            row["client"],
+            *(str(row[name]) for name in ("writes", "failed", "lost")),
+            *(f"{row[name]:.2f}" for name in ("first_median", "first_most")),
+        ]
+        for row in verdict.writes
     ]
     return measure.table(head, rows)

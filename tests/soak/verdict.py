@@ -11,6 +11,7 @@ from typing import Any
 from soak.actors import Actor
 from soak.cast import Role
 from soak.evidence import Connect, Evidence
+from soak.failovers import Failovers
 from soak.faults import Fault
 from soak.judge import Judge, failure
 from sqlalchemy_rds_iam.testing import Decision, RdsEmulator
@@ -41,6 +42,7 @@ class Verdict:
         faults: Numbers for each kind of fault.
         refusals: Refused logins by the reason IAM would log.
         times: Percentiles of connects and of the time in the plugin, in seconds.
+        writes: Numbers for each client that writes to the cluster.
     """
 
     lost: list[str] = field(default_factory=list)
@@ -49,11 +51,29 @@ class Verdict:
     faults: list[dict[str, Any]] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)
     times: list[dict[str, Any]] = field(default_factory=list)
+    writes: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
         """Whether nothing was lost and nothing broken."""
         return not self.lost and not self.broken
+
+    def add_failovers(self, failovers: Failovers) -> None:
+        """End the failovers of the cluster, and judge its clients."""
+        self.writes, lost, broken = failovers.rows()
+        self.lost += lost
+        self.broken += broken
+        for kind, times in sorted(Counter(each.kind for each in failovers.happened).items()):
+            alike = [each for each in failovers.happened if each.kind == kind]
+            self.faults.append(
+                {
+                    "fault": f"failover, {kind}",
+                    "times": times,
+                    "seconds": sum(each.moved - each.start for each in alike),
+                    "connects": 0,
+                    "excused": 0,
+                }
+            )
 
 
 def reach(
