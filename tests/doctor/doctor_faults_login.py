@@ -8,9 +8,11 @@ import threading
 import time
 
 from doctor_support import Ward, fault, pose
-from patience import DEADLINE
+from patience import DEADLINE, eventually
+from sqlalchemy import make_url
 
 from sqlalchemy_rds_iam.doctor import refused_token
+from sqlalchemy_rds_iam.testing import RdsCluster
 
 PROXY = "app.proxy-c0ffee123456.us-east-1.rds.amazonaws.com"
 SERVER = "the server is to be waited for, or to be given more memory"
@@ -174,6 +176,50 @@ def database_that_takes_no_connections(ward: Ward) -> None:
 def _database(ward: Ward, change: str, back: str) -> None:
     ward.rds.execute(f"ALTER DATABASE app {change}")
     ward.cleanup.callback(ward.rds.execute, f"ALTER DATABASE app {back}")
+
+
+@fault("server-standby", by_hand="the name has to follow, which takes its time")
+def demoted_writer_that_still_answers(ward: Ward) -> None:
+    cluster = ward.cleanup.enter_context(RdsCluster())
+    for name, value in cluster.environ().items():
+        ward.patch.setenv(name, value)
+    cluster.failover(lag=1000.0, kill="restart")
+    ward.url = cluster.writer_url(ward.driver, rds_iam_target_session_attrs="read-write")
+
+
+@fault("server-read-only")
+def server_that_is_read_only_by_its_parameter_group(ward: Ward) -> None:
+    _parameter(ward, "on")
+    ward.known["GROUP"] = "app-parameters"
+    command = "^aws rds modify-db-parameter-group .* app-parameters .*default_transaction_read_only"
+    ward.effects[command] = lambda: _parameter(ward, "off")
+    ward.cleanup.callback(_parameter, ward, "off")
+    ward.options(target_session_attrs="read-write")
+
+
+@fault("server-primary")
+def writer_where_a_reader_is_wanted(ward: Ward) -> None:
+    ward.options(rds_iam_target_session_attrs="standby")
+
+
+@fault("server-primary")
+def argument_that_wants_a_reader(ward: Ward) -> None:
+    ward.url = make_url(ward.url).update_query_dict({"target_session_attrs": "read-only"})
+
+
+@fault("server-primary")
+def variable_that_wants_a_reader(ward: Ward) -> None:
+    ward.patch.setenv("PGTARGETSESSIONATTRS", "read-only")
+
+
+def _parameter(ward: Ward, value: str) -> None:
+    """In the server's own files, which is what a parameter group is."""
+    [(before,)] = ward.rds.execute("SELECT clock_timestamp()")
+    ward.rds.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+    ward.rds.execute("SELECT pg_reload_conf()")
+    # The emulator's own sessions say "off" for themselves.
+    loaded = f"SELECT 1 WHERE pg_conf_load_time() >= '{before}'"
+    eventually(lambda: ward.rds.execute(loaded))
 
 
 @fault("role-nologin")

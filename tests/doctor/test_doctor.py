@@ -11,7 +11,7 @@ import pytest
 from doctor_catalogue import FAULTS
 from doctor_faults_url import GLOBAL
 from doctor_fixes import paste
-from doctor_support import CANARY, Ward, assert_no_secret, printed
+from doctor_support import CANARY, Ward, assert_no_secret, pose, printed
 from patience import DEADLINE
 
 from sqlalchemy_rds_iam import doctor
@@ -157,6 +157,29 @@ def test_nothing_is_ruled_out_unseen(ward: Ward) -> None:
     ruled_out = " ".join(evidence for cause in report.causes for evidence in cause.evidence)
     assert "ruled out  the keys" not in ruled_out
     assert "ruled out  the clock" not in ruled_out
+
+
+def test_a_writer_that_is_none_where_every_server_will_do(ward: Ward) -> None:
+    """By its name the endpoint is a writer's, and the engine takes what it gets: a warning."""
+    FAULTS["server that is read only by its parameter group"].inject(ward)
+    host = "app.cluster-c0ffee123456.us-east-1.rds.amazonaws.com"
+    pose(ward, host)
+    ward.options(rds_iam_host=host)
+    report = ward.examine()
+    assert report.healthy, printed(report)
+    [finding] = report.warnings
+    assert finding.code == "server-read-only"
+    assert "rds_iam_target_session_attrs=read-write" in finding.commands[0].text
+
+
+def test_a_role_that_only_reads_is_no_fault(ward: Ward) -> None:
+    """What the role wants is said, and who wants it."""
+    ward.rds.create_user("careful")
+    ward.rds.execute("ALTER ROLE careful SET default_transaction_read_only = on")
+    ward.url = ward.rds.url(user="careful", rds_iam_target_session_attrs="read-write")
+    report = ward.examine()
+    assert report.healthy
+    assert "sessions of 'careful' are read-only by default" in printed(report)
 
 
 def test_options_keep_their_secrets(ward: Ward) -> None:

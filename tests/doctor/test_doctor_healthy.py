@@ -122,6 +122,17 @@ def _sessions_in_another_database(ward: Ward) -> None:
         ward.stay(ward.rds.url(user="neighbour", database="postgres"))
 
 
+def _writer(ward: Ward) -> None:
+    ward.options(rds_iam_target_session_attrs="read-write")
+
+
+def _reads_by_role(ward: Ward) -> None:
+    """The user's own wish, and so not a wrong server."""
+    ward.rds.create_user("careful")
+    ward.rds.execute("ALTER ROLE careful SET default_transaction_read_only = on")
+    ward.url = ward.rds.url(user="careful", rds_iam_target_session_attrs="read-write")
+
+
 def _web_identity(ward: Ward) -> None:
     """A pod, with the token that Kubernetes mounts."""
     ward.no_keys()
@@ -172,6 +183,8 @@ def _reader(ward: Ward) -> None:
         _web_identity,
         _chain_of_roles,
         _reader,
+        _writer,
+        _reads_by_role,
         _role,
         _cname,
         _address_beside_the_name,

@@ -19,8 +19,6 @@ from sqlalchemy_rds_iam.doctor.findings import ok
 from sqlalchemy_rds_iam.doctor.schedule import ASIDE, SERVER, SHARES, TOTAL, Schedule
 from sqlalchemy_rds_iam.doctor.state import State
 
-pytest_plugins = ["doctor_fixtures"]
-
 NAMES = [check.name for check in CHECKS]
 PAUSE = refused_token.PAUSE
 MOST_WITHOUT_A_HANG = 5.0

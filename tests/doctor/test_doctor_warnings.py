@@ -12,8 +12,6 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam.testing.aws.service import AwsError
 
-pytest_plugins = ["doctor_fixtures"]
-
 Setup = Callable[[Ward], None]
 
 
