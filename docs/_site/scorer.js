@@ -13,6 +13,9 @@ var Scorer = {
   // mention it; names of the API come last.
   score: ([page, title, , , score, , kind]) => {
     if (kind === "object") return score - 8;
+    // A page whose whole title is what was typed is what was meant.
+    const typed = new URLSearchParams(window.location.search).get("q") ?? "";
+    if (kind === "title" && title.toLowerCase() === typed.trim().toLowerCase()) return score + 20;
     if (kind !== "text") return score + (["options", "troubleshooting"].includes(page) ? 2 : 1);
     const query = new URLSearchParams(window.location.search).get("q") ?? "";
     const words = [...Search._parseQuery(query)[1]];

@@ -14,7 +14,15 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
 _NAME = re.compile(r"[a-zA-Z][\w.:-]{4,}")
-_OTHERS = ("api", "benchmarks", "comparison", "contributing", "from-others", "proof")
+_OTHERS = (
+    "api",
+    "architecture",
+    "benchmarks",
+    "comparison",
+    "contributing",
+    "from-others",
+    "proof",
+)
 """Pages whose tables are not what a search is for."""
 
 _FEWEST = 8

@@ -15,7 +15,7 @@ from docs_support import Document, command_faults, documents, faults
 from docs_world import World
 
 import sqlalchemy_rds_iam
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam.testing import fixtures
 

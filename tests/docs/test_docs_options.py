@@ -9,7 +9,8 @@ from dataclasses import fields
 import pytest
 from docs_support import ROOT
 
-from sqlalchemy_rds_iam._config.options import IamOptions, PluginOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 
 _VALUE = re.compile(r"`([^`]+)`|[\d.]+")

@@ -15,7 +15,7 @@ pytest.importorskip("py_mini_racer")
 
 from site_support import Site
 
-from sqlalchemy_rds_iam._config.options import IamOptions
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 
 QUESTIONS = tomllib.loads(Path(__file__).with_name("questions.toml").read_text())["question"]
 SEARCHES = [(question["page"], words) for question in QUESTIONS for words in question["words"]]
