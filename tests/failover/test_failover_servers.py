@@ -47,7 +47,9 @@ def test_a_server_that_reports_is_not_asked(cluster: RdsCluster, writer: MakeWri
         traffic.clear()
         for n in (1, 2):
             database.scalar(f"select {n}")
-        found.append((traffic.logins, traffic.round_trips, dict(traffic.messages)))
+        # The farewell of the dropped connection may come at any time.
+        messages = {kind: count for kind, count in traffic.messages.items() if kind != "X"}
+        found.append((traffic.logins, traffic.round_trips, messages))
     assert found[0] == found[1]
     assert found[0][0] == 1
 
