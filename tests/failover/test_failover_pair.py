@@ -10,7 +10,13 @@ import pytest
 from failover_support import INSERT, rows
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from pair_support import Pair
 from sqlalchemy import event, literal_column, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -23,6 +29,9 @@ from sqlalchemy_rds_iam.testing import RdsCluster
 IN_RECOVERY = text("SELECT pg_is_in_recovery()")
 # A plain select, which goes to the reader.
 ON_STANDBY = select(literal_column("pg_is_in_recovery()"))
+
+
+LAGS = st.sampled_from([0.3, 0.0])
 
 
 class Faults(RuleBasedStateMachine):
@@ -52,15 +61,24 @@ class Faults(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.pair.close()
 
-    @precondition(lambda self: self.cluster.standby)
-    @rule(kill=st.sampled_from([True, "restart", False]), lag=st.sampled_from([0.0, 0.3]))
-    def failover(self, kill: Any, lag: float) -> None:
-        self.cluster.failover(lag=lag, kill=kill)
+    @initialize()
+    def has_connections(self) -> None:
+        self.write()
+        self.read()
 
     @precondition(lambda self: self.cluster.standby)
-    @rule(lag=st.sampled_from([0.0, 0.3]))
-    def switch_over(self, lag: float) -> None:
+    @rule(kill=st.sampled_from([False, "restart", True]), lag=LAGS, writes=st.booleans())
+    def failover(self, kill: Any, lag: float, *, writes: bool) -> None:
+        self.cluster.failover(lag=lag, kill=kill)
+        if writes:
+            self.write()
+
+    @precondition(lambda self: self.cluster.standby)
+    @rule(lag=LAGS, writes=st.booleans())
+    def switch_over(self, lag: float, *, writes: bool) -> None:
         self.cluster.switch_over(lag=lag)
+        if writes:
+            self.write()
 
     @precondition(lambda self: not self.cluster.standby)
     @rule()
@@ -125,8 +143,8 @@ def test_any_sequence_of_faults(cluster: RdsCluster, world: tuple[str, bool]) ->
     """As above."""
     Faults.cluster, (Faults.drivername, Faults.is_async) = cluster, world
     few = settings(
-        max_examples=3,
-        stateful_step_count=8,
+        max_examples=4,
+        stateful_step_count=6,
         deadline=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),
