@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from failover_support import INSERT, rows
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -143,10 +143,11 @@ def test_any_sequence_of_faults(cluster: RdsCluster, world: tuple[str, bool]) ->
     """As above."""
     Faults.cluster, (Faults.drivername, Faults.is_async) = cluster, world
     few = settings(
-        max_examples=4,
-        stateful_step_count=6,
+        max_examples=6,
+        stateful_step_count=10,
         deadline=None,
         derandomize=True,
+        phases=[Phase.generate],  # a sequence takes seconds, and is short enough as it is
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Faults, settings=few)
