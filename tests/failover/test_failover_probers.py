@@ -73,8 +73,11 @@ def test_waiters_do_not_log_in(
     assert len(cluster.writer.decisions) == WAITERS + 1
 
 
-def test_a_slow_connect_does_not_begin_a_search(cluster: RdsCluster, writer: MakeWriter) -> None:
+def test_a_slow_connect_does_not_begin_a_search(
+    cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that was begun before the server was found, and fails after that, begins no other one."""
+    monkeypatch.setattr(outage, "LEASE", 0.2)
     events: list[Event] = []
     slow = writer(poolclass=NullPool, rds_iam_on_event=events.append)
     other = writer(poolclass=NullPool)
