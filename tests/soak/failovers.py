@@ -57,11 +57,19 @@ class Failover:
         kind: one of `KINDS`.
         start: when the fault began.
         moved: when the name led to the new writer.
+        writes: how many ended from the fault until shortly after that.
+        failed: how many of them were errors.
     """
 
     kind: str
     start: float
     moved: float = math.inf
+    writes: int = 0
+    failed: int = 0
+
+    def met(self, at: float) -> bool:
+        """Whether a write that ended then may have met it."""
+        return self.start <= at <= self.moved + SLACK
 
 
 Failed = tuple[int, float, str, bool, bool]
@@ -73,11 +81,7 @@ def unexcused(failed: list[Failed], failovers: Sequence[Failover]) -> list[str]:
     seen: set[tuple[int, int]] = set()
     lines = []
     for worker, at, words, *_ in failed:
-        around = [
-            number
-            for number, each in enumerate(failovers)
-            if each.start <= at <= each.moved + SLACK
-        ]
+        around = [number for number, each in enumerate(failovers) if each.met(at)]
         if not around:
             lines.append(f"worker {worker}, no failover: {words}")
         elif (worker, around[-1]) in seen:
@@ -158,6 +162,10 @@ class Failovers:
             errors = unexcused(written["failed"], self.happened)
             lost += [f"{driver}: write {n} was reported as done and is not there" for n in missing]
             lost += [f"{driver}: {line}" for line in errors]
+            for each in self.happened:
+                failed = sum(each.met(at) for _, at, *_ in written["failed"])
+                each.failed += failed
+                each.writes += failed + sum(each.met(at) for _, _, at in written["done"])
             if written["stuck"]:
                 broken.append(f"{driver}: {written['stuck']} workers have not ended")
             firsts = [self._first(written["done"], each.moved) for each in self.happened]

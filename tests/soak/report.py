@@ -91,7 +91,7 @@ def _faults(verdict: Verdict) -> str:
         for row in verdict.faults
     ]
     return measure.table(
-        ("fault", "times", "seconds", "connects in it", "failed and excused"), rows
+        ("fault", "times", "seconds", "connects or writes in it", "failed and excused"), rows
     )
 
 

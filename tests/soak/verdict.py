@@ -70,8 +70,8 @@ class Verdict:
                     "fault": f"failover, {kind}",
                     "times": times,
                     "seconds": sum(each.moved - each.start for each in alike),
-                    "connects": 0,
-                    "excused": 0,
+                    "connects": sum(each.writes for each in alike),
+                    "excused": sum(each.failed for each in alike),
                 }
             )
 
