@@ -29,6 +29,8 @@ def rds(rds_iam_environment: RdsEmulator) -> Iterator[RdsEmulator]:
     # A session of the test before may still be on its way to those that wait.
     eventually(lambda: not rds_iam_environment.gateway._present)
     rds_iam_environment.kill_sessions()
+    # One that has been ended is handed out until its end is seen.
+    eventually(lambda: waiting(rds_iam_environment) == 0)
     rds_iam_environment.gateway.reuse_sessions = True
     yield rds_iam_environment
     rds_iam_environment.gateway.reuse_sessions = False
