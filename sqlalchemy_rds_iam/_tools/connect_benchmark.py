@@ -32,6 +32,9 @@ MOST_FAILURES = 3
 _TICK = 0.2
 """Seconds between two looks at how far a run has come."""
 
+_CLOSING = 2.0
+"""Seconds that connections which are being closed have for it when a run is cut short."""
+
 
 @dataclass
 class BenchmarkResult:
@@ -155,6 +158,9 @@ async def _told(work: Coroutine[None, None, None], tell: Callable[[], None]) -> 
         await work
     finally:
         ticking.cancel()
+        # SQLAlchemy closes in tasks of its own; one that the loop's end cancels logs a traceback.
+        if closing := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(closing, timeout=_CLOSING)
 
 
 def _ceiling(url: URL, rate: float, *, exceed: bool) -> int:
