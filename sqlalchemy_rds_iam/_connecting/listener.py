@@ -76,8 +76,10 @@ class ConnectListener:
         began = monotonic()
         deadline = began + self._timeout
         plan = self._plans.get(key) or self.provider.plan(cparams, deadline)
-        plan = self._brought_up(cparams, plan, deadline) if plan.target.moving else plan
         state = beside = None
+        moving = plan.target.moving
+        plan, state = self._first(cparams, plan, began, deadline) if moving else (plan, None)
+        deadline = state.deadline if state else deadline
         while True:
             target, entry, limiter = plan.target, plan.entry, plan.limiter
             # After all that takes its time, so that it is still good when it is used.
@@ -127,6 +129,20 @@ class ConnectListener:
         if state is not None or not password.accepted:
             self.provider.on_accepted(password)
         return connection
+
+    def _first(
+        self, cparams: Mapping[str, Any], plan: ConnectPlan, began: float, deadline: float
+    ) -> tuple[ConnectPlan, RetryState | None]:
+        """What the first attempt takes; and what was tried before it, if its name led nowhere."""
+        try:
+            return self._brought_up(cparams, plan, deadline), None
+        except RdsIamError as error:
+            state = RetryState(began, deadline)
+            again = partial(self._anew, dict(cparams))
+            result = self._failover and self._failover.after(error, plan, state, again)
+            if not isinstance(result, ConnectPlan):
+                raise
+            return result, state
 
     def _brought_up(
         self, cparams: Mapping[str, Any], plan: ConnectPlan, deadline: float

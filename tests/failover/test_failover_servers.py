@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,7 @@ from failover_support import (
     write,
     write_at_last,
 )
+from patience import DEADLINE
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -159,6 +162,33 @@ def test_without_a_pool(cluster: RdsCluster, writer: MakeWriter) -> None:
         follow(cluster)
     writing.result()
     assert rows(cluster) == {1, 2}
+
+
+def test_a_name_that_leads_nowhere_at_first(
+    cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The very first connect of an engine waits for it, also where the plugin looks it up."""
+    name, real = "writer.tunnel.test", socket.getaddrinfo
+    leads, asked = threading.Event(), threading.Event()
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in {name, name.encode()}:
+            return real(host, *args, **kwargs)
+        asked.set()
+        if not leads.is_set():
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real("127.0.0.1", *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    url = cluster.writer_url(writer(wants=None).engine.url.drivername)
+    database = writer(url=url.set(host=name))
+    with aside(lambda: write(database, 1)) as writing:
+        assert asked.wait(DEADLINE)
+        looks(database)
+        assert not writing.done()
+        leads.set()
+    writing.result()
+    assert rows(cluster) == {1}
 
 
 def test_sessions_that_were_ended(cluster: RdsCluster, writer: MakeWriter) -> None:
