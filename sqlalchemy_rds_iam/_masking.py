@@ -80,6 +80,14 @@ def first_line(said: Any, *secrets: str | None) -> str:
     return line[:_LONGEST_LINE] or type(said).__name__
 
 
+def on_one_line(said: object) -> str:
+    """What is said, with nothing in it that ends a line: names of users may have anything in them.
+
+    The text after a line end would pass for a record of its own in a log.
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(said))
+
+
 def masked(text: str, *secrets: str | None) -> str:
     """`text` without any secret that is known, in whichever way it may be quoted."""
     forms = {form for secret in secrets for form in _forms(secret, 1)}

@@ -16,13 +16,13 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sqlalchemy_rds_iam._config.options import PluginOptions
-from sqlalchemy_rds_iam._connecting.login_errors import on_one_line
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, PasswordProvider
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.dialing import Connect
 from sqlalchemy_rds_iam._databases.session_attrs import Answered, SessionRules
 from sqlalchemy_rds_iam._failover.outage import Outage
 from sqlalchemy_rds_iam._failover.wanted import fits, is_checked, will_do
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
 from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.errors import RdsIamError, WrongServerError

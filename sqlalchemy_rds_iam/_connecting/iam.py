@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
-from sqlalchemy_rds_iam._connecting.login_errors import explain, on_one_line, refused_login
+from sqlalchemy_rds_iam._connecting.login_errors import explain, refused_login
 from sqlalchemy_rds_iam._connecting.login_warnings import LOGIN_WARNINGS
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
 from sqlalchemy_rds_iam._connecting.refusals import Meaning, meaning
@@ -195,7 +195,7 @@ class TokenProvider:
         )
         if causes:
             gist = f"the token was refused, most likely because {causes[0].text}; run: {command}"
-            LOGIN_WARNINGS.warn(login.endpoint, causes[0].name, on_one_line(gist))
+            LOGIN_WARNINGS.warn(login.endpoint, causes[0].name, gist)
 
     def _report_refused(self, failure: Failure, *, reloads: bool) -> None:
         endpoint = str(failure.plan.entry.endpoint)

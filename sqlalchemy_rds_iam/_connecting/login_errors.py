@@ -20,6 +20,7 @@ from sqlalchemy_rds_iam._connecting.provider import Failure
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.family import Family, chain
 from sqlalchemy_rds_iam._databases.token_causes import Cause, RefusedLogin
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER
 
@@ -98,11 +99,6 @@ def refused_login(
         lacks_session=credentials.access_key.startswith(_TEMPORARY) and not session,
         expires_in=None if ends_at is None else ends_at - now,
     )
-
-
-def on_one_line(text: str) -> str:
-    """A text in which nothing ends the line: names of users may have anything in them."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def doctor_command(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from sqlalchemy_rds_iam._fork import renew_in_child
+from sqlalchemy_rds_iam._masking import on_one_line
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
@@ -46,7 +47,7 @@ class LoginWarnings:
             recent = {each: at for each, at in self._logged_at.items() if now - at < PERIOD}
             self._logged_at = {**recent, key: recent.get(key, now)}
         if key not in recent:
-            logger.warning("connecting to %s failed: %s", endpoint, gist)
+            logger.warning("connecting to %s failed: %s", on_one_line(endpoint), on_one_line(gist))
 
     def after_fork(self) -> None:
         """Make the lock anew, which another thread may have held."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy_rds_iam._config.options import PluginOptions
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._passwords.cache import CREDENTIALS
 from sqlalchemy_rds_iam._passwords.expiry import Cached, Outage
 from sqlalchemy_rds_iam.events import KINDS, Event, EventFactory, Kind
@@ -126,7 +127,8 @@ class Dispatcher:
         """Report that a fetch has failed, if it is the first."""
         if outage.failures == 1:
             event = self._event("outage_begun", now, cached, outage)
-            self._publish(event, self._level, "%s cannot be had: %s", self._what, outage.error)
+            error = on_one_line(outage.error)
+            self._publish(event, self._level, "%s cannot be had: %s", self._what, error)
 
     def _event(
         self, kind: Kind, now: float, cached: Cached | None, outage: Outage | None = None

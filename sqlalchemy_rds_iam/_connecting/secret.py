@@ -19,6 +19,7 @@ from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.user_names import Lengths
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry
 from sqlalchemy_rds_iam._passwords.expiry import Cached
@@ -199,7 +200,7 @@ class SecretProvider:
             logging.WARNING if first else logging.DEBUG,
             text,
             self._config.name,
-            secret.version_id,
+            on_one_line(secret.version_id),
             endpoint=failure.plan.target.endpoint,
             cached=Cached(secret, secret.fetched_at),
             token=failure.password,
@@ -216,7 +217,7 @@ class SecretProvider:
             logging.DEBUG,
             "trying another password of secret %r (version %s, attempt %d)",
             self._config.name,
-            secret.version_id,
+            on_one_line(secret.version_id),
             attempt,
             endpoint=last._replace(user=secret.login.user or last.user),
             cached=Cached(secret, secret.fetched_at),

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 
 HOPS = 8
@@ -207,13 +208,14 @@ class CnameResolver:
             if older is None or kept is None:
                 raise
             if older.error is None:
-                logger.warning("going on with %s for %s, as %s", kept, alias, error)
+                said = kept, on_one_line(alias), on_one_line(error)
+                logger.warning("going on with %s for %s, as %s", *said)
             return kept
         now, older = self.clock(), self._entries.get(alias)
         memory = min(max(found.ttl, SHORTEST_MEMORY), LONGEST_MEMORY)
         self._entries[alias] = _Entry(found.target, now, now + memory)
         if older is None or older.endpoint != found.target:
-            logger.info("%s stands for %s", alias, found.target)
+            logger.info("%s stands for %s", on_one_line(alias), found.target)
         return found.target
 
     def doubt(self, alias: str) -> None:

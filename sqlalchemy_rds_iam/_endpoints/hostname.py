@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam.errors import ConfigError
 
 FindRegion = Callable[[], str | None]
@@ -27,7 +28,9 @@ class Endpoint(NamedTuple):
     region: str
 
     def __str__(self) -> str:
-        return f"{self.user}@{self.host}:{self.port}" + (self.region and f" ({self.region})")
+        """What messages and log records say, on one line whatever the user is called."""
+        region = self.region and f" ({self.region})"
+        return on_one_line(f"{self.user}@{self.host}:{self.port}{region}")
 
 
 class HostName(NamedTuple):

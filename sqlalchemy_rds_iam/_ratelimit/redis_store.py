@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sqlalchemy_rds_iam._fork import renew_in_child
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._ratelimit.redis_socket import Deadline, keeping_to
 from sqlalchemy_rds_iam._registry import Registry
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -94,7 +95,8 @@ class Storage:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        place = parts.netloc.rpartition("@")[2]
+        self._shown = on_one_line(f"{parts.scheme}://{place}{parts.path}")
         self._passwords = {
             unquote(parts.password or ""),
             *parse_qs(parts.query).get("password", ()),
@@ -185,7 +187,7 @@ class Storage:
                 "rate storage %s cannot be used: %s; each process keeps to the connect rate on "
                 "its own until it can",
                 self._shown,
-                text,
+                on_one_line(text),
             )
 
     def worked(self) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from sqlalchemy_rds_iam._databases.known import driver
-from sqlalchemy_rds_iam._masking import first_line
+from sqlalchemy_rds_iam._masking import first_line, on_one_line
 from sqlalchemy_rds_iam.errors import WrongServerError
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
@@ -54,7 +54,7 @@ class ReaderOutage:
             return False
         self.retry_at = None
         if was_down:
-            logger.info("reads go to the reader of %s again", reader.url.host)
+            logger.info("reads go to the reader of %s again", on_one_line(reader.url.host))
         return True
 
     def _is_down(self, error: BaseException) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy_rds_iam._endpoints.regions import regions_of_ca
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._tls.ownership import exposed
 
 CACHE = "sqlalchemy-rds-iam"
@@ -86,7 +87,8 @@ class Part(NamedTuple):
         """Leave a trace of whom connections trust, for those who review that."""
         logger.debug(
             "%d of the %d certificates in %s are trusted (region %s), read from %s",
-            *(self.kept, self.total, source.ca, source.region, file),
+            *(self.kept, self.total),
+            *map(on_one_line, (source.ca, source.region, file)),
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._tls import ca_bundle, public_roots
 from sqlalchemy_rds_iam._tls.ownership import exposed
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -174,7 +175,7 @@ def _warn(passed: str, why: str, used: str, own: str) -> None:
     logger.warning(
         "the CA file %s is passed over, as others can change it: %s; %s is used. Name it with %s "
         "if it is to count, or take the right to write from others",
-        *(passed, why, used, own),
+        *map(on_one_line, (passed, why, used, own)),
     )
 
 

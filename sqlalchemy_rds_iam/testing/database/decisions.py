@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter, deque
 
+from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, Reason
 
 logger = logging.getLogger("sqlalchemy_rds_iam.testing")
@@ -62,7 +63,7 @@ class Records:
             "%s: user %r: %s",
             "granted" if decision.granted else decision.reason,
             decision.db_user,
-            decision.detail,
+            on_one_line(decision.detail),
         )
 
     def clear(self) -> None:
