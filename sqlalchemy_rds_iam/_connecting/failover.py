@@ -20,7 +20,7 @@ from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, PasswordProvide
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.dialing import Connect
 from sqlalchemy_rds_iam._databases.session_attrs import Answered, SessionRules
-from sqlalchemy_rds_iam._failover.outage import Outage
+from sqlalchemy_rds_iam._failover.server_search import ServerSearch
 from sqlalchemy_rds_iam._failover.wanted import fits, is_checked, will_do
 from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
@@ -36,7 +36,7 @@ ACCEPTED = "rds_iam_session_attrs"
 _POLL = 0.05
 """Seconds, or up to twice as much, after which a connect that waits looks for news."""
 
-_outages: Registry[Outage] = Registry()
+_searches: Registry[ServerSearch] = Registry()
 
 
 class SearchUnderWay(Exception):  # noqa: N818
@@ -64,7 +64,7 @@ class Failover:
         self._rules, self._wanted = rules, config.target_session_attrs
         self._reported = provider.driver.reported
         self._clock = provider.caches[0].clock
-        self._outages: dict[tuple[Any, ...], Outage] = {}
+        self._searches: dict[tuple[Any, ...], ServerSearch] = {}
         self._has_warned = False
 
     @classmethod
@@ -91,11 +91,11 @@ class Failover:
             SearchUnderWay: by the function, if another connect looks for the server.
             WrongServerError: by the function, if it is another server than wanted.
         """
-        outage = self._outage(plan)
-        found, is_first = outage.found, state is None or state.gives_up_at is None
+        search = self._search(plan)
+        found, is_first = search.found, state is None or state.gives_up_at is None
 
         def connect_and_look(*args: Any, **cparams: Any) -> Any:
-            if is_first and outage.began_at is not None:
+            if is_first and search.began_at is not None:
                 raise SearchUnderWay
             try:
                 connection = connect(*args, **cparams)
@@ -106,7 +106,7 @@ class Failover:
                     raise
             except Exception as error:
                 # A slow connect may have begun before the server was found.
-                if outage.found != found and self._is_elsewhere(error):
+                if search.found != found and self._is_elsewhere(error):
                     raise SearchUnderWay from error
                 raise
             return connection
@@ -132,9 +132,9 @@ class Failover:
             if record is not None:
                 record.info[ACCEPTED] = reported
             self._warn_of_default(plan, answered)
-        outage = self._outage(plan)
-        if outage.began_at is not None and (lasted := outage.end(monotonic())) is not None:
-            self._report("failover_ended", plan, outage, lasted)
+        search = self._search(plan)
+        if search.began_at is not None and (lasted := search.end(monotonic())) is not None:
+            self._report("failover_ended", plan, search, lasted)
 
     def after(
         self, error: BaseException, plan: ConnectPlan, state: RetryState, again: Again
@@ -153,8 +153,8 @@ class Failover:
         if not (isinstance(error, SearchUnderWay) or self._is_elsewhere(error)):
             self.give_up(plan, state)
             return error
-        outage = self._outage(plan)
-        while self._wait(error, plan, state, outage):
+        search = self._search(plan)
+        while self._wait(error, plan, state, search):
             state.deadline = monotonic() + self._config.timeout
             try:
                 return again(state.deadline)
@@ -163,7 +163,7 @@ class Failover:
                     self.give_up(plan, state)
                     raise
         if isinstance(error, SearchUnderWay | WrongServerError):
-            return WrongServerError(self._in_vain(outage.said))
+            return WrongServerError(self._in_vain(search.said))
         error.add_note(self._in_vain(f"{self._config.PLUGIN}: this was not the first attempt"))
         return error
 
@@ -175,36 +175,36 @@ class Failover:
 
     def give_up(self, plan: ConnectPlan, state: RetryState) -> None:
         """Let another connect probe: this one does not go on."""
-        self._outage(plan).release(state, monotonic(), gives_up=True)
+        self._search(plan).release(state, monotonic(), gives_up=True)
 
     def _wait(
-        self, error: BaseException, plan: ConnectPlan, state: RetryState, outage: Outage
+        self, error: BaseException, plan: ConnectPlan, state: RetryState, search: ServerSearch
     ) -> bool:
         """Wait until this connect may be tried again; False if there is no time left for that."""
         now = monotonic()
         if state.gives_up_at is None:
             state.gives_up_at = now + self._config.failover_timeout
-        outage.release(state, now)
-        found = outage.found
+        search.release(state, now)
+        found = search.found
         if not isinstance(error, SearchUnderWay):
-            outage.said = _in_short(error)
-            if outage.begin(now):
-                self._report("failover_begun", plan, outage, 0.0, error)
+            search.said = _in_short(error)
+            if search.begin(now):
+                self._report("failover_begun", plan, search, 0.0, error)
         while now < state.gives_up_at:
-            if outage.may_go(state, found, now):
+            if search.may_go(state, found, now):
                 return True
             left = state.gives_up_at - now
             self._runtime.sleep(min(_POLL * random.uniform(1.0, 2.0), left))  # noqa: S311
             now = monotonic()
         return False
 
-    def _outage(self, plan: ConnectPlan) -> Outage:
+    def _search(self, plan: ConnectPlan) -> ServerSearch:
         arguments = plan.target.arguments
         where = plan.target.dialled, arguments.get("port"), self._wanted
-        outage = self._outages.get(where)
-        if outage is None:
-            outage = self._outages[where] = _outages.shared(where, Outage)
-        return outage
+        search = self._searches.get(where)
+        if search is None:
+            search = self._searches[where] = _searches.shared(where, ServerSearch)
+        return search
 
     def _wrong(self, plan: ConnectPlan, answered: Answered) -> str:
         is_what = "the primary"
@@ -230,17 +230,17 @@ class Failover:
         self,
         kind: Kind,
         plan: ConnectPlan,
-        outage: Outage,
+        search: ServerSearch,
         lasted: float,
         error: BaseException | None = None,
     ) -> None:
         endpoint = plan.target.endpoint
         if error is None:
             text = "a %s server answers again at %s, after %.1f s and %d connects in vain"
-            args: tuple[Any, ...] = self._wanted, endpoint, lasted, outage.attempts
+            args: tuple[Any, ...] = self._wanted, endpoint, lasted, search.attempts
         else:
             text = "no %s server at %s, looking for it for up to %g s: %s"
-            args = self._wanted, endpoint, self._config.failover_timeout, outage.said
+            args = self._wanted, endpoint, self._config.failover_timeout, search.said
         self._provider.reporter.report(
             kind,
             self._clock(),
@@ -248,7 +248,7 @@ class Failover:
             text,
             *args,
             endpoint=endpoint,
-            failures=outage.attempts,
+            failures=search.attempts,
             outage_age=lasted,
             error=None if error is None else type(error).__name__,
         )

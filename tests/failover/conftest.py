@@ -11,7 +11,7 @@ from failover_support import TABLE
 from worlds import Database
 
 from sqlalchemy_rds_iam._connecting import failover
-from sqlalchemy_rds_iam._failover import outage
+from sqlalchemy_rds_iam._failover import server_search
 from sqlalchemy_rds_iam._ratelimit import registry
 from sqlalchemy_rds_iam.testing import RdsCluster
 
@@ -51,9 +51,9 @@ def cluster(running_cluster: RdsCluster, monkeypatch: pytest.MonkeyPatch) -> Ite
     for name, value in running_cluster.environ().items():
         monkeypatch.setenv(name, value)
     # An engine that is not collected yet would hand its search on.
-    failover._outages.clear()
+    failover._searches.clear()
     registry._limiters.clear()
-    monkeypatch.setattr(outage, "INTERVAL", 0.1)
+    monkeypatch.setattr(server_search, "INTERVAL", 0.1)
     yield running_cluster
     running_cluster.heal()
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from worlds import Database
 
 from sqlalchemy_rds_iam._connecting.failover import Failover
-from sqlalchemy_rds_iam._failover.outage import Outage
+from sqlalchemy_rds_iam._failover.server_search import ServerSearch
 from sqlalchemy_rds_iam.testing import RdsCluster
 
 TABLE = "written"
@@ -81,18 +81,18 @@ def pid(database: Database) -> Any:
     return database.scalar("SELECT pg_backend_pid()")
 
 
-def search_of(database: Database) -> Outage:
+def search_of(database: Database) -> ServerSearch:
     """The search for the right server that an engine takes part in."""
     found: Failover = database.inside.listener._failover
-    [outage] = found._outages.values()
-    return outage
+    [search] = found._searches.values()
+    return search
 
 
 def looks(database: Database, attempts: int = 1) -> None:
     """Wait until the server has been looked for in vain."""
 
     def has_looked() -> bool:
-        searches = database.inside.listener._failover._outages
+        searches = database.inside.listener._failover._searches
         return any(each.began_at and each.attempts >= attempts for each in searches.copy().values())
 
     eventually(has_looked, "the server is not looked for")

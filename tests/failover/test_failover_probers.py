@@ -17,8 +17,8 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import Event
-from sqlalchemy_rds_iam._failover import outage
-from sqlalchemy_rds_iam._failover.outage import Outage
+from sqlalchemy_rds_iam._failover import server_search
+from sqlalchemy_rds_iam._failover.server_search import ServerSearch
 from sqlalchemy_rds_iam.testing import RdsCluster
 
 MakeWriter = Callable[..., Database]
@@ -29,15 +29,15 @@ WAITERS = 12
 def waiting(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     """The connects that have asked whether they may go."""
     seen: list[Any] = []
-    usual = Outage.may_go
+    usual = ServerSearch.may_go
 
-    def note(search: Outage, connect: object, found: int, now: float) -> bool:
+    def note(search: ServerSearch, connect: object, found: int, now: float) -> bool:
         seen.append(connect)  # and kept, so that no two of them have one id
         ids.add(id(connect))
         return usual(search, connect, found, now)
 
     ids: set[int] = set()
-    monkeypatch.setattr(Outage, "may_go", note)
+    monkeypatch.setattr(ServerSearch, "may_go", note)
     return ids
 
 
@@ -51,7 +51,7 @@ def test_waiters_do_not_log_in(
     kill: Any,
 ) -> None:
     """Two engines have one prober: those that come during its search log in when it has ended."""
-    monkeypatch.setattr(outage, "INTERVAL", LATE)
+    monkeypatch.setattr(server_search, "INTERVAL", LATE)
     first = databases(
         cluster.writer_url(), poolclass=NullPool, rds_iam_target_session_attrs="read-write"
     )
@@ -77,7 +77,7 @@ def test_a_slow_connect_does_not_begin_a_search(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that was begun before the server was found, and fails after that, begins no other one."""
-    monkeypatch.setattr(outage, "LEASE", 0.2)
+    monkeypatch.setattr(server_search, "LEASE", 0.2)
     events: list[Event] = []
     slow = writer(poolclass=NullPool, rds_iam_on_event=events.append)
     other = writer(poolclass=NullPool)
@@ -106,7 +106,7 @@ def test_a_prober_that_is_lost(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that hangs is replaced when its lease has ended."""
-    monkeypatch.setattr(outage, "LEASE", 0.2)
+    monkeypatch.setattr(server_search, "LEASE", 0.2)
     hangs, database = writer(poolclass=NullPool), writer(poolclass=NullPool)
     old = cluster.writer
     cluster.failover(lag=LATE, kill="restart")
@@ -124,7 +124,7 @@ def test_a_prober_that_is_lost(
 
 
 def _searches(database: Database) -> bool:
-    searches = database.inside.listener._failover._outages
+    searches = database.inside.listener._failover._searches
     return any(each.began_at for each in searches.values())
 
 
@@ -133,7 +133,7 @@ def test_a_prober_that_is_cancelled(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one goes at once, and does not wait for its lease."""
-    monkeypatch.setattr(outage, "LEASE", LATE)
+    monkeypatch.setattr(server_search, "LEASE", LATE)
     database = writer(poolclass=NullPool)
     old = cluster.writer
     cluster.failover(lag=LATE, kill="restart")
@@ -170,7 +170,7 @@ def test_a_prober_that_is_forked_away(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A child forked while a thread probes finds the server itself."""
-    monkeypatch.setattr(outage, "LEASE", LATE)
+    monkeypatch.setattr(server_search, "LEASE", LATE)
     database = writer(poolclass=NullPool)
     old = cluster.writer
     cluster.failover(lag=LATE, kill="restart")
@@ -193,7 +193,7 @@ def test_events_are_told_without_a_lock(cluster: RdsCluster, writer: MakeWriter)
 
     def look(event: Event) -> None:
         if event.kind.startswith("failover"):
-            [search] = database.inside.listener._failover._outages.values()
+            [search] = database.inside.listener._failover._searches.values()
 
             def take() -> None:
                 if not search._lock.acquire(timeout=DEADLINE):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sqlalchemy_rds_iam._failover.outage import INTERVAL, LEASE, Outage
+from sqlalchemy_rds_iam._failover.server_search import INTERVAL, LEASE, ServerSearch
 
 SHORTEST = 0.75 * INTERVAL
 CONNECTS = st.integers(0, 5)
@@ -17,7 +17,7 @@ class Search(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
-        self.outage = Outage()
+        self.search = ServerSearch()
         self.waiting: dict[int, int] = {}
         """How often the server had been found when each of them began to wait."""
         self.prober: int | None = None
@@ -34,12 +34,12 @@ class Search(RuleBasedStateMachine):
     @rule(connect=CONNECTS)
     def fails(self, connect: int) -> None:
         """An attempt has failed: the prober's, or one that was begun before the search."""
-        was_looked_for = self.outage.began_at is not None
-        self.outage.release(connect, self.now)
-        assert self.outage.begin(self.now) is not was_looked_for
+        was_looked_for = self.search.began_at is not None
+        self.search.release(connect, self.now)
+        assert self.search.begin(self.now) is not was_looked_for
         if not was_looked_for or self.prober == connect:
             self.prober, self.earliest = None, self.now + SHORTEST
-        self.waiting[connect] = self.outage.found
+        self.waiting[connect] = self.search.found
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
@@ -47,8 +47,8 @@ class Search(RuleBasedStateMachine):
         """One of those that wait may go, if nothing else is to be waited for."""
         connect = data.draw(st.sampled_from(sorted(self.waiting)))
         found = self.waiting[connect]
-        goes = self.outage.may_go(connect, found, self.now)
-        if self.outage.began_at is None or found != self.outage.found:
+        goes = self.search.may_go(connect, found, self.now)
+        if self.search.began_at is None or found != self.search.found:
             assert goes
             del self.waiting[connect]
         elif goes:
@@ -60,41 +60,41 @@ class Search(RuleBasedStateMachine):
     @rule()
     def the_prober_gives_up(self) -> None:
         assert self.prober is not None
-        self.outage.release(self.prober, self.now, gives_up=True)
+        self.search.release(self.prober, self.now, gives_up=True)
         self.waiting.pop(self.prober, None)
         self.prober, self.earliest = None, 0.0
         # Another one that waits goes at once.
         for connect, found in self.waiting.items():
-            assert self.outage.may_go(connect, found, self.now)
+            assert self.search.may_go(connect, found, self.now)
             self.prober, self.probes_until = connect, self.now + LEASE
             break
 
     @rule()
     def finds(self) -> None:
         """Any connect has found it, and all that wait go."""
-        began = self.outage.began_at
-        lasted = self.outage.end(self.now)
+        began = self.search.began_at
+        lasted = self.search.end(self.now)
         assert lasted == (None if began is None else self.now - began)
         for connect, found in self.waiting.items():
-            assert self.outage.may_go(connect, found, self.now)
+            assert self.search.may_go(connect, found, self.now)
         self.waiting.clear()
         self.prober = None
 
     @rule()
     def forks(self) -> None:
         """In the child there is no prober, and it goes on looking."""
-        self.outage.after_fork()
+        self.search.after_fork()
         self.prober, self.earliest = None, 0.0
 
     @invariant()
     def a_lost_prober_is_replaced(self) -> None:
         """Whatever has become of it, one that waits goes when the lease is over."""
-        if self.outage.began_at is not None and self.waiting:
+        if self.search.began_at is not None and self.waiting:
             later = self.now + max(LEASE, 1.25 * INTERVAL)
-            kept = self.outage._prober, self.outage._next_at
+            kept = self.search._prober, self.search._next_at
             connect, found = next(iter(self.waiting.items()))
-            assert self.outage.may_go(connect, found, later)
-            self.outage._prober, self.outage._next_at = kept
+            assert self.search.may_go(connect, found, later)
+            self.search._prober, self.search._next_at = kept
 
 
 TestSearch = Search.TestCase

@@ -19,7 +19,7 @@ LEASE = 3.0
 """Seconds after which another one probes, too: an attempt may hang, or its task be cancelled."""
 
 
-class Outage:
+class ServerSearch:
     """The search for the right server at one endpoint.
 
     Attributes:
