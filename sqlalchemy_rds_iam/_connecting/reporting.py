@@ -128,7 +128,7 @@ class Dispatcher:
         if outage.failures == 1:
             event = self._event("outage_begun", now, cached, outage)
             error = on_one_line(outage.error)
-            self._publish(event, self._level, "%s cannot be had: %s", self._what, error)
+            self._publish(event, self._level, "%s could not be fetched: %s", self._what, error)
 
     def _event(
         self, kind: Kind, now: float, cached: Cached | None, outage: Outage | None = None

@@ -144,7 +144,8 @@ def test_an_outage(
     assert LIFE + 30 < ended.outage_age < LIFE + 60
     assert ended.error
     records = {r.rds_iam["kind"]: r for r in logged() if r.levelno >= logging.INFO}
-    assert records["outage_begun"].getMessage() == f"AWS credentials cannot be had: {begun.error}"
+    message = f"AWS credentials could not be fetched: {begun.error}"
+    assert records["outage_begun"].getMessage() == message
     message = "AWS credentials renewed after 4 failed fetches"
     assert records["outage_ended"].getMessage() == message
 

@@ -208,7 +208,7 @@ def test_an_outage_is_survived(
     for _ in range(5):
         assert database.scalar("select 1") == 1
     [warning] = _warnings(caplog)
-    assert "secret 'prod/app' (AWSCURRENT) cannot be had" in warning
+    assert "secret 'prod/app' (AWSCURRENT) could not be fetched" in warning
     rds.aws.secrets.recover()
     before = tokens.credentials
     tokens._outage.retry_at = 0.0

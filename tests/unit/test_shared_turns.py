@@ -12,7 +12,7 @@ from sqlalchemy_rds_iam._ratelimit.shared_limiter import LATE, SLICE
 
 
 def test_never_without_a_look_at_the_work() -> None:
-    """A turn is never to be had without asking what there is to do."""
+    """A turn never comes without asking what there is to do."""
     process = Process()
     assert not process.limiter.try_acquire(NOW)
     process.work()

@@ -150,7 +150,7 @@ def test_a_turn_is_kept_for_a_moment(late: int, lost: bool) -> None:
 
 
 def test_the_last_moment_of_a_turn() -> None:
-    """At the end of its time it can still be had."""
+    """At the end of its time it can still be used."""
     process = Process()
     [ticket] = process.filled(1)
     process.now = process.limiter._reservations[0].until

@@ -68,7 +68,7 @@ class Account:
 
 @pytest.mark.parametrize("fault", [None, SecretError("gone")], ids=["there", "gone"])
 def test_spacing(fault: Exception | None) -> None:
-    """What is refused, or cannot be had, is asked for soon at first, and down to once a minute."""
+    """What is refused or cannot be fetched is asked for soon at first, and later once a minute."""
     account = Account(free_reloads=3)
     account.fault = fault
     assert account.pauses(9) == [1, 1, 1, 2, 4, 8, 16, 32, 60]
