@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from failover_support import LATE, aside, follow, looks, rows, search_of, write
-from patience import DEADLINE, eventually, eventually_async
+from patience import DEADLINE, eventually
 from soak.children import Child
 from sqlalchemy.pool import NullPool
 from worlds import Database
@@ -19,7 +19,7 @@ from worlds import Database
 from sqlalchemy_rds_iam import Event
 from sqlalchemy_rds_iam._failover import server_search
 from sqlalchemy_rds_iam._failover.server_search import ServerSearch
-from sqlalchemy_rds_iam.testing import RdsCluster
+from sqlalchemy_rds_iam.testing import ClusterMember, RdsCluster
 
 MakeWriter = Callable[..., Database]
 WAITERS = 12
@@ -39,6 +39,14 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     ids: set[int] = set()
     monkeypatch.setattr(ServerSearch, "may_go", note)
     return ids
+
+
+def probe_hangs(cluster: RdsCluster, old: ClusterMember) -> None:
+    """Cut the old server off, and wait until a probe hangs there."""
+    traffic = cluster.names.cluster.traffic
+    cluster.partition(old)
+    connects = traffic.connects
+    eventually(lambda: traffic.connects > connects, "no probe")
 
 
 @pytest.mark.parametrize("kill", ["restart", False], ids=["restarted", "read-only"])
@@ -87,11 +95,9 @@ def test_a_slow_connect_does_not_begin_a_search(
     cluster.failover(lag=LATE, kill=False)
     with aside(lambda: slow.scalar("select 1")) as reading:
         looks(slow)
-        cluster.partition(old)
         searched = search_of(slow)
-        connects = cluster.names.cluster.traffic.connects
-        eventually(lambda: cluster.names.cluster.traffic.connects > connects, "no probe")
-        # It hangs, in the hands of the old server; another connect finds the new one.
+        probe_hangs(cluster, old)
+        # Meanwhile another connect finds the new server.
         follow(cluster)
         assert other.scalar("select 1") == 1
         assert searched.found == 1
@@ -112,20 +118,13 @@ def test_a_prober_that_is_lost(
     cluster.failover(lag=LATE, kill="restart")
     with aside(lambda: hangs.scalar("select 1")) as reading:
         looks(hangs)
-        cluster.partition(old)
-        connects = cluster.names.cluster.traffic.connects
-        eventually(lambda: cluster.names.cluster.traffic.connects > connects, "no probe")
+        probe_hangs(cluster, old)
         follow(cluster)
         write(database)
         assert not reading.done()
         cluster.heal()
     assert reading.result() == 1
     assert rows(cluster) == {1}
-
-
-def _searches(database: Database) -> bool:
-    searches = database.inside.listener._failover._searches
-    return any(each.began_at for each in searches.values())
 
 
 @pytest.mark.parametrize("world", ["psycopg-async", "asyncpg"], indirect=True)
@@ -144,13 +143,9 @@ def test_a_prober_that_is_cancelled(
 
     async def cancel() -> None:
         prober = asyncio.create_task(connect())
-        await eventually_async(lambda: _searches(database), "the server is not looked for")
-        search = search_of(database)
-        await asyncio.to_thread(cluster.partition, old)
-        connects = cluster.names.cluster.traffic.connects
-        traffic = cluster.names.cluster.traffic
-        await eventually_async(lambda: traffic.connects > connects, "no probe")
-        assert search._prober is not None
+        await asyncio.to_thread(looks, database)
+        await asyncio.to_thread(probe_hangs, cluster, old)
+        assert search_of(database)._prober is not None
         other = asyncio.create_task(connect())
         await asyncio.to_thread(follow, cluster)
         await asyncio.sleep(0.05)
@@ -176,9 +171,7 @@ def test_a_prober_that_is_forked_away(
     cluster.failover(lag=LATE, kill="restart")
     with aside(lambda: database.scalar("select 1")) as reading:
         looks(database)
-        cluster.partition(old)
-        connects = cluster.names.cluster.traffic.connects
-        eventually(lambda: cluster.names.cluster.traffic.connects > connects, "no probe")
+        probe_hangs(cluster, old)
         follow(cluster)
         child = Child(lambda: database.connect_inherited() or os.getpid())
         assert child.result() != os.getpid()
