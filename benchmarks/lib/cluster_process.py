@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import time
 from typing import Any, Literal
 
 from benchmarks.lib.clustered import KINDS
-from benchmarks.lib.command_process import say, serve
-from benchmarks.lib.runtime import many_files
+from benchmarks.lib.command_process import serve
+from benchmarks.lib.database_process import introduce, prepare
 from sqlalchemy_rds_iam.testing import RdsCluster
 
 _DATABASE = "app"
@@ -21,21 +19,11 @@ _OLD: dict[str, bool | Literal["restart"]] = dict(
 
 
 def _serve() -> None:
-    many_files()
-    with contextlib.suppress(OSError):
-        # What else the machine does is not to delay the servers; only root may say so.
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    prepare()
     with RdsCluster(synchronous="asynchronous" not in sys.argv) as rds:
         rds.execute("CREATE TABLE written (number bigint PRIMARY KEY)", _DATABASE)
         rds.execute("GRANT INSERT ON written TO PUBLIC", _DATABASE)
-        signed = rds.endpoint
-        say(
-            {
-                "url": rds.writer_url().render_as_string(),
-                "signed": {"host": signed.host, "port": signed.port, "region": signed.region},
-                "environ": rds.environ(),
-            }
-        )
+        introduce(rds, rds.writer_url())
         serve(_Commands(rds))
 
 

@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
-
-from sqlalchemy import URL, make_url
+from typing import Any
 
 from benchmarks.lib.command_process import CommandProcess
-from benchmarks.lib.emulated import own_environment
+from benchmarks.lib.database_process import DatabaseProcess
 
 KINDS = ("killed", "restarted", "left read-only", "switch-over")
 """What becomes of the old writer; in a switch-over it is shut down in good order."""
 
 
-class Cluster:
+class Cluster(DatabaseProcess):
     """A writer and a standby, seen from another process.
 
     Args:
         synchronous: whether a commit waits for the standby.
 
-    Attributes:
-        url: of the writer endpoint and the plugin, for psycopg.
-        signed: host, port and region that tokens are signed for.
-        environ: of a process in the emulated account, and no other AWS or PostgreSQL settings.
+    The URL is that of the writer endpoint.
     """
-
-    url: URL
-    signed: dict[str, Any]
-    environ: dict[str, str]
 
     def __init__(self, *, synchronous: bool) -> None:
         arguments = () if synchronous else ("asynchronous",)
-        self._process = CommandProcess(
-            "benchmarks.lib.cluster_process", *arguments, name="the cluster", deadline=120.0
+        super().__init__(
+            CommandProcess(
+                "benchmarks.lib.cluster_process", *arguments, name="the cluster", deadline=120.0
+            )
         )
-
-    def __enter__(self) -> Self:
-        self._process.__enter__()
-        try:
-            told = self._process.answer()
-        except BaseException:
-            self.__exit__()
-            raise
-        self.url = make_url(told["url"]).difference_update_query(["rds_iam_throttle_retry"])
-        self.signed = told["signed"]
-        self.environ = own_environment() | told["environ"]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.__exit__()
 
     def start_over(self) -> None:
         """Have a writer and a standby again, an empty table, and forget all logins."""

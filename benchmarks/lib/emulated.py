@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
-from typing import Any, Self
-
-from sqlalchemy import URL, make_url
+from typing import Any
 
 from benchmarks.lib import measure
 from benchmarks.lib.command_process import CommandProcess
+from benchmarks.lib.database_process import DatabaseProcess
 
 CEILING = 200
 """New connections a second, which AWS documented for years."""
@@ -28,43 +26,19 @@ PROFILE = "role"
 """Of the emulator's environment: a role to be assumed, which takes STS."""
 
 
-class Emulator:
+class Emulator(DatabaseProcess):
     """The emulator, seen from another process.
 
     Args:
         reuse: let one server session after another serve many clients, as RDS Proxy does: forking a
             PostgreSQL process costs more than all the rest of a login.
-
-    Attributes:
-        url: of the plugin, for psycopg.
-        signed: host, port and region that tokens are signed for.
-        environ: of a process in the emulated account, and no other AWS or PostgreSQL settings.
     """
-
-    url: URL
-    signed: dict[str, Any]
-    environ: dict[str, str]
 
     def __init__(self, *, reuse: bool = True) -> None:
         arguments = ["reuse"] if reuse else []
-        self._process = CommandProcess(
-            "benchmarks.lib.emulator_process", *arguments, name="the emulator"
+        super().__init__(
+            CommandProcess("benchmarks.lib.emulator_process", *arguments, name="the emulator")
         )
-
-    def __enter__(self) -> Self:
-        self._process.__enter__()
-        try:
-            told = self._process.answer()
-        except BaseException:
-            self.__exit__()
-            raise
-        self.url = make_url(told["url"]).difference_update_query(["rds_iam_throttle_retry"])
-        self.signed = told["signed"]
-        self.environ = own_environment() | told["environ"]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.__exit__()
 
     def start_over(self, ceiling: float | None) -> None:
         """Forget all logins, and admit so many a second from now on."""
@@ -133,12 +107,6 @@ def limits(results: dict[str, Any]) -> str:
         f"The emulator's own maximum: {maximum:.0f} logins a second. "
         f"Admitted in any second: {results['ceiling']}{why}."
     )
-
-
-def own_environment() -> dict[str, str]:
-    """This process's environment without what it says about AWS and PostgreSQL."""
-    foreign = ("AWS_", "PG")
-    return {name: v for name, v in os.environ.items() if not name.startswith(foreign)}
 
 
 def client(task: dict[str, Any], environ: dict[str, str]) -> dict[str, Any]:

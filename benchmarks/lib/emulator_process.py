@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import bisect
-import contextlib
 import gc
-import os
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lib.command_process import say, serve
+from benchmarks.lib.command_process import serve
+from benchmarks.lib.database_process import introduce, prepare
 from benchmarks.lib.emulated import PROFILE
-from benchmarks.lib.runtime import many_files
 from sqlalchemy_rds_iam.testing import Decision, RdsEmulator
 
 ROLE = "app"
 
 
 def _serve() -> None:
-    many_files()
-    with contextlib.suppress(OSError):
-        # What else the machine does is not to delay the server; only root may say so.
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    prepare()
     with RdsEmulator() as rds:
         rds.gateway.reuse_sessions = "reuse" in sys.argv
         role = rds.identities.role(ROLE)
@@ -35,14 +30,7 @@ def _serve() -> None:
             encoding="utf-8",
         )
         commands = _Commands(rds)
-        signed = rds.endpoint
-        say(
-            {
-                "url": rds.url().render_as_string(),
-                "signed": {"host": signed.host, "port": signed.port, "region": signed.region},
-                "environ": rds.environ(),
-            }
-        )
+        introduce(rds, rds.url())
         # What there is by now is there to stay: no collection that is to stop the gateway for
         # longer than the ceiling's window can bear has to look at it.
         gc.collect()

@@ -136,8 +136,14 @@ def run(main: Callable[[], int]) -> NoReturn:
     sys.exit(NO_RESULT)
 
 
-def parser(description: str, *, rounds: int) -> argparse.ArgumentParser:
-    """A command line with what every benchmark has: ``--rounds``, ``--json`` and ``--save``."""
+def parser(description: str, *, rounds: int, **choices: Iterable[str]) -> argparse.ArgumentParser:
+    """A command line with what every benchmark has: ``--rounds``, ``--json`` and ``--save``.
+
+    Args:
+        description: what it measures.
+        rounds: by default.
+        **choices: what can be chosen from by an option of that name, any number of times.
+    """
     command = argparse.ArgumentParser(
         description=description,
         epilog=EXIT_CODES,
@@ -150,6 +156,10 @@ def parser(description: str, *, rounds: int) -> argparse.ArgumentParser:
     command.add_argument(
         "--save", type=Path, metavar="DIRECTORY", help="write results and charts there as well"
     )
+    for name, known in choices.items():
+        command.add_argument(
+            f"--{name}", action="append", choices=tuple(known), help="repeatable; default all"
+        )
     return command
 
 

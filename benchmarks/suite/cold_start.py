@@ -20,14 +20,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import statistics
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import trustme
-
 from benchmarks.lib import charts, emulated, measure
+from benchmarks.lib.ca import ca_file
+from benchmarks.lib.database_process import own_environment
 
 WAYS = ("plugin", "botocore", "boto3")
 PLACES = ("environment", "file")
@@ -46,12 +45,10 @@ def main() -> int:
     """Measure, print, and say whether the plugin keeps its targets."""
     command = measure.parser(str(__doc__), rounds=15)
     given = command.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        ca = Path(directory, "ca.pem")
-        trustme.CA().cert_pem.write_to_path(str(ca))
+    with ca_file() as ca:
         ways = [way for way in WAYS if way == "plugin" or importlib.util.find_spec(way)]
         cases = {
-            f"{place} {way}": _case(way, str(ca), _environ(place, Path(directory)))
+            f"{place} {way}": _case(way, ca, _environ(place, Path(ca).parent))
             for place in PLACES
             for way in ways
         }
@@ -91,7 +88,7 @@ def _environ(place: str, directory: Path) -> dict[str, str]:
     }
     lines = [f"{name.lower()} = {value}" for name, value in keys.items()]
     file.write_text("\n".join(("[default]", *lines, "")), encoding="utf-8")
-    environ = emulated.own_environment() | {
+    environ = own_environment() | {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }

@@ -54,8 +54,7 @@ class Sample(NamedTuple):
 
 def main() -> int:
     """Measure, print, and say whether the targets are met."""
-    command = measure.parser(str(__doc__), rounds=300)
-    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
+    command = measure.parser(str(__doc__), rounds=300, driver=DRIVERS)
     given = command.parse_args()
     # A session is forked for each connect, as RDS does; with one at a time that is no limit.
     with emulated.Emulator(reuse=False) as rds, tempfile.TemporaryDirectory() as directory:

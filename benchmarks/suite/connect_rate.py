@@ -95,8 +95,7 @@ def main() -> int:
 
 
 def _command() -> argparse.ArgumentParser:
-    command = measure.parser(str(__doc__), rounds=3)
-    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
+    command = measure.parser(str(__doc__), rounds=3, driver=DRIVERS)
     command.add_argument(
         "--concurrency",
         action="append",

@@ -57,10 +57,7 @@ DEADLINE = 100.0
 
 def main() -> int:
     """Measure, print, and say whether the plugin keeps its targets."""
-    command = measure.parser(str(__doc__), rounds=1)
-    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
-    command.add_argument("--way", action="append", choices=WAYS, help="repeatable; default all")
-    command.add_argument("--kind", action="append", choices=KINDS, help="repeatable; default all")
+    command = measure.parser(str(__doc__), rounds=1, driver=DRIVERS, way=WAYS, kind=KINDS)
     command.add_argument(
         "--lag", action="append", type=_lag, metavar="SECONDS", help="repeatable; default 0 1 5 15"
     )

@@ -53,8 +53,7 @@ WAYS = ("nothing", "fixed split", "congestion control", "shared store", "store k
 
 def main() -> int:
     """Measure, simulate, print, and say whether the plugin keeps its targets."""
-    command = measure.parser(str(__doc__), rounds=1)
-    command.add_argument("--way", action="append", choices=WAYS, help="repeatable; default all")
+    command = measure.parser(str(__doc__), rounds=1, way=WAYS)
     command.add_argument(
         "--processes", type=measure.positive_integer, default=8, help="default: %(default)s"
     )

@@ -18,19 +18,17 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import botocore.session
-import trustme
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from benchmarks.lib import charts, measure
+from benchmarks.lib.ca import ca_file
 from sqlalchemy_rds_iam._databases import known
 
 BUDGET = 2e-6
@@ -103,17 +101,12 @@ WAYS: dict[str, Callable[[str, str], Engine]] = {
 
 def main() -> int:
     """Measure, print, and say whether the plugin keeps its budget."""
-    command = measure.parser(str(__doc__), rounds=400)
-    command.add_argument("--driver", action="append", choices=ASYNC, help="repeatable; default all")
+    command = measure.parser(str(__doc__), rounds=400, driver=ASYNC)
     given = command.parse_args()
     own_environment()
-    with tempfile.TemporaryDirectory() as directory:
-        ca = Path(directory, "ca.pem")
-        trustme.CA().cert_pem.write_to_path(str(ca))
+    with ca_file() as ca:
         rows = [
-            row
-            for driver in given.driver or ASYNC
-            for row in _measured(driver, str(ca), given.rounds)
+            row for driver in given.driver or ASYNC for row in _measured(driver, ca, given.rounds)
         ]
     within = all(row["added_us"] <= BUDGET * 1e6 for row in rows if row["way"] == "plugin")
     measure.report(

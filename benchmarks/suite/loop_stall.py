@@ -47,9 +47,7 @@ Windows = dict[str, dict[str, float]]
 
 def main() -> int:
     """Measure, print, and say whether the plugin keeps its target."""
-    command = measure.parser(str(__doc__), rounds=3)
-    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
-    command.add_argument("--way", action="append", choices=WAYS, help="repeatable; default all")
+    command = measure.parser(str(__doc__), rounds=3, driver=DRIVERS, way=WAYS)
     command.add_argument(
         "--latency", type=float, default=1.5, metavar="SECONDS", help="of STS; default 1.5"
     )

@@ -39,9 +39,7 @@ TARGET = 0.5
 
 def main() -> int:
     """Measure, print, and say whether a connect of the plugin waits for STS."""
-    command = measure.parser(str(__doc__), rounds=1)
-    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
-    command.add_argument("--way", action="append", choices=WAYS, help="repeatable; default all")
+    command = measure.parser(str(__doc__), rounds=1, driver=DRIVERS, way=WAYS)
     command.add_argument(
         "--latency",
         type=measure.positive_number,

@@ -17,17 +17,15 @@ import gc
 import itertools
 import random
 import statistics
-import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-import trustme
 from sqlalchemy import create_engine
 
 from benchmarks.lib import charts, measure
+from benchmarks.lib.ca import ca_file
 from benchmarks.suite import listener
 
 DOMAIN = listener.HOST.partition(".")[2]
@@ -53,11 +51,9 @@ def main() -> int:
     )
     given = command.parse_args()
     listener.own_environment()
-    with tempfile.TemporaryDirectory() as directory:
-        ca = Path(directory, "ca.pem")
-        trustme.CA().cert_pem.write_to_path(str(ca))
+    with ca_file() as ca:
         counts = sorted(set(given.endpoints or COUNTS))
-        rows = [_measured(count, str(ca), given.rounds) for count in counts]
+        rows = [_measured(count, ca, given.rounds) for count in counts]
     growth = rows[-1]["warm_us"] / rows[0]["warm_us"]
     kept = growth <= TARGET
     results = {

@@ -50,9 +50,7 @@ CEILING, TIMEOUT = 200, 30.0
 
 def main() -> int:
     """Simulate, print, and say whether nothing is lost that need not be."""
-    command = measure.parser(str(__doc__), rounds=3)
-    command.add_argument("--scenario", action="append", choices=SCENARIOS, help="repeatable")
-    command.add_argument("--strategy", action="append", choices=STRATEGIES, help="repeatable")
+    command = measure.parser(str(__doc__), rounds=3, scenario=SCENARIOS, strategy=STRATEGIES)
     command.add_argument(
         "--processes", action="append", type=measure.positive_integer, help="repeatable"
     )

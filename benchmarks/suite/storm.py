@@ -44,9 +44,7 @@ REST = 1.2
 
 def main() -> int:
     """Measure, print, and say whether the plugin keeps its target."""
-    command = measure.parser(str(__doc__), rounds=1)
-    command.add_argument("--driver", action="append", choices=DRIVERS, help="repeatable")
-    command.add_argument("--way", action="append", choices=WAYS, help="repeatable; default all")
+    command = measure.parser(str(__doc__), rounds=1, driver=DRIVERS, way=WAYS)
     command.add_argument(
         "--connects", type=measure.positive_integer, default=2000, help="default: %(default)s"
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from benchmarks.lib.command_process import CommandProcess
-from benchmarks.lib.emulated import own_environment
+from benchmarks.lib.database_process import own_environment
 from sqlalchemy_rds_iam.testing import RdsCluster
 
 DRIVERS = {
