@@ -180,7 +180,8 @@ def _keys(login: RefusedLogin) -> list[Cause]:
     if not login.is_temporary:
         text = "the keys are of another account than the database: use keys, or a role, of its own"
         if login.accepted is not None:
-            text = f"access key …{login.key} was revoked, or replaced: renew the keys"
+            key = f"access key …{login.key}" if login.key else "the access key"
+            text = f"{key} was revoked, or replaced: renew the keys"
         return [Cause("keys", text)]
     text = (
         f"access key …{login.key} was revoked, has another secret key, or is of another account: "
