@@ -13,6 +13,7 @@ import logging
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -228,6 +229,8 @@ class Storage:
                 f"rds_iam_rate_storage={self._shown}: the redis package does not take its "
                 f"options ({problem}); see Redis.from_url in its documentation"
             )
+        # Not left to the collector, which may come to the socket before its connection.
+        weakref.finalize(self, client.connection_pool.disconnect).atexit = False
         return client
 
     def after_fork(self) -> None:
