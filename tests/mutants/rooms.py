@@ -106,6 +106,7 @@ ROOMS = {
                 "unit/test_refusal_note.py",
                 "unit/test_postgresql.py",
                 "unit/test_refused_token.py",
+                "unit/test_causes_in_words.py",
                 "unit/test_queue.py",
                 "connect/test_refusal_doctor.py",
             ),
