@@ -127,6 +127,8 @@ def _aiobotocore() -> Any:
         try:
             importlib.import_module("aiobotocore.config")
             importlib.import_module("aiobotocore.session")
+            # What looks up the file of certifi, as aiobotocore does for each session over HTTPS.
+            importlib.import_module("importlib.readers")
             return sys.modules["aiobotocore"]
         except Exception as error:  # noqa: BLE001  (whatever it is, it is not imported)
             _unusable.append(f"{type(error).__name__}: {first_line(error)}")

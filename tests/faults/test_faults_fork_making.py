@@ -37,6 +37,7 @@ def first_connect(rds: RdsEmulator, way: Way, *module: str) -> tuple[int, str, s
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("container")  # keys in the environment are taken without botocore
 @pytest.mark.parametrize("module", ["botocore", "botocore.httpsession"])
 def test_fork_while_botocore_is_imported(rds: RdsEmulator, way: Way, module: str) -> None:
     """A child forked while the first fetch of the process imports botocore can import it, too."""
