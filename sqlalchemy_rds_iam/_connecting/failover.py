@@ -209,7 +209,7 @@ class Failover:
     def _wrong(self, plan: ConnectPlan, answered: Answered) -> str:
         is_what = "the primary"
         if answered.standby:
-            is_what = "a standby"
+            is_what = self._rules.standby
         elif answered.read_only:
             is_what = "read-only by its own settings"
         return (
@@ -259,7 +259,7 @@ Again = Callable[[float], ConnectPlan]
 
 
 def ask(dialect: Dialect, connection: Any, rules: SessionRules) -> Answered:
-    """Ask the server about a session, in a transaction of its own."""
+    """Ask the server about a session; a transaction that this begins is ended."""
     cursor = connection.cursor()
     try:
         cursor.execute(rules.question)
@@ -271,7 +271,8 @@ def ask(dialect: Dialect, connection: Any, rules: SessionRules) -> Answered:
         answered = Answered(standby=True, read_only=False, by_user=False)
     finally:
         cursor.close()
-    dialect.do_rollback(connection)
+    if rules.begins:
+        dialect.do_rollback(connection)
     return answered
 
 

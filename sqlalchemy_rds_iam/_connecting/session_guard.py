@@ -3,6 +3,9 @@
 A pool keeps its connections to a demoted writer for as long as each of them answers. Neither
 ``pool_pre_ping`` nor the driver's errors tell SQLAlchemy that they are of no use any more.
 
+The ping of ``pool_pre_ping`` finds out at no cost: a server that reports does so with its answer,
+and one that reports nothing is asked in its place.
+
 See "Dealing with Disconnects" and "Custom DBAPI Exception Handling" in SQLAlchemy's documentation.
 """
 
@@ -17,7 +20,12 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from sqlalchemy_rds_iam._connecting.failover import ACCEPTED, ask
 from sqlalchemy_rds_iam._databases.drivers import Driver
-from sqlalchemy_rds_iam._databases.session_attrs import NOTHING, Answered, SessionRules
+from sqlalchemy_rds_iam._databases.session_attrs import (
+    NOTHING,
+    Answered,
+    SessionRules,
+    no_report,
+)
 from sqlalchemy_rds_iam._failover.wanted import fits, will_do
 
 _WRITES = {"read-write", "primary"}
@@ -40,9 +48,13 @@ class SessionGuard:
         self._reported = driver.reported
 
     def attach(self, engine: Engine) -> None:
-        """Listen to the checkouts, and to the errors, of `engine`."""
+        """Listen to the checkouts or the pings, and to the errors, of `engine`."""
         self._dialect = engine.dialect
-        event.listen(engine, "checkout", self._on_checkout)
+        if self._reported is no_report:
+            # SQLAlchemy has no event for it; an engine's dialect is its own.
+            engine.dialect.do_ping = self._ping  # type: ignore[method-assign]
+        else:
+            event.listen(engine, "checkout", self._on_checkout)
         if self._wanted in _WRITES:
             event.listen(engine, "handle_error", self._on_error)
 
@@ -71,12 +83,20 @@ class SessionGuard:
             raise DisconnectionError("this session was made read-only by default")
         record.info[ACCEPTED] = reported
 
+    def _ping(self, dbapi_connection: Any) -> bool:
+        """Ask the server which one it is, in one round trip as a ping of the driver's takes.
+
+        Returns:
+            False if it is not what is wanted; SQLAlchemy then doubts all connections of the pool.
+        """
+        return will_do(self._wanted, ask(self._dialect, dbapi_connection, self._rules))
+
     def _on_error(self, context: ExceptionContext) -> None:
         """Have SQLAlchemy drop connections to a server that has become read-only."""
         connection, error = context.connection, context.original_exception
         if connection is None or not self._rules.is_read_only(error):
             return
-        if not self._is_users_own(context):
+        if not (self._rules.may_be_users and self._is_users_own(context)):
             context.is_disconnect = context.invalidate_pool_on_disconnect = True
 
     def _is_users_own(self, context: ExceptionContext) -> bool:

@@ -47,11 +47,17 @@ class SessionRules(NamedTuple):
         question: SQL for one row, the fields of `Answered`.
         is_read_only: whether an error says that the transaction, or the server, is read-only.
         is_unreachable: whether a connect has failed as no server answers, or none that is up.
+        begins: whether the question begins a transaction, and is refused in one that has failed.
+        may_be_users: whether an error that is `is_read_only` may be a user's own wish.
+        standby: what a server is that answers to be a standby, in words.
     """
 
     question: str
     is_read_only: Callable[[BaseException], bool]
     is_unreachable: Callable[[BaseException], bool]
+    begins: bool = True
+    may_be_users: bool = True
+    standby: str = "a standby"
 
 
 def no_report(_connection: Any) -> Reported:
