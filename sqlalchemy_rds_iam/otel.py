@@ -200,6 +200,9 @@ def _name(engine: Engine) -> str:
 
 
 def _attributes(engine: Engine, name: str) -> Attributes:
-    system = driver(engine.dialect.driver).family.name
-    found: Attributes = {"db.system.name": system, "db.client.connection.pool.name": name}
+    # SQLAlchemy's names of the dialects are those of the conventions.
+    found: Attributes = {
+        "db.system.name": engine.dialect.name,
+        "db.client.connection.pool.name": name,
+    }
     return found | ({"db.namespace": engine.url.database} if engine.url.database else {})

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL, CreateEnginePlugin, Dialect, Engine
+from sqlalchemy.engine import URL, CreateEnginePlugin, Engine
 
 from sqlalchemy_rds_iam._aws import credentials as aws
 from sqlalchemy_rds_iam._aws.ambient import nearest_region
@@ -49,6 +49,7 @@ from sqlalchemy_rds_iam._connecting.runtime import (
 )
 from sqlalchemy_rds_iam._connecting.session_guard import SessionGuard
 from sqlalchemy_rds_iam._databases.arguments import refuse_unknown_arguments
+from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._failover.wanted import is_checked
@@ -128,11 +129,12 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
         url = without_plugins(engine.url.difference_update_query(self._foreign), [name])
         _, cparams = dialect.create_connect_args(url)
         cparams = {**cparams, **self._connect_args}
-        row = driver(dialect.driver)
+        row = driver(dialect.driver, dialect.name)
         if self.options.named(DRIVERS_OWN) not in self._query:
             self._config = with_variable(self._config, row.target_variable)
         runtime = runtime_for(self._config, is_async=dialect.is_async)
-        provider = self._provider(cparams, dialect, runtime)
+        self._drivername = f"{dialect.name}+{dialect.driver}"
+        provider = self._provider(cparams, row, runtime)
         provider.validate(cparams)
         # What plugins before this one have put back into the URL is not among them.
         asked = {*self._connect_args, *(url.query.keys() & self.url.query.keys())}
@@ -151,9 +153,7 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
         engine.url = with_plugin(engine.url, name, self._query)
 
     @abstractmethod
-    def _provider(
-        self, cparams: dict[str, Any], dialect: Dialect, runtime: Runtime
-    ) -> PasswordProvider:
+    def _provider(self, cparams: dict[str, Any], row: Driver, runtime: Runtime) -> PasswordProvider:
         """Make what this engine's passwords come from."""
 
 
@@ -167,9 +167,7 @@ class RdsIamPlugin(PasswordPlugin):
     options = IamOptions
     _config: IamOptions
 
-    def _provider(
-        self, cparams: dict[str, Any], dialect: Dialect, runtime: Runtime
-    ) -> PasswordProvider:
+    def _provider(self, cparams: dict[str, Any], row: Driver, runtime: Runtime) -> PasswordProvider:
         config = self._config
         host = parse_host(config.host or str(cparams.get("host")))
         role = AssumedRole.of(config, lambda: nearest_region(config, host))
@@ -180,8 +178,7 @@ class RdsIamPlugin(PasswordPlugin):
                 observer=Dispatcher(config),
             ),
         )
-        row, drivername = driver(dialect.driver), f"{dialect.name}+{dialect.driver}"
-        remedy = partial(doctor_command, config, drivername, row, cparams)
+        remedy = partial(doctor_command, config, self._drivername, row, cparams)
         return TokenProvider(config, row, tokens, runtime, remedy)
 
 

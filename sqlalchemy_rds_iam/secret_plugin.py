@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy.engine import Dialect
-
 from sqlalchemy_rds_iam._aws import credentials as aws
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
@@ -22,7 +20,7 @@ from sqlalchemy_rds_iam._connecting.provider import PasswordProvider
 from sqlalchemy_rds_iam._connecting.reporting import Dispatcher
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._connecting.secret import SecretProvider
-from sqlalchemy_rds_iam._databases.known import driver
+from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.expiry import CHEAP_PAUSE
@@ -46,9 +44,7 @@ class RdsSecretPlugin(PasswordPlugin):
     options = SecretOptions
     _config: SecretOptions
 
-    def _provider(
-        self, cparams: dict[str, Any], dialect: Dialect, runtime: Runtime
-    ) -> PasswordProvider:
+    def _provider(self, cparams: dict[str, Any], row: Driver, runtime: Runtime) -> PasswordProvider:
         config = self._config
         region = self._region(cparams)
         role = AssumedRole.of(config, lambda: ambient_region(config) or region)
@@ -79,7 +75,7 @@ class RdsSecretPlugin(PasswordPlugin):
         stages = [config.stage]
         if config.stage == AWSCURRENT:
             stages += [AWSPENDING, AWSPREVIOUS]
-        return SecretProvider(config, driver(dialect.driver), list(map(version, stages)), runtime)
+        return SecretProvider(config, row, list(map(version, stages)), runtime)
 
     def _region(self, cparams: Mapping[str, Any]) -> str:
         config = self._config

@@ -18,8 +18,6 @@ from sqlalchemy_rds_iam._databases.family import chain
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import ca_bundle, contexts, trust
 
-_CERTIFICATE = "certificate verify failed|certificate .* does not match host name"
-_NAME = "does not match host name|[Hh]ostname mismatch|IP address mismatch"
 _EXPIRED = "certificate has expired|certificate is not yet valid"
 # OpenSSL's reason follows, unless the driver keeps it to itself.
 _NO_REASON = "certificate verify failed(?!: )"
@@ -43,7 +41,7 @@ def explain_failure(
     """
     said = "\n".join(str(failure) for failure in chain(error))
     family, cause = target.driver.family, "certificate"
-    if re.search(_CERTIFICATE, said):
+    if re.search(family.certificate, said):
         lines = [*_certificate(said, dialled, target, config), *_trust(error, target, config)]
     else:
         cause, lines = "environment", [*family.hindrances(said, cparams)]
@@ -75,7 +73,7 @@ def _certificate(said: str, dialled: Any, target: Target, config: PluginOptions)
         yield f"it does so by {option}{or_by}"
     else:
         yield f"the server's certificate was not accepted for {host.host!r}"
-    if not re.search(_NAME, said):
+    if not re.search(target.driver.family.wrong_name, said):
         yield from _advice(said, target, config)
     elif host.partition is not None:
         yield "what answers is another server: look at what the name leads to from here"

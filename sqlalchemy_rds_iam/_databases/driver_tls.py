@@ -89,7 +89,7 @@ def context(argument: str) -> Callable[[TlsWanted], TlsArguments]:
     """What a driver is told that takes an SSL context as `argument`."""
 
     def settle(wanted: TlsWanted) -> TlsArguments:
-        family, cparams, config, host, tunnelled = wanted
+        config, cparams = wanted.config, wanted.cparams
         for name in ("sslmode", "sslrootcert"):
             if name in cparams:
                 raise ConfigError(
@@ -98,17 +98,40 @@ def context(argument: str) -> Callable[[TlsWanted], TlsArguments]:
                 )
         given = cparams.get(argument)
         if isinstance(given, ssl.SSLContext):
-            _refuse_weak_context(config, argument, given)
-            return TlsArguments({argument: given}, contexts.Given(given, contexts.strength(given)))
+            return given_context(config, argument, given)
         mode = strongest(config, argument, level_of(given))
-        ca = None
-        if mode != "require" or config.ca:
-            named = {config.named("ca"): config.ca}
-            ca = trust.locate_ca(named, host, level=mode, places=family.ca_places)
-        ctx = contexts.context(mode, ca and ca.path, host, check_name=tunnelled, alpn=family.alpn)
-        return TlsArguments({argument: ctx}, None, ca)
+        return own_context(wanted, argument, mode, {config.named("ca"): config.ca})
 
     return settle
+
+
+def given_context(config: PluginOptions, argument: str, given: ssl.SSLContext) -> TlsArguments:
+    """What a driver is told to which the user has given an SSL context as `argument`.
+
+    Raises:
+        ConfigError: it protects less than the options ask for.
+    """
+    _refuse_weak_context(config, argument, given)
+    return TlsArguments({argument: given}, contexts.Given(given, contexts.strength(given)))
+
+
+def own_context(
+    wanted: TlsWanted, argument: str, mode: str, named: Mapping[str, str | None]
+) -> TlsArguments:
+    """What a driver is told that gets a context of ours as `argument`.
+
+    Args:
+        wanted: what TLS is for.
+        argument: the argument's name.
+        mode: how much to verify.
+        named: CA files that the user has named, by what named them; the first one counts.
+    """
+    family, _, _, host, tunnelled = wanted
+    ca = None
+    if mode != "require" or any(named.values()):
+        ca = trust.locate_ca(named, host, level=mode, places=family.ca_places)
+    ctx = contexts.context(mode, ca and ca.path, host, check_name=tunnelled, alpn=family.alpn)
+    return TlsArguments({argument: ctx}, None, ca)
 
 
 def level_of(given: Any) -> Any:

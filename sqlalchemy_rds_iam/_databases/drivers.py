@@ -27,7 +27,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import (
     HostName,
     parse_database_host,
 )
-from sqlalchemy_rds_iam._passwords.password import IssuedPassword
+from sqlalchemy_rds_iam._passwords.password import IssuedPassword, MaskedStr
 from sqlalchemy_rds_iam._tls.trust import FoundCa
 from sqlalchemy_rds_iam.errors import ConfigError
 
@@ -97,7 +97,8 @@ class Target:
         # listener may change the rest.
         same = {name for name in ("host", "port") if self._is_as_given(name)}
         changed = {name: self.arguments[name] for name in self.arguments if name not in same}
-        arguments = {**self.filled, **changed, self.driver.password: password.password}
+        spelled = self.driver.spelled(password.password)
+        arguments = {**self.filled, **changed, self.driver.password: spelled}
         added = self.added = Added(password, arguments)
         return added
 
@@ -138,6 +139,8 @@ class Driver(NamedTuple):
         fixed: connect arguments that are the same for every connect.
         target_variable: the environment's variable in which it looks for ``target_session_attrs``.
         reported: tells what the server has reported of a session.
+        spelled: makes of a password what the driver is to be given.
+        tunnels: whether it can verify another name than the one that it connects to.
     """
 
     family: Family
@@ -151,6 +154,8 @@ class Driver(NamedTuple):
     fixed: Mapping[str, Any] = MappingProxyType({})
     target_variable: str | None = None
     reported: Callable[[Any], Reported] = no_report
+    spelled: Callable[[MaskedStr], MaskedStr] = lambda password: password
+    tunnels: bool = True
 
     def key(self, cparams: Arguments) -> tuple[Any, ...]:
         """Host, port and user: what there is a plan for."""

@@ -17,11 +17,15 @@ class Family(NamedTuple):
     """What one kind of database has in common.
 
     Attributes:
-        name: SQLAlchemy's name of the dialect, and OpenTelemetry's of the system.
+        name: a short name, which is not shown.
+        backends: SQLAlchemy's names of its dialects, which are OpenTelemetry's of the systems, too.
         title: its name in messages.
         example: how its URLs begin, in messages.
         port: the port where its servers listen by default.
-        longest_name: bytes that a user's name may have; the server cuts longer ones.
+        longest_name: how long a user's name may be; the server cuts longer ones.
+        counts: what that counts, ``bytes`` or ``characters``.
+        certificate: what its drivers say of a certificate that they do not accept (a pattern).
+        wrong_name: what they say if that is about the name alone (a pattern).
         sessions: how it tells which server a session is on; None if it cannot.
         alpn: the protocol's name in TLS (RFC 7301), if servers ask for it.
         ca_places: where its clients look for a CA file.
@@ -35,6 +39,7 @@ class Family(NamedTuple):
     """
 
     name: str
+    backends: tuple[str, ...]
     title: str
     example: str
     port: int
@@ -43,6 +48,9 @@ class Family(NamedTuple):
     is_throttled: Callable[[BaseException], bool]
     causes: Callable[[RefusedLogin, str], list[Cause]]
     at_proxy: Callable[[str, str], list[Cause]] = lambda _user, _said: []
+    counts: str = "bytes"
+    certificate: str = "certificate verify failed|certificate .* does not match host name"
+    wrong_name: str = "does not match host name|[Hh]ostname mismatch|IP address mismatch"
     sessions: SessionRules | None = None
     alpn: str | None = None
     ca_places: CaPlaces = NO_PLACES

@@ -3,23 +3,56 @@
 from __future__ import annotations
 
 from sqlalchemy_rds_iam._config.options import PLUGINS
-from sqlalchemy_rds_iam._databases import postgresql
+from sqlalchemy_rds_iam._databases import mysql, postgresql
 from sqlalchemy_rds_iam._databases.drivers import Driver
+from sqlalchemy_rds_iam._databases.family import Family
 from sqlalchemy_rds_iam.errors import ConfigError
 
-DRIVERS = {**postgresql.DRIVERS}
+FAMILIES = {
+    "postgresql": postgresql.POSTGRESQL,
+    "mysql": mysql.MYSQL,
+    "mariadb": mysql.MARIADB,
+}
+"""By SQLAlchemy's name of the dialect."""
+
+DRIVERS = {**postgresql.DRIVERS, **mysql.DRIVERS}
+"""By SQLAlchemy's name of the driver, which is of one family only."""
 
 
-def driver(name: str) -> Driver:
+def driver(name: str, backend: str | None = None) -> Driver:
     """The row for SQLAlchemy's ``dialect.driver``.
+
+    Args:
+        name: of the driver.
+        backend: SQLAlchemy's ``dialect.name``, which may be one that the driver is not for.
 
     Raises:
         ConfigError: there is none; names the known ones.
     """
-    if name not in DRIVERS:
-        begin = postgresql.POSTGRESQL.example
+    row = DRIVERS.get(name)
+    if row is None:
+        begins = [f"{each.example}://…" for each in FAMILIES.values()]
         raise ConfigError(
             f"the driver {name!r} is not supported by {' or '.join(PLUGINS)}; known are "
-            f"{', '.join(DRIVERS)} (as in {begin}://…)"
+            f"{', '.join(DRIVERS)} (as in {' or '.join(begins)})"
         )
-    return DRIVERS[name]
+    if backend is None:
+        return row
+    if backend not in row.family.backends:
+        raise ConfigError(
+            f"{name} is a driver of {row.family.title}, and the dialect is {backend!r}: expected "
+            f"a URL that begins with {' or '.join(row.family.backends)}"
+        )
+    return row._replace(family=family_of(backend))
+
+
+def family_of(backend: str) -> Family:
+    """The family of SQLAlchemy's ``dialect.name``, with what is particular about that dialect.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if backend not in FAMILIES:
+        known = " or ".join(FAMILIES)
+        raise ConfigError(f"the dialect {backend!r} is not supported: expected {known}")
+    return FAMILIES[backend]

@@ -64,6 +64,7 @@ def _forget(error: BaseException) -> None:
 
 POSTGRESQL = Family(
     "postgresql",
+    ("postgresql",),
     "PostgreSQL",
     "postgresql+psycopg",
     port=5432,

@@ -11,14 +11,22 @@ from sqlalchemy_rds_iam.errors import ConfigError
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
 
-def kept(name: str, longest: int) -> str:
-    """What a server keeps of a name: whole characters that fit into so many bytes."""
+def kept(name: str, longest: int, counts: str = "bytes") -> str:
+    """What a server keeps of a name: whole characters, as many as fit.
+
+    Args:
+        name: the whole name.
+        longest: how long it may be.
+        counts: what that counts: ``bytes`` or ``characters``.
+    """
+    if counts == "characters":
+        return name[:longest]
     return name.encode(errors="surrogatepass")[:longest].decode(errors="ignore")
 
 
-def length(name: str) -> int:
-    """The bytes of a name, as they are sent."""
-    return len(name.encode(errors="surrogatepass"))
+def length(name: str, counts: str = "bytes") -> int:
+    """The length of a name: of bytes as they are sent."""
+    return len(name if counts == "characters" else name.encode(errors="surrogatepass"))
 
 
 def refuse_cut(user: str, family: Family) -> None:
@@ -27,11 +35,12 @@ def refuse_cut(user: str, family: Family) -> None:
     Raises:
         ConfigError: it is too long.
     """
-    if (cut := kept(user, family.longest_name)) != user:
+    counts, longest = family.counts, family.longest_name
+    if (cut := kept(user, longest, counts)) != user:
         raise ConfigError(
-            f"the user name {user!r} has {length(user)} bytes, and {family.title} keeps "
-            f"{family.longest_name}: it would look for {cut!r}, for which a token signed for the "
-            "longer name is not good; give the name as the database has it"
+            f"the user name {user!r} has {length(user, counts)} {counts}, and {family.title} keeps "
+            f"{longest}: it would look for {cut!r}, for which a token signed for the longer name "
+            "is not good; give the name as the database has it"
         )
 
 
@@ -47,9 +56,9 @@ class Lengths:
         if user in self._seen or not isinstance(user, str):
             return
         self._seen.add(user)
-        longest = self._family.longest_name
-        if (cut := kept(user, longest)) != user:
+        longest, counts = self._family.longest_name, self._family.counts
+        if (cut := kept(user, longest, counts)) != user:
             logger.warning(
-                "the user name %r has %d bytes, and %s keeps %d: it logs in as %r",
-                *(user, length(user), self._family.title, longest, cut),
+                "the user name %r has %d %s, and %s keeps %d: it logs in as %r",
+                *(user, length(user, counts), counts, self._family.title, longest, cut),
             )

@@ -57,6 +57,7 @@ def _renamed(arguments: dict[str, Any], names: dict[str, str]) -> dict[str, Any]
 
 MADE_UP = POSTGRESQL._replace(
     name="madeup",
+    backends=("madeup",),
     title="MadeUp",
     example="madeup+otherpg",
     port=15432,
@@ -82,6 +83,7 @@ ROW = Driver(
 def _made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.register("madeup.otherpg", __name__, "MadeUpDialect")
     monkeypatch.setitem(known.DRIVERS, "otherpg", ROW)
+    monkeypatch.setitem(known.FAMILIES, "madeup", MADE_UP)
 
 
 def _engine(rds: RdsEmulator, **kwargs: Any) -> Any:

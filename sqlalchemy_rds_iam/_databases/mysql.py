@@ -1,0 +1,43 @@
+"""MySQL and MariaDB: their drivers, what they say of a refused password, and how long names are.
+
+What is behind a refusal is in `mysql_causes`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy_rds_iam._databases import dialing, mysql_causes, mysql_errors, mysql_tls
+from sqlalchemy_rds_iam._databases.drivers import Driver
+from sqlalchemy_rds_iam._databases.family import Family
+from sqlalchemy_rds_iam._passwords.password import MaskedStr
+
+
+def _latin_1(password: MaskedStr) -> MaskedStr:
+    """A password for drivers that encode it as Latin-1 themselves, where the server wants UTF-8."""
+    return password if password.isascii() else MaskedStr(password.encode().decode("latin-1"))
+
+
+MYSQL = Family(
+    "mysql",
+    ("mysql", "mariadb"),
+    "MySQL",
+    "mysql+pymysql",
+    port=3306,
+    # "User Names" in the MySQL reference manual.
+    longest_name=32,
+    counts="characters",
+    is_refusal=mysql_errors.is_refusal,
+    is_throttled=mysql_errors.is_throttled,
+    causes=mysql_causes.refused,
+    at_proxy=mysql_causes.at_proxy,
+    certificate=mysql_errors.CERTIFICATE,
+    wrong_name=mysql_errors.WRONG_NAME,
+)
+
+# "Identifier Names" in the MariaDB documentation.
+MARIADB = MYSQL._replace(title="MariaDB", example="mariadb+pymysql", longest_name=128)
+
+DRIVERS = {
+    "pymysql": Driver(MYSQL, mysql_tls.context, dialing.none, spelled=_latin_1),
+    "asyncmy": Driver(MYSQL, mysql_tls.context, dialing.none, "db", spelled=_latin_1),
+}
+"""By SQLAlchemy's name of the driver."""
