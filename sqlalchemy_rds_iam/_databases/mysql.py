@@ -5,7 +5,13 @@ What is behind a refusal is in `mysql_causes`.
 
 from __future__ import annotations
 
-from sqlalchemy_rds_iam._databases import dialing, mysql_causes, mysql_errors, mysql_tls
+from sqlalchemy_rds_iam._databases import (
+    dialing,
+    mysql_causes,
+    mysql_errors,
+    mysql_sessions,
+    mysql_tls,
+)
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.family import Family
 from sqlalchemy_rds_iam._passwords.password import MaskedStr
@@ -31,6 +37,7 @@ MYSQL = Family(
     at_proxy=mysql_causes.at_proxy,
     certificate=mysql_errors.CERTIFICATE,
     wrong_name=mysql_errors.WRONG_NAME,
+    sessions=mysql_sessions.RULES,
 )
 
 # "Identifier Names" in the MariaDB documentation.
