@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import trustme
+from families import Words, words_of
 from hypothesis import settings
 from patience import DEADLINE, fetches_end
 from sqlalchemy import URL, make_url
-from worlds import WORLDS, Database
+from worlds import USUAL, WORLDS, Database, worlds
 
 from sqlalchemy_rds_iam import plugin, secret_plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -86,9 +87,9 @@ def _no_fetch_outlives_its_test() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
-    """Nothing of the machine's AWS or PostgreSQL settings, and no identity of another test."""
+    """Nothing of the machine's AWS or databases' settings, and no identity of another test."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "PG", "XDG_")):
+        if name.startswith(("AWS_", "PG", "MYSQL_", "MARIADB_", "XDG_")):
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
@@ -98,13 +99,14 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
 
 
 _SERVERS = {
+    "rds",
     "rds_emulator",
     "rds_cluster_emulator",
     "running_cluster",
     "documents_emulator",
     "running_redis",
 }
-"""The fixtures that start servers: emulators with their PostgreSQL, and Redis.
+"""The fixtures that start servers: emulators with their databases, and Redis.
 
 A test that asks for one of them, directly or not, needs a server, as do tests marked `server`.
 """
@@ -130,15 +132,31 @@ def _no_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(Postgres, "start", lambda _: pytest.fail("to be marked `server`"))
 
 
+# The fixtures that say what a test connects with.
+_WITH = ("world", "way", "pair_world")
+_ENVIRONMENTS = {"postgresql": "rds_iam_environment", "mysql": "rds_iam_mysql_environment"}
+
+
 @pytest.fixture
-def rds(rds_iam_environment: RdsEmulator) -> RdsEmulator:
-    """The emulator, and an environment in which it is all of AWS."""
-    return rds_iam_environment
+def words(request: pytest.FixtureRequest) -> Words:
+    """The words of this test's family: PostgreSQL, where it says nothing else."""
+    for name in _WITH:
+        value = request.getfixturevalue(name) if name in request.fixturenames else None
+        if isinstance(value, tuple):
+            return words_of(value[0])
+    return words_of("postgresql")
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture
+def rds(request: pytest.FixtureRequest, words: Words) -> RdsEmulator:
+    """The emulator of this test's family, and an environment in which it is all of AWS."""
+    emulator: RdsEmulator = request.getfixturevalue(_ENVIRONMENTS[words.family])
+    return emulator
+
+
+@pytest.fixture(params=worlds(USUAL))
 def world(request: pytest.FixtureRequest) -> tuple[str, bool]:
-    """Each driver in each of its worlds."""
+    """The drivers, each in each of its worlds; `worlds.on` chooses others for a test."""
     return WORLDS[request.param]
 
 

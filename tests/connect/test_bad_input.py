@@ -111,37 +111,12 @@ def test_clock_off_by_an_hour(connect: Any, rds: RdsEmulator, offset: float) -> 
     assert database.scalar("select 1") == 1
 
 
-@pytest.mark.parametrize(
-    "bad", ["other_host", "unrelated", "expired"], ids=["other-host", "unknown-ca", "expired"]
-)
-def test_bad_certificate(connect: Any, rds: RdsEmulator, bad: str) -> None:
-    """A certificate that does not verify ends the connect before any token is sent."""
-    rds.gateway.certificate = getattr(rds.certificates, bad)()
-    database = connect()
-    error = database.raises(Exception)
-    assert "certificate" in _whole(error)
-    assert rds.decisions == []
-    rds.gateway.reset()
-    assert database.scalar("select 1") == 1
-
-
 def test_verify_ca_accepts_another_name(connect: Any, rds: RdsEmulator) -> None:
     """rds_iam_tls=verify-ca checks the authority but not the name."""
     rds.gateway.certificate = rds.certificates.other_host()
     assert connect(options={"rds_iam_tls": "verify-ca"}).scalar("select 1") == 1
     rds.gateway.certificate = rds.certificates.unrelated()
     assert "certificate" in _whole(connect(options={"rds_iam_tls": "verify-ca"}).raises(Exception))
-
-
-def test_server_declines_tls(connect: Any, rds: RdsEmulator) -> None:
-    """A server that answers "no TLS" gets no token, in no mode, with no driver."""
-    rds.gateway.decline_tls = True
-    for mode in ("verify-full", "verify-ca", "require"):
-        database = connect(options={"rds_iam_tls": mode})
-        database.raises(Exception)
-        assert rds.decisions == []
-    rds.gateway.decline_tls = False
-    assert database.scalar("select 1") == 1
 
 
 def _whole(error: BaseException | None) -> str:

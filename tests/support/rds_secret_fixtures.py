@@ -27,8 +27,11 @@ def log_in(
     """Make a database of this test's driver and world that asks for a secret at each connect.
 
     Its URL says nothing but the name of the secret, and what the emulator's certificate names.
+    A driver that verifies the name which it dials is told an address that is in the certificate.
     """
     drivername, is_async = world
+    usual = rds.url(drivername)
+    tunnels = "rds_iam_host" in usual.query
 
     def make(
         secret: Secret | str,
@@ -40,12 +43,13 @@ def log_in(
         query = {
             "plugin": "rds_secret",
             "rds_secret_id": secret if isinstance(secret, str) else secret.name,
-            "rds_secret_host": rds.endpoint.host,
+            "rds_secret_host": rds.endpoint.host if tunnels else None,
             "rds_secret_ca": str(rds.ca_file),
             "rds_secret_region": rds.endpoint.region,
         }
         given = {k: v for k, v in (query | (options or {})).items() if v is not None}
-        url = URL.create(drivername, **(place or {}), query=given)
+        where = (place or {}) if tunnels else {"host": usual.host} | (place or {})
+        url = URL.create(drivername, **where, query=given)
         return databases(url, is_async=is_async, **{"poolclass": NullPool} | kwargs)
 
     return make

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
+from families import Words, words_of
 from inside import Inside
 from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -21,8 +23,48 @@ WORLDS = {
     "asyncpg": ("postgresql+asyncpg", True),
     "psycopg2": ("postgresql+psycopg2", False),
     "pg8000": ("postgresql+pg8000", False),
+    "pymysql": ("mysql+pymysql", False),
+    "asyncmy": ("mysql+asyncmy", True),
+    "aiomysql": ("mysql+aiomysql", True),
+    "mysqldb": ("mysql+mysqldb", False),
+    "mysqlconnector": ("mysql+mysqlconnector", False),
+    "mariadbconnector": ("mariadb+mariadbconnector", False),
+    "pymysql-mariadb": ("mariadb+pymysql", False),
+    "asyncmy-mariadb": ("mariadb+asyncmy", True),
 }
 """Every driver in every world it knows: the driver part of the URL, and whether it is async."""
+
+EVERY = tuple(WORLDS)
+POSTGRESQL = tuple(key for key, world in WORLDS.items() if world[0].startswith("postgresql"))
+MYSQL = tuple(key for key in WORLDS if key not in POSTGRESQL)
+USUAL = (*POSTGRESQL, "pymysql", "asyncmy", "mysqldb")
+"""Those of tests that say nothing else: of MySQL's a sync one, an async one, and one made of C."""
+
+# What is imported, and what pip calls it.
+_MODULES = {
+    "pymysql": ("pymysql", "PyMySQL"),
+    "asyncmy": ("asyncmy", "asyncmy"),
+    "aiomysql": ("aiomysql", "aiomysql"),
+    "mysqldb": ("MySQLdb", "mysqlclient"),
+    "mysqlconnector": ("mysql", "mysql-connector-python"),
+    "mariadbconnector": ("mariadb", "mariadb"),
+}
+
+
+def worlds(keys: tuple[str, ...]) -> list[Any]:
+    """Parameters for these worlds; without its driver each is skipped by name."""
+    return [pytest.param(key, marks=_missing(WORLDS[key][0].partition("+")[2])) for key in keys]
+
+
+def on(*keys: str) -> pytest.MarkDecorator:
+    """Run a test, or all of a module's, in these worlds and no others."""
+    return pytest.mark.parametrize("world", worlds(keys), indirect=True)
+
+
+def _missing(driver: str) -> list[pytest.MarkDecorator]:
+    module, package = _MODULES.get(driver, (driver, driver))
+    missing = importlib.util.find_spec(module) is None
+    return [pytest.mark.skip(reason=f"{package} is not installed")] if missing else []
 
 
 class Database:
@@ -30,6 +72,7 @@ class Database:
 
     def __init__(self, url: URL, *, is_async: bool, **kwargs: Any) -> None:
         self.is_async = is_async
+        self.words: Words = words_of(url.drivername)
         self._runner = asyncio.Runner() if is_async else None
         if is_async:
             self._async_engine = create_async_engine(url, **kwargs)

@@ -1,0 +1,66 @@
+"""What the SQL and the servers of each family call what tests ask them for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Words(NamedTuple):
+    """The words of one family.
+
+    Attributes:
+        family: SQLAlchemy's name of it.
+        user: the query for the user who is logged in.
+        who: the query for the user and the database, as ``user@database``.
+        session: the query for what tells a server's sessions from each other.
+        sleep: makes the statement that takes so many seconds.
+        refused: what the server says of a password that it does not take.
+        port: where servers listen by default.
+        starting: what `Knobs.answer` takes for a server that is not ready, which is no refusal.
+        new_password: makes the statement that gives a user another password.
+    """
+
+    family: str
+    user: str
+    who: str
+    session: str
+    sleep: Callable[[float], str]
+    refused: str
+    port: int
+    starting: tuple[str, str]
+    new_password: Callable[[str, str], str]
+
+
+POSTGRESQL = Words(
+    "postgresql",
+    user="select current_user",
+    who="select current_user || '@' || current_database()",
+    session="select pg_backend_pid()",
+    sleep=lambda seconds: f"select pg_sleep({seconds})",
+    refused="authentication failed",
+    port=5432,
+    starting=("57P03", "the database system is starting up"),
+    new_password=lambda user, password: f"ALTER ROLE {user} PASSWORD '{password}'",
+)
+
+_ACCOUNT = "substring_index(current_user(), '@', 1)"  # without the hosts that it may come from
+
+MYSQL = Words(
+    "mysql",
+    user=f"select {_ACCOUNT}",
+    who=f"select concat({_ACCOUNT}, '@', database())",
+    session="select connection_id()",
+    sleep=lambda seconds: f"select sleep({seconds})",
+    refused="Access denied",
+    port=3306,
+    starting=("1053", "Server shutdown in progress"),
+    new_password=lambda user, password: f"ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'",
+)
+
+_FAMILIES = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
+
+
+def words_of(drivername: str) -> Words:
+    """The words of the family that a URL's driver belongs to."""
+    return _FAMILIES[drivername.partition("+")[0]]
