@@ -74,7 +74,7 @@ def test_no_permission(connect: Any, rds: RdsEmulator, monkeypatch: pytest.Monke
     database = connect()
     for attempt in (1, 2):
         error = database.raises(Exception)
-        assert "PAM authentication failed" in str(error)
+        assert database.words.refused in str(error)
         assert "rds-db:connect" in "".join(error.__notes__)
         assert [decision.reason for decision in rds.decisions] == ["NotAuthorized"] * attempt
     principal.db_users = None

@@ -107,7 +107,7 @@ def test_a_query_may_take_longer(
     database = dial(options={"rds_iam_timeout": "2"})
 
     def ask(connection: Any) -> Any:
-        connection.exec_driver_sql("select pg_sleep(2.5)")
+        connection.exec_driver_sql(database.words.sleep(2.5))
         return connection.exec_driver_sql("select 1").scalar()
 
     assert database.run(ask) == 1
@@ -182,7 +182,7 @@ def test_pg8000s_own_timeout(dial: Callable[..., Database], word: str | None) ->
     database = dial(connect_args={"timeout": 1})
     assert database.scalar("select 1") == 1
     with pytest.raises(Exception, match=r"timed out|network error"):
-        database.scalar("select pg_sleep(3)")
+        database.scalar(database.words.sleep(3))
     with frames_support.odd_server(closes=False) as port:
         dial(port, connect_args={"timeout": 1}).raises(Exception)
 

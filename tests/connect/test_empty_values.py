@@ -41,10 +41,10 @@ def test_an_empty_password(rds: RdsEmulator, world: Any, databases: Any, way: st
     change, arguments = PASSWORDS[way]
     url = change(rds.url(drivername))
     database = databases(url, is_async=is_async, connect_args=arguments, poolclass=NullPool)
-    assert database.scalar("select current_user") == "app"
+    assert database.scalar(database.words.user) == "app"
     assert database.engine.url == rds.url(drivername)
     again = databases(str(database.engine.url), is_async=is_async)
-    assert again.scalar("select current_user") == "app"
+    assert again.scalar(again.words.user) == "app"
 
 
 @pytest.mark.parametrize("way", PASSWORDS)

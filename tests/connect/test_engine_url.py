@@ -58,7 +58,7 @@ def test_an_engine_of_an_engines_url(connect: Any, databases: Any, way: int) -> 
     first = connect(rds_iam_timeout=7.5)
     url = _passes_on(first.engine.url)[way]
     second = databases(url, is_async=first.is_async)
-    assert second.scalar("select current_user") == "app"
+    assert second.scalar(second.words.user) == "app"
     assert second.inside.config == first.inside.config
     assert second.engine.url == make_url(url)
     assert second.engine.url.query["rds_iam_timeout"] == "7.5"
@@ -70,7 +70,7 @@ def test_an_engine_of_an_engines_url_with_a_secret(
     """So does one with the password of a secret."""
     first = log_in(secret, place=place)
     second = databases(first.engine.url, is_async=first.is_async, poolclass=NullPool)
-    assert second.scalar("select current_user") == first.scalar("select current_user")
+    assert second.scalar(second.words.user) == first.scalar(first.words.user)
 
 
 def test_the_driver_sees_none_of_it(connect: Any) -> None:

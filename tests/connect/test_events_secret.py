@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from events_support import Seen
+from families import Words
 from rds_secret_support import USER, LogIn
 from sqlalchemy.pool import NullPool
 from worlds import Database
@@ -62,10 +63,10 @@ def test_a_rotation(log_in: LogIn, secret: Secret, seen: Seen, logged: Logged) -
 
 
 def test_versions_that_need_not_exist(
-    rds: RdsEmulator, log_in: LogIn, secret: Secret, seen: Seen, logged: Logged
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, seen: Seen, logged: Logged, words: Words
 ) -> None:
     """That there is no AWSPENDING or AWSPREVIOUS to try is no outage."""
-    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    rds.execute(words.new_password(USER, "another"))
     database = log_in(secret, rds_secret_on_event=seen)
     database.raises(Exception)
     assert "refused" in seen.kinds
@@ -102,6 +103,7 @@ def test_canaries(
     logged: Logged,
     hasty: None,
     signatures: set[str],
+    words: Words,
 ) -> None:
     """No key, token, session token or password is in any event, record, hook or snapshot."""
     signed = connect(
@@ -120,7 +122,7 @@ def test_canaries(
     passwords.append(secret.fields()["password"])
     stored.scalar("select 1")
     rds.gateway.refuse_next = 0
-    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    rds.execute(words.new_password(USER, "another"))
     stored.raises(Exception)
     rds.aws.secrets.fail(AwsError(400, "AccessDeniedException", "no"))
     log_in(secret, {"rds_secret_ttl": "77"}, rds_secret_on_event=seen).raises(Exception)

@@ -10,6 +10,7 @@ from typing import Any
 
 import frames_support
 import pytest
+from families import Words
 from frames_support import SIGNATURE, chain, shown
 from rds_secret_support import USER, LogIn
 from sqlalchemy import Engine, event
@@ -43,7 +44,7 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def spoil(
-    rds: RdsEmulator, stack: ExitStack, world: tuple[str, bool], tmp_path: Any
+    rds: RdsEmulator, stack: ExitStack, world: tuple[str, bool], words: Words
 ) -> Callable[[str], dict[str, Any]]:
     """Make connects fail in one of the `WAYS`; returns what the engine has to be told for it."""
 
@@ -58,7 +59,7 @@ def spoil(
         elif way == "no-tls":
             rds.gateway.decline_tls = True
         elif way == "server-error":
-            rds.gateway.answer = ("57P03", "the database system is starting up")
+            rds.gateway.answer = words.starting
         else:
             port = stack.enter_context(frames_support.odd_server(closes=way == "closed"))
             limit = {LIMITS.get(driver, "timeout"): 2} if way == "timeout" else {}
@@ -101,13 +102,14 @@ def test_a_secrets_password(
     place: dict[str, Any],
     spoil: Any,
     way: str,
+    words: Words,
 ) -> None:
     """The same for the password of a secret, be it asked for as it is or by SCRAM."""
     password = secret.fields()["password"]
     told = spoil(way)
     if way == "refused":
         rds.gateway.reset()
-        rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+        rds.execute(words.new_password(USER, "another"))
     database = log_in(
         secret,
         {"rds_secret_timeout": "3"},

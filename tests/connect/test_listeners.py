@@ -219,7 +219,7 @@ def test_a_right_password_of_its_own(rds: RdsEmulator, log_in: LogIn, secret: Se
     password = secret.fields()["password"]
     secret.put(secret.fields() | {"password": "wrong"})
     database = _with(log_in(secret), lambda cparams: cparams.update(password=password))
-    assert database.scalar("select current_user") == USER
+    assert database.scalar(database.words.user) == USER
 
 
 def test_a_replaced_password_lowers_no_tls(rds: RdsEmulator, databases: Any) -> None:

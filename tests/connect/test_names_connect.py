@@ -71,7 +71,7 @@ def test_connects(through_alias: Connect, rds: RdsEmulator, server: DnsServer) -
     server.point(ALIAS, "db.example.com", "primary.example.com", rds.endpoint.host)
     database = through_alias()
     assert server.questions == []
-    assert [database.scalar("select current_user") for _ in range(2)] == ["app", "app"]
+    assert [database.scalar(database.words.user) for _ in range(2)] == ["app", "app"]
     assert [decision.granted for decision in rds.decisions] == [True, True]
     assert server.questions == [ALIAS, "db.example.com", "primary.example.com"]
     rds.gateway.certificate = rds.certificates.other_host(ALIAS)

@@ -8,8 +8,9 @@ import re
 from typing import Any
 
 import pytest
+from families import Words
 from patience import eventually
-from rds_secret_support import USER, WHO, LogIn
+from rds_secret_support import USER, LogIn
 from sqlalchemy import URL, create_engine, event
 
 from sqlalchemy_rds_iam import ConfigError, SecretError
@@ -17,47 +18,52 @@ from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 
 def test_everything_comes_from_the_secret(
-    calls: Any, rds: RdsEmulator, log_in: LogIn, secret: Secret
+    calls: Any, rds: RdsEmulator, log_in: LogIn, secret: Secret, words: Words
 ) -> None:
     """A URL with no user, host, port and database connects, and the secret is fetched once."""
     database = log_in(secret)
     assert calls() == 0
     for _ in range(3):
-        assert database.scalar(WHO) == f"{USER}@postgres"
+        assert database.scalar(words.who) == f"{USER}@{words.home}"
     assert calls() == 1
     assert rds.decisions[-1].method == "password"
-    assert database.scalar("select ssl from pg_stat_ssl where pid = pg_backend_pid()") is not None
 
 
-def test_the_url_says_the_same(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
+def test_the_url_says_the_same(
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, words: Words
+) -> None:
     """A URL that agrees with the secret is fine."""
     host, port = rds.address
-    place = {"username": USER, "host": host, "port": port, "database": "postgres"}
-    assert log_in(secret, place=place).scalar(WHO) == f"{USER}@postgres"
+    place = {"username": USER, "host": host, "port": port, "database": words.home}
+    assert log_in(secret, place=place).scalar(words.who) == f"{USER}@{words.home}"
 
 
-def test_a_managed_secret(rds: RdsEmulator, log_in: LogIn, place: dict[str, Any]) -> None:
+def test_a_managed_secret(
+    rds: RdsEmulator, log_in: LogIn, place: dict[str, Any], words: Words
+) -> None:
     """RDS's own secrets say who only; the URL says where."""
     managed = rds.secrets.create_managed("master")
     assert managed.name.startswith("rds!")
-    assert log_in(managed, place=place).scalar(WHO) == "master@postgres"
+    assert log_in(managed, place=place).scalar(words.who) == f"master@{words.home}"
 
 
-def test_a_plain_text(rds: RdsEmulator, log_in: LogIn, place: dict[str, Any]) -> None:
+def test_a_plain_text(rds: RdsEmulator, log_in: LogIn, place: dict[str, Any], words: Words) -> None:
     """What is no JSON object is the password itself, whatever characters there are in it."""
     for number, password in enumerate(('s\u00fcß "%{} @/:#', "12345", '"quoted"', "[1]")):
         rds.secrets.create(f"full-{number}", USER, password=password)
         rds.secrets.store(f"plain-{number}", password)
         database = log_in(f"plain-{number}", place=place | {"username": USER})
-        assert database.scalar(WHO) == f"{USER}@postgres"
+        assert database.scalar(words.who) == f"{USER}@{words.home}"
 
 
-def test_keys_of_other_names(rds: RdsEmulator, log_in: LogIn, place: dict[str, Any]) -> None:
+def test_keys_of_other_names(
+    rds: RdsEmulator, log_in: LogIn, place: dict[str, Any], words: Words
+) -> None:
     """User and password may be kept under names of one's own."""
     fields = rds.secrets.create("full", USER).fields()
     rds.secrets.store("own", {"who": USER, "pw": fields["password"], "username": "x", "other": {}})
     options = {"rds_secret_username_key": "who", "rds_secret_password_key": "pw"}
-    assert log_in("own", options, place=place).scalar(WHO) == f"{USER}@postgres"
+    assert log_in("own", options, place=place).scalar(words.who) == f"{USER}@{words.home}"
 
 
 CONFLICTS: list[tuple[str, dict[str, Any], str]] = [
@@ -79,22 +85,24 @@ def test_a_conflict(
     assert "rds_secret_conflict" in str(error)
 
 
-def test_whose_word_counts(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
+def test_whose_word_counts(rds: RdsEmulator, log_in: LogIn, secret: Secret, words: Words) -> None:
     """The option decides a conflict, for the one or the other."""
     rds.secrets.create("other", USER, database="other_place")
     secret.set_password()
     place = {"database": "other_place"}
-    for word, expected in (("url", "other_place"), ("secret", "postgres")):
+    for word, expected in (("url", "other_place"), ("secret", words.home)):
         database = log_in(secret, {"rds_secret_conflict": word}, place=place)
-        assert database.scalar(WHO) == f"{USER}@{expected}"
+        assert database.scalar(words.who) == f"{USER}@{expected}"
 
 
-def test_the_urls_user_with_the_secrets_password(rds: RdsEmulator, log_in: LogIn) -> None:
+def test_the_urls_user_with_the_secrets_password(
+    rds: RdsEmulator, log_in: LogIn, words: Words
+) -> None:
     """With the URL's word the user is the URL's, and with the secret's the secret's."""
     fields = rds.secrets.create("full", USER).fields()
     rds.secrets.store("odd", {**fields, "username": "another"})
     place = {"username": USER}
-    assert log_in("odd", {"rds_secret_conflict": "url"}, place=place).scalar(WHO)
+    assert log_in("odd", {"rds_secret_conflict": "url"}, place=place).scalar(words.who)
     log_in("odd", {"rds_secret_conflict": "secret"}, place=place).raises(Exception)
     assert [decision.db_user for decision in rds.decisions][:2] == [USER, "another"]
 
@@ -104,7 +112,7 @@ def test_alternating_users(rds: RdsEmulator, log_in: LogIn) -> None:
     secret = rds.secrets.create("prod/app", USER, strategy="alternating-users")
     database = log_in(secret, {"rds_secret_ttl": "0.001"})
     for user in (USER, f"{USER}_clone", USER):
-        eventually(lambda user=user: database.scalar("select current_user") == user)  # type: ignore[misc]
+        eventually(lambda user=user: database.scalar(database.words.user) == user)  # type: ignore[misc]
         secret.rotate()
 
 
@@ -124,7 +132,7 @@ def test_a_secret_that_moves(rds: RdsEmulator, log_in: LogIn, secret: Secret) ->
     eventually(is_there)
 
 
-def test_versions(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
+def test_versions(rds: RdsEmulator, log_in: LogIn, secret: Secret, words: Words) -> None:
     """A label, an id or Kong's numbers choose a version, and then no other is tried."""
     first = secret.stages["AWSCURRENT"]
     right = secret.fields()
@@ -134,7 +142,7 @@ def test_versions(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
         {"rds_secret_version_id": first},
         {"rds_secret_id": f"{secret.name}#2"},
     ):
-        assert log_in(secret, options).scalar(WHO) == f"{USER}@postgres"
+        assert log_in(secret, options).scalar(words.who) == f"{USER}@{words.home}"
     for options in ({"rds_secret_version_id": second},):
         error = log_in(secret, options).raises(Exception)
         assert second in error.__notes__[0]
@@ -163,11 +171,13 @@ def test_the_region_of_the_host(rds: RdsEmulator, secret: Secret) -> None:
             create_engine(URL.create("postgresql+psycopg", query=query))
 
 
-def test_what_is_shared(calls: Any, rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
+def test_what_is_shared(
+    calls: Any, rds: RdsEmulator, log_in: LogIn, secret: Secret, words: Words
+) -> None:
     """Engines of one secret share its fetch; another secret has its own."""
     rds.secrets.create("other", "other_keeper")
     for name, user in ((secret.name, USER), (secret.name, USER), ("other", "other_keeper")):
-        assert log_in(name).scalar("select current_user") == user
+        assert log_in(name).scalar(words.user) == user
     assert calls() == 2
 
 
@@ -210,12 +220,12 @@ def test_the_engine_is_made_without_asking(calls: Any, rds: RdsEmulator, log_in:
     assert "does not exist" in str(database.raises(SecretError))
 
 
-def test_json_of_other_makes(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
+def test_json_of_other_makes(rds: RdsEmulator, log_in: LogIn, secret: Secret, words: Words) -> None:
     """White space before the JSON, a port as text and unknown keys do no harm."""
     fields = secret.fields()
     text = "\n  " + json.dumps(fields | {"port": str(fields["port"]), "x": [None, {}], "é": 1.5})
     rds.secrets.store("other", text)
-    assert log_in("other").scalar("select current_user") == USER
+    assert log_in("other").scalar(words.user) == USER
 
 
 @pytest.mark.parametrize("end", ["\n", " ", "\r\n"])
@@ -234,13 +244,13 @@ def test_a_password_that_ends_in_white_space(
 
 
 def test_a_byte_order_mark(
-    rds: RdsEmulator, log_in: LogIn, secret: Secret, place: dict[str, Any]
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, place: dict[str, Any], words: Words
 ) -> None:
     """A secret that an editor has saved with a mark logs in, as JSON and as plain text."""
     rds.secrets.store("json", "\ufeff" + json.dumps(secret.fields()))
-    assert log_in("json").scalar("select current_user") == USER
+    assert log_in("json").scalar(words.user) == USER
     plain = "which-does-not-begin-like-JSON"
     rds.secrets.create("whole", USER, password=plain)
     rds.secrets.store("plain", "\ufeff" + plain)
     place = place | {"username": USER}
-    assert log_in("plain", place=place).scalar("select current_user") == USER
+    assert log_in("plain", place=place).scalar(words.user) == USER

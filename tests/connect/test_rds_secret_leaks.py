@@ -9,6 +9,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from families import Words
 from malformed_support import printed
 from rds_secret_support import USER, LogIn
 from sqlalchemy import NullPool, event
@@ -21,7 +22,13 @@ OURS = {"SecretPassword", "Search"}
 
 
 def test_canaries(
-    rds: RdsEmulator, log_in: LogIn, secret: Secret, session_key: Any, log: Any, our_frames: Any
+    rds: RdsEmulator,
+    log_in: LogIn,
+    secret: Secret,
+    session_key: Any,
+    log: Any,
+    our_frames: Any,
+    words: Words,
 ) -> None:
     """Passwords, keys and session tokens appear nowhere, in success, rotation and refusal."""
     passwords = [secret.fields()["password"]]
@@ -30,7 +37,7 @@ def test_canaries(
     secret.rotate()
     passwords.append(secret.fields()["password"])
     database.scalar("select 1")
-    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    rds.execute(words.new_password(USER, "another"))
     error = database.raises(Exception)
     rds.secrets.store("odd", '{"password": "canary-in-broken-json"')
     broken = log_in("odd").raises(SecretError)

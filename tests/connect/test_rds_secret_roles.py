@@ -8,7 +8,8 @@ from typing import Any
 
 import botocore.session
 import pytest
-from rds_secret_support import USER, WHO, LogIn
+from families import Words
+from rds_secret_support import USER, LogIn
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
@@ -25,7 +26,7 @@ def _no_other_identity(rds: RdsEmulator) -> Any:
 
 
 @pytest.mark.usefixtures("_no_other_identity")
-def test_a_role(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
+def test_a_role(rds: RdsEmulator, log_in: LogIn, secret: Secret, words: Words) -> None:
     """A role is assumed, at the STS and with the session name that the options say."""
     role = rds.identities.role("reads-secrets")
     options = {
@@ -35,7 +36,7 @@ def test_a_role(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
     }
     calls = rds.aws.sts.calls["AssumeRole"]
     database = log_in(secret, options)
-    assert database.scalar(WHO) == f"{USER}@postgres"
+    assert database.scalar(words.who) == f"{USER}@{words.home}"
     assert rds.aws.sts.calls["AssumeRole"] == calls + 1
     key = rds.identities.find(str(rds.aws.secrets.records[-1].access_key))
     assert key is not None
@@ -65,6 +66,7 @@ def test_a_profile(
     secret: Secret,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    words: Words,
 ) -> None:
     """A profile's keys are used, and its endpoint of Secrets Manager; one without is an error."""
     key = rds.identities.issue(rds.identities.user("reader"))
@@ -79,7 +81,10 @@ def test_a_profile(
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.delenv("AWS_ENDPOINT_URL_SECRETS_MANAGER")
-    assert log_in(secret, {"rds_secret_profile": "secrets"}).scalar(WHO) == f"{USER}@postgres"
+    assert (
+        log_in(secret, {"rds_secret_profile": "secrets"}).scalar(words.who)
+        == f"{USER}@{words.home}"
+    )
     error = log_in(secret, {"rds_secret_profile": "unknown"}).raises(CredentialsError)
     assert "rds_secret_profile names what is in neither" in str(error)
 
@@ -94,6 +99,7 @@ def test_a_session(
     world: tuple[str, bool],
     secret: Secret,
     kind: str,
+    words: Words,
 ) -> None:
     """A session of one's own says who asks."""
     if kind == "aiobotocore":
@@ -105,7 +111,7 @@ def test_a_session(
     key = rds.identities.issue(rds.identities.user("reader"))
     session = Session()
     session.set_credentials(key.access_key, key.secret_key)
-    assert log_in(secret, rds_secret_session=session).scalar(WHO) == f"{USER}@postgres"
+    assert log_in(secret, rds_secret_session=session).scalar(words.who) == f"{USER}@{words.home}"
     assert rds.aws.secrets.records[-1].access_key == key.access_key
 
 
@@ -128,6 +134,6 @@ def test_both_plugins_in_one_process(
     engine = create_engine(rds.url("postgresql+psycopg"), poolclass=NullPool)
     database = log_in(secret)
     for _ in range(2):
-        assert database.scalar("select current_user") == USER
+        assert database.scalar(database.words.user) == USER
         with engine.connect() as connection:
             assert connection.exec_driver_sql("select current_user").scalar() == "app"

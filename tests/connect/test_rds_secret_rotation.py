@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from families import Words
 from patience import SOON
 from rds_secret_support import USER, LogIn
 
@@ -81,23 +82,25 @@ def test_user_and_password_belong_together(
         return filled
 
     monkeypatch.setattr(provider, "_filled", fill_and_rotate)
-    assert database.scalar("select current_user") == USER
-    assert database.scalar("select current_user") == f"{USER}_clone"
+    assert database.scalar(database.words.user) == USER
+    assert database.scalar(database.words.user) == f"{USER}_clone"
     assert [decision.granted for decision in rds.decisions] == [True, True]
 
 
 def test_open_connections_are_left_alone(log_in: LogIn, secret: Secret) -> None:
     """A connection of the pool outlives the rotation of its password."""
     database = log_in(secret, poolclass=None)
-    pid = database.scalar("select pg_backend_pid()")
+    pid = database.scalar(database.words.session)
     secret.rotate()
     secret.rotate()
-    assert database.scalar("select pg_backend_pid()") == pid
+    assert database.scalar(database.words.session) == pid
 
 
-def test_a_wrong_password(rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any) -> None:
+def test_a_wrong_password(
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any, words: Words
+) -> None:
     """A wrong password of a secret that was never rotated fails at once, with a note."""
-    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    rds.execute(words.new_password(USER, "another"))
     database = log_in(secret)
     error = database.raises(Exception)
     [note] = error.__notes__
@@ -118,10 +121,12 @@ def test_a_wrong_password(rds: RdsEmulator, log_in: LogIn, secret: Secret, calls
     assert calls() <= 4
 
 
-def test_all_versions_wrong(rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any) -> None:
+def test_all_versions_wrong(
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any, words: Words
+) -> None:
     """After a few rounds the refusal is believed; what it takes is bounded, and says all ids."""
     secret.rotate()
-    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    rds.execute(words.new_password(USER, "another"))
     database = log_in(secret)
     error = database.raises(Exception)
     for stage in ("AWSCURRENT", "AWSPREVIOUS"):
@@ -131,12 +136,12 @@ def test_all_versions_wrong(rds: RdsEmulator, log_in: LogIn, secret: Secret, cal
 
 
 def test_the_deadline_holds(
-    rds: RdsEmulator, log_in: LogIn, secret: Secret, monkeypatch: Any
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, monkeypatch: Any, words: Words
 ) -> None:
     """With little time left there are no more rounds, and no pause beyond it."""
     monkeypatch.setattr(rotation, "PAUSE", 60.0)
     secret.rotate()
-    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    rds.execute(words.new_password(USER, "another"))
     database = log_in(secret, {"rds_secret_timeout": "0.6"})
     began = time.monotonic()
     database.raises(Exception)
@@ -144,23 +149,30 @@ def test_the_deadline_holds(
 
 
 def test_a_storm_of_refusals_is_no_storm_of_calls(
-    rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any, monkeypatch: pytest.MonkeyPatch
+    rds: RdsEmulator,
+    log_in: LogIn,
+    secret: Secret,
+    calls: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    words: Words,
 ) -> None:
     """Many connects that are refused at once, again and again, ask once for each version."""
     monkeypatch.setattr(cache, "SHORTEST_PAUSE", 600.0)
     monkeypatch.setattr(cache, "LONGEST_PAUSE", 600.0)
     secret.rotate()
-    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    rds.execute(words.new_password(USER, "another"))
     database = log_in(secret)
     for _ in range(2):
         assert all(isinstance(found, Exception) for found in database.storm(5))
     assert calls() == 3
 
 
-def test_right_again_after_refusals(rds: RdsEmulator, log_in: LogIn, secret: Secret) -> None:
+def test_right_again_after_refusals(
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, words: Words
+) -> None:
     """Once the password is put right, connects go on, and nothing of the trouble lingers."""
     database = log_in(secret)
-    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    rds.execute(words.new_password(USER, "another"))
     database.raises(Exception)
     secret.set_password()
     assert database.scalar("select 1") == 1
@@ -169,12 +181,12 @@ def test_right_again_after_refusals(rds: RdsEmulator, log_in: LogIn, secret: Sec
 
 
 def test_right_again_after_long_refusals(
-    rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any, words: Words
 ) -> None:
     """However long the secret was wrong: seconds after both sides are right, connects go on."""
     database = log_in(secret)
     database.scalar("select 1")
-    rds.execute(f"ALTER ROLE {USER} PASSWORD 'another'")
+    rds.execute(words.new_password(USER, "another"))
     since = 0.0
     for each in database.inside.caches:
         each.clock = lambda: time.time() + since

@@ -95,7 +95,7 @@ def test_switched_off(connect: Connect, rds: RdsEmulator, ceiling: Any) -> None:
     database = connect(options={"rds_iam_throttle_retry": "off"}, poolclass=NullPool)
     assert database.scalar("select 1") == 1
     error = database.raises(Exception)
-    assert "authentication failed" in str(error)
+    assert database.words.refused in str(error)
     assert rds.decisions[-1].reason == "ThrottlingException"
 
 

@@ -19,6 +19,7 @@ class Words(NamedTuple):
         port: where servers listen by default.
         starting: what `Knobs.answer` takes for a server that is not ready, which is no refusal.
         new_password: makes the statement that gives a user another password.
+        home: the database of secrets that say nothing else.
     """
 
     family: str
@@ -30,6 +31,7 @@ class Words(NamedTuple):
     port: int
     starting: tuple[str, str]
     new_password: Callable[[str, str], str]
+    home: str
 
 
 POSTGRESQL = Words(
@@ -42,6 +44,7 @@ POSTGRESQL = Words(
     port=5432,
     starting=("57P03", "the database system is starting up"),
     new_password=lambda user, password: f"ALTER ROLE {user} PASSWORD '{password}'",
+    home="postgres",
 )
 
 _ACCOUNT = "substring_index(current_user(), '@', 1)"  # without the hosts that it may come from
@@ -56,6 +59,7 @@ MYSQL = Words(
     port=3306,
     starting=("1053", "Server shutdown in progress"),
     new_password=lambda user, password: f"ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'",
+    home="mysql",
 )
 
 _FAMILIES = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}

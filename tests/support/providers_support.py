@@ -125,7 +125,7 @@ def session_of(way: Way, **arguments: Any) -> Any:
 def login(database: Database, rds: RdsEmulator, provider: Provider) -> Any:
     """Connect, by one login that is granted to the provider's principal, and return its key."""
     rds.clear()
-    assert database.scalar("select current_user") == "app"
+    assert database.scalar(database.words.user) == "app"
     [decision] = rds.decisions
     assert decision.granted
     assert decision.principal == provider.principal.arn

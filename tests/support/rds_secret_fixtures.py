@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from families import Words
 from rds_secret_support import USER
 from sqlalchemy import URL
 from sqlalchemy.pool import NullPool
@@ -63,7 +64,7 @@ def calls(rds: RdsEmulator) -> Callable[[], int]:
 
 
 @pytest.fixture
-def place(rds: RdsEmulator) -> dict[str, Any]:
+def place(rds: RdsEmulator, words: Words) -> dict[str, Any]:
     """Where the emulator listens, for URLs of secrets that do not say so."""
     host, port = rds.address
-    return {"host": host, "port": port, "database": "postgres"}
+    return {"host": host, "port": port, "database": words.home}

@@ -10,5 +10,3 @@ USER = "keeper"
 """The database user of the secret in the fixtures."""
 
 LogIn = Callable[..., Database]
-
-WHO = "select current_user || '@' || current_database()"
