@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from sqlalchemy_rds_iam._databases.grants import Grants
 from sqlalchemy_rds_iam._databases.session_attrs import SessionRules
 from sqlalchemy_rds_iam._databases.token_causes import Cause, RefusedLogin
+from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._tls.trust import NO_PLACES, CaPlaces
 
 
@@ -32,6 +34,7 @@ class Family(NamedTuple):
         is_refusal: whether an error is the server refusing the password.
         is_throttled: whether an error is RDS Proxy saying that logins come too fast.
         causes: what may be behind a refused token, most likely first, by what the error says.
+        grants: the SQL for a user, who is to enter a database (or none), at an endpoint.
         at_proxy: what has to be set at an RDS Proxy that answers such a user in such words.
         hindrances: what of the environment makes a connect fail with such words.
         revocation: the files with revoked certificates that count with such connect arguments.
@@ -47,6 +50,7 @@ class Family(NamedTuple):
     is_refusal: Callable[[BaseException], bool]
     is_throttled: Callable[[BaseException], bool]
     causes: Callable[[RefusedLogin, str], list[Cause]]
+    grants: Callable[[str, str | None, HostName], Grants]
     at_proxy: Callable[[str, str], list[Cause]] = lambda _user, _said: []
     counts: str = "bytes"
     certificate: str = "certificate verify failed|certificate .* does not match host name"

@@ -5,10 +5,13 @@ What is behind a refusal is in `mysql_causes`.
 
 from __future__ import annotations
 
+from functools import partial
+
 from sqlalchemy_rds_iam._databases import (
     dialing,
     mysql_causes,
     mysql_errors,
+    mysql_grants,
     mysql_sessions,
     mysql_tls,
 )
@@ -28,20 +31,25 @@ MYSQL = Family(
     "MySQL",
     "mysql+pymysql",
     port=3306,
-    # "User Names" in the MySQL reference manual.
-    longest_name=32,
+    longest_name=mysql_grants.LONGEST_USER,
     counts="characters",
     is_refusal=mysql_errors.is_refusal,
     is_throttled=mysql_errors.is_throttled,
     causes=mysql_causes.refused,
+    grants=mysql_grants.grants,
     at_proxy=mysql_causes.at_proxy,
     certificate=mysql_errors.CERTIFICATE,
     wrong_name=mysql_errors.WRONG_NAME,
     sessions=mysql_sessions.RULES,
 )
 
-# "Identifier Names" in the MariaDB documentation.
-MARIADB = MYSQL._replace(title="MariaDB", example="mariadb+pymysql", longest_name=128)
+_LONGEST = mysql_grants.LONGEST_USER_MARIADB
+MARIADB = MYSQL._replace(
+    title="MariaDB",
+    example="mariadb+pymysql",
+    longest_name=_LONGEST,
+    grants=partial(mysql_grants.grants, longest=_LONGEST),
+)
 
 DRIVERS = {
     "pymysql": Driver(MYSQL, mysql_tls.context, dialing.none, spelled=_latin_1),

@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam._databases import (
 )
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.family import Family, chain
-from sqlalchemy_rds_iam._databases.grants import LONGEST_NAME
+from sqlalchemy_rds_iam._databases.postgresql_grants import LONGEST_NAME, grants
 from sqlalchemy_rds_iam._databases.postgresql_sessions import state
 from sqlalchemy_rds_iam._tls.trust import CaPlaces
 
@@ -72,6 +72,7 @@ POSTGRESQL = Family(
     is_refusal=is_refusal,
     is_throttled=is_throttled,
     causes=postgresql_causes.refused,
+    grants=grants,
     at_proxy=postgresql_causes.at_proxy,
     sessions=postgresql_sessions.RULES,
     alpn="postgresql",

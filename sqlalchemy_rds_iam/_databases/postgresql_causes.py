@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 
 from sqlalchemy_rds_iam._databases import token_causes
-from sqlalchemy_rds_iam._databases.grants import membership
+from sqlalchemy_rds_iam._databases.postgresql_grants import membership
 from sqlalchemy_rds_iam._databases.token_causes import Cause, RefusedLogin
 
 _PORT = 5432

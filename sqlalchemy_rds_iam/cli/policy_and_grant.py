@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from sqlalchemy_rds_iam._databases.grants import grants
+from sqlalchemy_rds_iam._databases.postgresql_grants import grants
 from sqlalchemy_rds_iam._tools.iam_policy import ACCOUNT, RESOURCE, connect_policy, look_up
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,

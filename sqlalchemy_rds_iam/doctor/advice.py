@@ -8,7 +8,7 @@ import shlex
 
 from sqlalchemy import make_url
 
-from sqlalchemy_rds_iam._databases.grants import membership
+from sqlalchemy_rds_iam._databases.postgresql_grants import membership
 from sqlalchemy_rds_iam._tools.iam_policy import Resource, connect_policy
 from sqlalchemy_rds_iam._tools.rds_api import KINDS
 from sqlalchemy_rds_iam.doctor.findings import Command, Kind

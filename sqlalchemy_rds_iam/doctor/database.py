@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from sqlalchemy import Engine, RowMapping, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from sqlalchemy_rds_iam._databases.grants import quoted
+from sqlalchemy_rds_iam._databases.postgresql_grants import quoted
 from sqlalchemy_rds_iam._databases.postgresql_sessions import RULES
 from sqlalchemy_rds_iam.doctor import driver_failure, secret_failure, writer
 from sqlalchemy_rds_iam.doctor.advice import SESSIONS, sql

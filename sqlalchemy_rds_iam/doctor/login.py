@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from sqlalchemy import make_url
 
 from sqlalchemy_rds_iam._aws.sigv4 import sign
-from sqlalchemy_rds_iam._databases.grants import quoted
+from sqlalchemy_rds_iam._databases.postgresql_grants import quoted
 from sqlalchemy_rds_iam.doctor import refused_token
 from sqlalchemy_rds_iam.doctor.advice import describe, enable, grant, look, sql
 from sqlalchemy_rds_iam.doctor.attempts import failed, log_in, probe

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy_rds_iam._databases.grants import quoted
+from sqlalchemy_rds_iam._databases.postgresql_grants import quoted
 from sqlalchemy_rds_iam.doctor.answer_meanings import MEANINGS, Meaning
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, problem
 from sqlalchemy_rds_iam.doctor.state import State

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import URL
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._databases.grants import grants
+from sqlalchemy_rds_iam._databases.postgresql_grants import grants
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam.testing import RdsEmulator
 

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError
-from sqlalchemy_rds_iam._databases.grants import LONGEST_NAME
+from sqlalchemy_rds_iam._databases.postgresql_grants import LONGEST_NAME
 from sqlalchemy_rds_iam._databases.user_names import kept, length
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
