@@ -20,7 +20,7 @@ from worlds import USUAL, WORLDS, Database, worlds
 
 from sqlalchemy_rds_iam import plugin, secret_plugin
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.server.postgres import Postgres
+from sqlalchemy_rds_iam.testing.server.local import LocalServer
 
 # The emulator's own fixtures, and those that tests of several folders use.
 pytest_plugins = [
@@ -129,7 +129,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _no_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """See to it that a test that is run as one that needs no server does not start one."""
     if request.node.get_closest_marker("unit"):
-        monkeypatch.setattr(Postgres, "start", lambda _: pytest.fail("to be marked `server`"))
+        monkeypatch.setattr(LocalServer, "start", lambda _: pytest.fail("to be marked `server`"))
 
 
 # The fixtures that say what a test connects with.

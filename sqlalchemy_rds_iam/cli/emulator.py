@@ -161,7 +161,7 @@ def emulator(
     if command and as_json:
         fail("--json prints the variables, and a command has them already: leave one out", MISUSED)
     with told(RuntimeError):
-        from sqlalchemy_rds_iam.testing.database.login import ServerError
+        from sqlalchemy_rds_iam.testing.database.users import ServerError
         from sqlalchemy_rds_iam.testing.foreground import run_foreground
 
         settings: dict[str, Any] = {

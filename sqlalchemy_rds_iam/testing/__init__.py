@@ -33,10 +33,10 @@ from sqlalchemy_rds_iam.testing.aws.secrets_api import (
 )
 from sqlalchemy_rds_iam.testing.aws.service import AwsError
 from sqlalchemy_rds_iam.testing.database.gateway import Gateway
-from sqlalchemy_rds_iam.testing.database.login import ServerError
 from sqlalchemy_rds_iam.testing.database.rotation import CURRENT_FIRST, STEPS
 from sqlalchemy_rds_iam.testing.database.secrets import Secret, Secrets
-from sqlalchemy_rds_iam.testing.database.tap import Traffic
+from sqlalchemy_rds_iam.testing.database.traffic import Traffic
+from sqlalchemy_rds_iam.testing.database.users import ServerError
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint, verify
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 from sqlalchemy_rds_iam.testing.foreground import run_foreground

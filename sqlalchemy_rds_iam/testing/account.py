@@ -6,19 +6,17 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import URL
 
 from sqlalchemy_rds_iam.testing.aws.endpoints import AwsEndpoints
 from sqlalchemy_rds_iam.testing.aws.identities import AccessKey, Identities
 from sqlalchemy_rds_iam.testing.background import Background
-from sqlalchemy_rds_iam.testing.database.backend import Backend, newest_protocol
-from sqlalchemy_rds_iam.testing.database.gateway import Gateway
+from sqlalchemy_rds_iam.testing.database.engines import DatabaseEngine
 from sqlalchemy_rds_iam.testing.database.secrets import Secrets
-from sqlalchemy_rds_iam.testing.database.users import Roles
+from sqlalchemy_rds_iam.testing.database.users import Backend, Users
 from sqlalchemy_rds_iam.testing.database.verifier import SignedEndpoint
 from sqlalchemy_rds_iam.testing.server.certificates import Certificates
 
@@ -34,6 +32,7 @@ class EmulatedAccount(ABC):
     def __init__(
         self,
         endpoint: SignedEndpoint,
+        engine: DatabaseEngine,
         *,
         users: Sequence[str],
         ceiling: float | None,
@@ -42,10 +41,11 @@ class EmulatedAccount(ABC):
         deadline: float,
     ) -> None:
         self.endpoint = endpoint
+        self.engine = engine
         self.clock = clock
         self.identities = Identities(self._now)
         self.key = self.identities.issue(self.identities.user("app"))
-        self.certificates = Certificates(endpoint.host, *endpoint.aliases)
+        self.certificates = Certificates(endpoint.host, *endpoint.aliases, alpn=engine.alpn)
         self._users = tuple(users)
         self._ceiling = ceiling
         self._login_timeout = login_timeout
@@ -54,7 +54,7 @@ class EmulatedAccount(ABC):
         self._undo = ExitStack()
         self._parts = AsyncExitStack()
         self._directory: Path | None = None
-        self._roles: Roles | None = None
+        self._roles: Users[Any] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -94,14 +94,14 @@ class EmulatedAccount(ABC):
         }
 
     def create_user(self, name: str, *, iam: bool = True) -> None:
-        """Create the database user `name`, with the role ``rds_iam`` or (False) without."""
+        """Create the database user `name`, unless it exists, and have it use IAM or not."""
         self._call(self._running_roles.create_user(name, iam=iam))
 
     def start(self) -> None:
         """Start everything; ``with`` does it for you.
 
         Raises:
-            RuntimeError: It runs already, or PostgreSQL did not start.
+            RuntimeError: It runs already, or the database server did not start.
             OSError: A port cannot be bound, or the existing server not be reached.
             ServerError: The existing server refused.
         """
@@ -117,7 +117,7 @@ class EmulatedAccount(ABC):
             address = background.call(self._start_services(backend))
             store = self.aws.secrets.store
             roles, endpoint = self._running_roles, self.endpoint
-            self.secrets = Secrets(background, store, roles, endpoint, address)
+            self.secrets = Secrets(background, store, roles, endpoint, address, engine=self.engine)
             self._undo = undo.pop_all()
 
     def stop(self) -> None:
@@ -132,8 +132,8 @@ class EmulatedAccount(ABC):
     async def _serve(self, backend: Backend) -> tuple[str, int]:
         """Listen in front of the database; the IP address and port that its clients connect to."""
 
-    def _gateway(self, backend: Backend, roles: Roles, endpoint: SignedEndpoint) -> Gateway:
-        return Gateway(
+    def _gateway(self, backend: Backend, roles: Users[Any], endpoint: SignedEndpoint) -> Any:
+        return self.engine.gateway(
             backend,
             roles,
             endpoint,
@@ -164,8 +164,8 @@ class EmulatedAccount(ABC):
         return URL.create(drivername, user, None, host, port, database, options | query)
 
     async def _start_services(self, backend: Backend) -> tuple[str, int]:
-        backend = replace(backend, protocol=await newest_protocol(backend))
-        roles = self._roles = Roles(backend)
+        backend, roles = await self.engine.users(backend)
+        self._roles = roles
         await roles.prepare()
         self._parts.push_async_callback(roles.close)
         for user in self._users:
@@ -187,7 +187,7 @@ class EmulatedAccount(ABC):
         return self._background.call(coroutine)
 
     @property
-    def _running_roles(self) -> Roles:
+    def _running_roles(self) -> Users[Any]:
         if self._roles is None:
             raise self._not_running()
         return self._roles

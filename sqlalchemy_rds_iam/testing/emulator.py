@@ -1,27 +1,35 @@
-"""`RdsEmulator`: an RDS PostgreSQL with IAM authentication, and its AWS account, on loopback."""
+"""`RdsEmulator`: an RDS database with IAM authentication, and its AWS account, on loopback."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sqlalchemy import URL
 
 from sqlalchemy_rds_iam.testing.account import EmulatedAccount
-from sqlalchemy_rds_iam.testing.database.backend import Backend, Row
+from sqlalchemy_rds_iam.testing.database.engines import known
 from sqlalchemy_rds_iam.testing.database.gateway import Gateway
+from sqlalchemy_rds_iam.testing.database.users import Backend, Row
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint
 from sqlalchemy_rds_iam.testing.region import region_of
-from sqlalchemy_rds_iam.testing.server.postgres import SUPERUSER, Postgres
+
+# Drivers that verify the name or address they dial, and no other. They are sent to the second
+# address, as for 127.0.0.1 Connector/C skips the name.
+_VERIFY_WHAT_THEY_DIAL = {"mysqldb", "mysqlconnector", "mariadbconnector"}
 
 HOST = "app-db.c0ffee123456.us-east-1.rds.amazonaws.com"
 
 
 class RdsEmulator(EmulatedAccount):
-    """A real PostgreSQL behind a gateway that verifies IAM tokens as RDS does, and AWS endpoints.
+    """A real PostgreSQL, or MariaDB, behind a gateway that verifies IAM tokens as RDS does.
+
+    The AWS endpoints that credentials and secrets come from are there, too.
 
     A context manager, for ``with`` and for ``async with``. Its event loop runs in a background
     thread of its own, so it serves sync code and any number of other loops. A C call that keeps
@@ -30,6 +38,7 @@ class RdsEmulator(EmulatedAccount):
 
     Attributes:
         endpoint: The host, port and region that tokens must be signed for.
+        engine: The emulated database.
         identities: The principals and keys of the emulated account.
         key: A long-term key of the IAM user ``app``, who may connect as every database user.
         aws: The endpoints of STS, Secrets Manager, RDS, instance and container metadata.
@@ -39,18 +48,20 @@ class RdsEmulator(EmulatedAccount):
         clock: Tells all of them the time; may be replaced. See also `clock_offset`.
     """
 
-    gateway: Gateway
+    gateway: Gateway[Any, Any, Any]
 
     def __init__(
         self,
         host: str = HOST,
-        port: int = 5432,
+        port: int | None = None,
         *,
+        engine: str = "postgresql",
         region: str | None = None,
         users: Sequence[str] = ("app",),
         ceiling: float | None = None,
         server: str | None = None,
         postgres: str | None = None,
+        mariadb: str | None = None,
         listen_port: int = 0,
         login_timeout: float = 60.0,
         clock: Callable[[], float] = time.time,
@@ -60,24 +71,32 @@ class RdsEmulator(EmulatedAccount):
 
         Args:
             host: The endpoint's name, which tokens must be signed for.
-            port: The endpoint's port, signed as well.
+            port: The endpoint's port, signed as well; by default 5432, and 3306 for MySQL.
+            engine: ``postgresql``, or ``mysql``: a MariaDB that stands for both.
             region: The region, when `host` does not say it.
             users: Database users that authenticate through IAM, each with a database of its name.
             ceiling: Authentications per second before IAM throttles; None for no limit.
-            server: The URL of an existing PostgreSQL to front instead of starting one. Its user
-                must be a superuser, or may create roles and databases. What is created stays.
+            server: The URL of an existing server to front instead of starting one. Its user
+                must be a superuser, or may create users and databases. What is created stays; on
+                MySQL IAM users get a password that only the emulator knows.
             postgres: Which PostgreSQL to start: ``auto``, ``wheel`` or the directory of its
                 programs; by default what the variable ``RDS_IAM_EMULATOR_POSTGRES`` says.
+            mariadb: Which MariaDB to start: the directory of ``mariadbd``; by default what the
+                variable ``RDS_IAM_EMULATOR_MARIADB`` says, else one that is found.
             listen_port: The gateway's port on 127.0.0.1; 0 takes any free one.
             login_timeout: Seconds a client may take to log in.
             clock: Epoch seconds.
             deadline: The most seconds that the start, the stop or one call may take.
 
         Raises:
-            ValueError: The region is not given and not in `host`.
+            ValueError: The region is not given and not in `host`; there is no such engine.
         """
+        database = known(engine)
         super().__init__(
-            SignedEndpoint(host, port, region or region_of(host)),
+            SignedEndpoint(
+                host, port or database.port, region or region_of(host), database.hosts[1:]
+            ),
+            database,
             users=users,
             ceiling=ceiling,
             login_timeout=login_timeout,
@@ -86,7 +105,7 @@ class RdsEmulator(EmulatedAccount):
         )
         self._named_region = region
         self._server = server
-        self._postgres = Postgres(postgres)
+        self._own_server = database.server(mariadb if engine == "mysql" else postgres)
         self._listen_port = listen_port
 
     @property
@@ -119,7 +138,7 @@ class RdsEmulator(EmulatedAccount):
 
     def url(
         self,
-        drivername: str = "postgresql+psycopg",
+        drivername: str | None = None,
         user: str = "app",
         database: str = "app",
         **query: str,
@@ -127,7 +146,7 @@ class RdsEmulator(EmulatedAccount):
         """A SQLAlchemy URL, complete with the plugin and the endpoint to sign for.
 
         Args:
-            drivername: The dialect and driver.
+            drivername: The dialect and driver; by default a sync one that is easily installed.
             user: The database user.
             database: The database.
             query: More options, or other values for ours.
@@ -139,7 +158,14 @@ class RdsEmulator(EmulatedAccount):
         if self._named_region is not None:
             options["rds_iam_region"] = self._named_region
         options |= query
-        return self._url(self.endpoint, self.address, drivername, user, database, query=options)
+        name = drivername or f"{self.engine.name}+{self.engine.driver}"
+        if name.rpartition("+")[2] in _VERIFY_WHAT_THEY_DIAL:
+            address = self.gateway.addresses[-1]
+            endpoint = replace(self.endpoint, host=address[0])
+            options = {"rds_iam_region": self.endpoint.region} | options
+            url = self._url(endpoint, address, name, user, database, query=options)
+            return url.difference_update_query(["rds_iam_host"])
+        return self._url(self.endpoint, self.address, name, user, database, query=options)
 
     def execute(self, sql: str, database: str | None = None) -> list[Row]:
         """Run `sql` on the real server as its superuser and return the rows as text.
@@ -155,15 +181,15 @@ class RdsEmulator(EmulatedAccount):
 
     def _start_server(self, undo: ExitStack) -> tuple[Backend, Path]:
         if self._server is not None:
-            backend = Backend.from_url(self._server)
+            backend = self.engine.from_url(self._server)
             return backend, Path(undo.enter_context(TemporaryDirectory(prefix="rds-iam-")))
-        undo.callback(self._postgres.stop)
-        self._postgres.start()
+        undo.callback(self._own_server.stop)
+        self._own_server.start()
         # The server's own directory, which is removed even if this process is killed.
-        return Backend(SUPERUSER, socket=self._postgres.socket), self._postgres.directory
+        return self.engine.reach(self._own_server), self._own_server.directory
 
     async def _serve(self, backend: Backend) -> tuple[str, int]:
         self.gateway = self._gateway(backend, self._running_roles, self.endpoint)
         self._parts.push_async_callback(self.gateway.stop)
-        await self.gateway.start(port=self._listen_port)
+        await self.gateway.start(self.engine.hosts, self._listen_port)
         return self.gateway.address

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy_rds_iam.testing.account import EmulatedAccount
 from sqlalchemy_rds_iam.testing.cluster.cluster import RdsCluster
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
+from sqlalchemy_rds_iam.testing.server import mariadb_programs
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,21 @@ def rds_emulator() -> Iterator[RdsEmulator]:
     Override it in your own conftest.py to have other users, a ceiling or an existing server.
     """
     with RdsEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def rds_mysql_emulator() -> Iterator[RdsEmulator]:
+    """One emulator of MySQL for the whole session, with the database user ``app``.
+
+    Where there is no MariaDB its tests are skipped; it never downloads one. Override it in your own
+    conftest.py to have other users, a ceiling or an existing server.
+    """
+    try:
+        mariadb_programs.find()
+    except RuntimeError as missing:
+        pytest.skip(str(missing))
+    with RdsEmulator(engine="mysql") as emulator:
         yield emulator
 
 
@@ -37,11 +53,15 @@ def rds_iam_environment(
     rds_emulator: RdsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RdsEmulator]:
     """The emulator without records, faults and secrets; the environment makes it all of AWS."""
-    rds_emulator.clear()
-    rds_emulator.gateway.reset()
-    _become_all_of_aws(rds_emulator, monkeypatch)
-    yield rds_emulator
-    rds_emulator.gateway.reset()
+    yield from _as_new(rds_emulator, monkeypatch)
+
+
+@pytest.fixture
+def rds_iam_mysql_environment(
+    rds_mysql_emulator: RdsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RdsEmulator]:
+    """The same of MySQL."""
+    yield from _as_new(rds_mysql_emulator, monkeypatch)
 
 
 @pytest.fixture
@@ -53,6 +73,14 @@ def rds_cluster(
     _become_all_of_aws(rds_cluster_emulator, monkeypatch)
     yield rds_cluster_emulator
     rds_cluster_emulator.heal()
+
+
+def _as_new(emulator: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[RdsEmulator]:
+    emulator.clear()
+    emulator.gateway.reset()
+    _become_all_of_aws(emulator, monkeypatch)
+    yield emulator
+    emulator.gateway.reset()
 
 
 def _become_all_of_aws(emulator: EmulatedAccount, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,13 +174,13 @@ def _made(host: str | None, port: int, *, cluster: bool, **more: Any) -> RdsEmul
 
 def _urls(emulator: RdsEmulator | RdsCluster, drivername: str, user: str) -> dict[str, str]:
     """The variables that `engine_pair` reads, as far as there are servers for them."""
+    where = drivername, user, user
     if isinstance(emulator, RdsEmulator):
-        made = {"URL": emulator.url}
+        made = {"URL": emulator.url(*where)}
     else:
-        made = {"URL": emulator.writer_url, "READER_URL": emulator.reader_url}
+        made = {"URL": emulator.writer_url(*where), "READER_URL": emulator.reader_url(*where)}
     return {
-        f"RDS_IAM_{name}": url(drivername, user, user).render_as_string(hide_password=False)
-        for name, url in made.items()
+        f"RDS_IAM_{name}": url.render_as_string(hide_password=False) for name, url in made.items()
     }
 
 

@@ -35,7 +35,7 @@ from sqlalchemy_rds_iam._ratelimit.retry_policy import (
     RetryState,
 )
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.database.startup import RefusedError
+from sqlalchemy_rds_iam.testing.database.streams import RefusedError
 
 Connect = Callable[..., Database]
 NOW = 1000.0
@@ -258,13 +258,13 @@ def competing(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
     rds.gateway.ceiling = 1000
     judge, times = rds.gateway._authenticate, list[float]()
 
-    def throttle(user: str, password: bytes) -> None:
+    def throttle(client: object, user: str, password: bytes) -> None:
         if len(times) < 2:
             times.append(time.monotonic())
             raise RefusedError(
                 "53300", "The IAM authentication failed because of too many competing requests."
             )
-        judge(user, password)
+        judge(client, user, password)
 
     monkeypatch.setattr(rds.gateway, "_authenticate", throttle)
     yield times

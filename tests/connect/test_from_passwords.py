@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.server import postgres
+from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
 GUIDE = documents()["docs/from-passwords.md"]
 BEFORE, AFTER = [block for block in GUIDE.blocks if block.language == "env"]
@@ -48,7 +49,7 @@ def rds_emulator(port: int) -> Iterator[RdsEmulator]:
         rules.write_text(RULES)
         listening = {"listen_addresses": "127.0.0.1", "port": str(port), "hba_file": str(rules)}
         patch.setattr(postgres, "_SETTINGS", postgres._SETTINGS | listening)
-        patch.setattr(postgres, "_SOCKET", f".s.PGSQL.{port}")
+        patch.setattr(Postgres, "socket_name", f".s.PGSQL.{port}")
         with RdsEmulator(users=()) as emulator:
             yield emulator
 

@@ -23,7 +23,7 @@ from doctor_support import Ward
 from patience import DEADLINE
 
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, Kind
-from sqlalchemy_rds_iam.testing.database.login import ServerError
+from sqlalchemy_rds_iam.testing.database.users import ServerError
 
 _STUBS = ("aws", "curl", "pip", "chronyc", "sudo")
 _ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ import pytest
 from emulator_support import sign
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.database import wire
-from sqlalchemy_rds_iam.testing.database.login import log_in, read_message
-from sqlalchemy_rds_iam.testing.database.password_login import scram_verifier
+from sqlalchemy_rds_iam.testing.postgresql import wire
+from sqlalchemy_rds_iam.testing.postgresql.login import log_in, read_message
+from sqlalchemy_rds_iam.testing.postgresql.password_login import scram_verifier
 
 PASSWORD = "sesame"
 LONG, CUT_IN_TWO = "l" * 70, "é" * 40
@@ -82,7 +82,7 @@ async def _answer(
 
 async def directly(rds: RdsEmulator, startup: wire.Startup, password: str = PASSWORD) -> Any:
     """What the real server says."""
-    stream = await asyncio.open_unix_connection(rds._postgres.socket)
+    stream = await asyncio.open_unix_connection(rds._own_server.socket)
     return await _answer(stream, startup, password)
 
 
@@ -235,7 +235,7 @@ async def test_startup_packets(world: RdsEmulator, end: bytes) -> None:
     context = ssl.create_default_context(cafile=str(world.ca_file))
     context.set_alpn_protocols(["postgresql"])
     for stream in (
-        await asyncio.open_unix_connection(world._postgres.socket),
+        await asyncio.open_unix_connection(world._own_server.socket),
         await asyncio.open_connection(
             *world.address, ssl=context, server_hostname=world.endpoint.host
         ),

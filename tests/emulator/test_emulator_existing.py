@@ -16,8 +16,8 @@ from emulator_support import libpq
 from secrets_support import logs_in
 
 from sqlalchemy_rds_iam.testing import RdsEmulator, ServerError
-from sqlalchemy_rds_iam.testing.database.backend import Backend
-from sqlalchemy_rds_iam.testing.database.users import Roles
+from sqlalchemy_rds_iam.testing.postgresql.backend import Backend
+from sqlalchemy_rds_iam.testing.postgresql.users import Roles
 from sqlalchemy_rds_iam.testing.server import postgres
 from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
@@ -37,7 +37,7 @@ def port() -> Iterator[int]:
         probe.close()
         listening = {"listen_addresses": "127.0.0.1", "port": str(port)}
         patch.setattr(postgres, "_SETTINGS", postgres._SETTINGS | listening)
-        patch.setattr(postgres, "_SOCKET", f".s.PGSQL.{port}")
+        patch.setattr(Postgres, "socket_name", f".s.PGSQL.{port}")
         server = Postgres()
         server.start()
         try:

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from patience import DEADLINE
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.database import wire
-from sqlalchemy_rds_iam.testing.database.login import read_message
 from sqlalchemy_rds_iam.testing.database.throttle import Ceiling
+from sqlalchemy_rds_iam.testing.postgresql import wire
+from sqlalchemy_rds_iam.testing.postgresql.login import read_message
 
 
 @contextlib.asynccontextmanager

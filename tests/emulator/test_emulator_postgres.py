@@ -48,7 +48,7 @@ def test_either_postgresql_serves(choice: str) -> None:
             row = connection.execute("SELECT current_user, version()").fetchone()
         assert row is not None
         assert row[0] == "app"
-        directory, pid = rds._postgres._directory, rds._postgres._server
+        directory, pid = rds._own_server._directory, rds._own_server._server
         ca_file = rds.ca_file
         assert directory is not None
         assert pid is not None

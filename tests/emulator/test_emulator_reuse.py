@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from patience import DEADLINE, eventually
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.database import session_reuse, wire
-from sqlalchemy_rds_iam.testing.database.tap import MessageCutter
+from sqlalchemy_rds_iam.testing.postgresql import session_reuse, wire
+from sqlalchemy_rds_iam.testing.postgresql.tap import MessageCutter
 
 
 @pytest.fixture

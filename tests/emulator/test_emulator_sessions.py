@@ -17,8 +17,8 @@ from emulator_support import libpq, with_context
 from patience import DEADLINE, eventually
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.database import wire
 from sqlalchemy_rds_iam.testing.database.relay import relay
+from sqlalchemy_rds_iam.testing.postgresql import wire
 
 
 def sessions(rds: RdsEmulator) -> int:
@@ -202,7 +202,7 @@ def test_a_server_that_dies_ends_sessions_and_refuses_logins() -> None:
     """Sessions end when the real server is killed; later logins get an error, not silence."""
     with RdsEmulator() as rds:
         connection = psycopg.connect(**libpq(rds))
-        server = rds._postgres._server
+        server = rds._own_server._server
         assert server is not None
         server.kill()
         server.wait(DEADLINE)

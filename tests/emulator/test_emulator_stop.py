@@ -12,8 +12,8 @@ from emulator_support import libpq
 from patience import eventually_async
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
-from sqlalchemy_rds_iam.testing.database import gateway
 from sqlalchemy_rds_iam.testing.database.relay import Stream, relay
+from sqlalchemy_rds_iam.testing.postgresql import gateway
 
 
 def test_stopped_while_a_session_ends(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlalchemy_rds_iam.testing.database import wire
+from sqlalchemy_rds_iam.testing.database.streams import ProtocolError
+from sqlalchemy_rds_iam.testing.postgresql import wire
 
 TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=30)
 
@@ -26,7 +27,7 @@ def test_startup_survives_a_round_trip(parameters: dict[str, str], version: int)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_startup_or_a_protocol_error(body: bytes) -> None:
     """Garbage is refused by the one error the gateway handles; what parses can be passed on."""
-    with contextlib.suppress(wire.ProtocolError):
+    with contextlib.suppress(ProtocolError):
         startup = wire.parse_startup(b"\0\3\0\0" + body)
         assert wire.parse_startup(startup.encode()[4:]) == startup
 
@@ -45,7 +46,7 @@ def test_only_lengths_the_server_takes_are_read(length: int) -> None:
     if 8 <= length <= wire.MAX_STARTUP:
         assert wire.packet_length(header) == length - 4
     else:
-        with pytest.raises(wire.ProtocolError, match="invalid length"):
+        with pytest.raises(ProtocolError, match="invalid length"):
             wire.packet_length(header)
 
 

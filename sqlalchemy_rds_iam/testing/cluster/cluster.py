@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL
 
@@ -15,8 +16,10 @@ from sqlalchemy_rds_iam.testing.cluster.endpoint import ClusterEndpoint
 from sqlalchemy_rds_iam.testing.cluster.faults import ClusterFaults
 from sqlalchemy_rds_iam.testing.cluster.member import ClusterMember
 from sqlalchemy_rds_iam.testing.cluster.names import ClusterNames
-from sqlalchemy_rds_iam.testing.database.backend import Backend, Row
+from sqlalchemy_rds_iam.testing.database.users import Row
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint
+from sqlalchemy_rds_iam.testing.postgresql.backend import Backend
+from sqlalchemy_rds_iam.testing.postgresql.engine import POSTGRESQL
 from sqlalchemy_rds_iam.testing.server.postgres import SUPERUSER, Postgres
 
 _ZONE = "c0ffee123456"
@@ -96,6 +99,7 @@ class RdsCluster(ClusterFaults):
         self._signed = [SignedEndpoint(host, port, region) for host in hosts]
         super().__init__(
             replace(self._signed[0], aliases=hosts[1:]),
+            POSTGRESQL,
             users=users,
             ceiling=ceiling,
             login_timeout=login_timeout,
@@ -199,7 +203,7 @@ class RdsCluster(ClusterFaults):
         standby.start(primary)
         return Backend(SUPERUSER, socket=primary.socket), primary.directory
 
-    async def _serve(self, backend: Backend) -> tuple[str, int]:
+    async def _serve(self, backend: Any) -> tuple[str, int]:
         first, second = (
             ClusterMember.made(number, server, backend, self._gateway, self._signed)
             for number, server in enumerate(self._servers, 1)

@@ -6,7 +6,7 @@ import socket
 
 from sqlalchemy_rds_iam.testing.cluster.member import ClusterMember
 from sqlalchemy_rds_iam.testing.database.listener import Listener
-from sqlalchemy_rds_iam.testing.database.tap import Traffic
+from sqlalchemy_rds_iam.testing.database.traffic import Traffic
 from sqlalchemy_rds_iam.testing.database.verifier import SignedEndpoint
 
 

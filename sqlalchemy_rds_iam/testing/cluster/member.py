@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sqlalchemy_rds_iam.testing.database.backend import Backend
 from sqlalchemy_rds_iam.testing.database.decisions import Records
-from sqlalchemy_rds_iam.testing.database.gateway import Gateway
-from sqlalchemy_rds_iam.testing.database.users import Roles
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint
-from sqlalchemy_rds_iam.testing.database.wire import quote_literal
+from sqlalchemy_rds_iam.testing.postgresql.backend import Backend
+from sqlalchemy_rds_iam.testing.postgresql.gateway import PostgresGateway
+from sqlalchemy_rds_iam.testing.postgresql.users import Roles
+from sqlalchemy_rds_iam.testing.postgresql.wire import quote_literal
 from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
 _POLL = 0.01
@@ -41,7 +41,7 @@ class ClusterMember:
     server: Postgres
     backend: Backend
     roles: Roles
-    gateway: Gateway
+    gateway: PostgresGateway
 
     @classmethod
     def made(
@@ -49,7 +49,7 @@ class ClusterMember:
         number: int,
         server: Postgres,
         backend: Backend,
-        gateway: Callable[[Backend, Roles, SignedEndpoint], Gateway],
+        gateway: Callable[[Backend, Roles, SignedEndpoint], PostgresGateway],
         signed: Sequence[SignedEndpoint],
     ) -> Self:
         """A member around a server that runs.

@@ -1,16 +1,18 @@
-"""A port on which connections are accepted; it can be shut, and opened again."""
+"""Ports on which connections are accepted; they can be shut, and opened again."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 # As many as Linux allows. A client that the kernel has greeted but has no room for waits for
 # retransmissions, some minutes at worst.
 _BACKLOG = 4096
 _ACCEPT_PAUSE = 0.05
+_ATTEMPTS = 100
 
 
 class Listener:
@@ -94,6 +96,73 @@ class Listener:
             return
         sock.setblocking(False)
         self._serve(sock)
+
+
+class Listeners:
+    """One port on several addresses. For one event loop."""
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        """Give each accepted, non-blocking socket to `serve`, which owns it from then on."""
+        self._serve = serve
+        self._listeners: list[Listener] = []
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The first IP address, and the port."""
+        return self._listeners[0].address
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Every IP address, with the port."""
+        return [listener.address for listener in self._listeners]
+
+    def bind(self, hosts: Sequence[str], port: int = 0) -> None:
+        """Take `port` (0: any that is free on all of them), shut as yet.
+
+        Args:
+            hosts: IP addresses; all but the first are left out where the system lacks them.
+            port: The same for each.
+
+        Raises:
+            OSError: The port cannot be bound.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._bind(hosts, port)
+            except OSError as error:
+                self.close()
+                # What is free on the one may be taken on the other.
+                if port or error.errno != errno.EADDRINUSE or attempt == _ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def open(self) -> None:
+        """Accept connections from now on. Harmless when it is open."""
+        for listener in self._listeners:
+            listener.open()
+
+    def shut(self) -> None:
+        """Refuse connections from now on. Harmless when it is shut."""
+        for listener in self._listeners:
+            listener.shut()
+
+    def close(self) -> None:
+        """Give the port back."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def _bind(self, hosts: Sequence[str], port: int) -> None:
+        for host in hosts:
+            listener = Listener(self._serve)
+            try:
+                listener.bind(host, self.address[1] if self._listeners else port)
+            except OSError as error:
+                if self._listeners and error.errno == errno.EADDRNOTAVAIL:
+                    continue
+                raise
+            self._listeners.append(listener)
 
 
 def _socket() -> socket.socket:

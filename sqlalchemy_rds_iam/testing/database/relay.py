@@ -6,13 +6,21 @@ import asyncio
 import contextlib
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable
+from typing import Protocol
 
-from sqlalchemy_rds_iam.testing.database.startup import FAILURES
-from sqlalchemy_rds_iam.testing.database.tap import Tap
+from sqlalchemy_rds_iam.testing.database.streams import FAILURES, Stream
 
 _CHUNK = 1 << 16
 
-Stream = tuple[StreamReader, StreamWriter]
+
+class Tap(Protocol):
+    """Sees and changes what passes."""
+
+    def said(self, chunk: bytes) -> bytes:
+        """What to pass on of a client's `chunk`."""
+
+    def heard(self, chunk: bytes) -> bytes:
+        """What to pass on of the server's `chunk`."""
 
 
 async def relay(

@@ -19,7 +19,7 @@ from sqlalchemy_rds_iam.testing.aws.secret_store import (
     StoredSecret,
     Version,
 )
-from sqlalchemy_rds_iam.testing.database.users import Roles
+from sqlalchemy_rds_iam.testing.database.users import Users
 
 Strategy = Literal["single-user", "alternating-users"]
 Step = Literal["createSecret", "setSecret", "testSecret", "finishSecret"]
@@ -73,10 +73,14 @@ class Rotation:
     """Performs steps on one secret, on the emulator's event loop. Each may be repeated."""
 
     def __init__(
-        self, secret: StoredSecret, roles: Roles, strategy: Strategy, clock: Callable[[], float]
+        self,
+        secret: StoredSecret,
+        users: Users[Any],
+        strategy: Strategy,
+        clock: Callable[[], float],
     ) -> None:
         self._secret = secret
-        self._roles = roles
+        self._users = users
         self._strategy = strategy
         self._clock = clock
 
@@ -116,12 +120,12 @@ class Rotation:
     async def _set(self, fields: dict[str, Any]) -> None:
         user = fields["username"]
         if self._strategy == "alternating-users" and user.endswith(_CLONE):
-            await self._roles.create_member(user, of=other_user(user))
-        await self._roles.set_password(user, fields["password"])
+            await self._users.create_member(user, of=other_user(user))
+        await self._users.set_password(user, fields["password"])
 
     async def _test(self, fields: dict[str, Any]) -> None:
-        if not await self._roles.accepts(
-            fields["username"], fields["password"], fields.get("dbname", "postgres")
+        if not await self._users.accepts(
+            fields["username"], fields["password"], fields.get("dbname")
         ):
             raise RuntimeError(
                 f"Unable to log into database with pending secret of secret ARN {self._secret.arn}"

@@ -14,6 +14,7 @@ from sqlalchemy_rds_iam.testing.aws.secret_store import (
     StoredSecret,
 )
 from sqlalchemy_rds_iam.testing.background import Background
+from sqlalchemy_rds_iam.testing.database.engines import DatabaseEngine
 from sqlalchemy_rds_iam.testing.database.rotation import (
     STEPS,
     Rotation,
@@ -22,7 +23,7 @@ from sqlalchemy_rds_iam.testing.database.rotation import (
     fields_of,
     new_password,
 )
-from sqlalchemy_rds_iam.testing.database.users import Roles
+from sqlalchemy_rds_iam.testing.database.users import Users
 from sqlalchemy_rds_iam.testing.database.verifier import SignedEndpoint
 
 _RECOVERY = 30 * 86400.0
@@ -43,7 +44,7 @@ class Secret:
         background: Background,
         store: SecretStore,
         stored: StoredSecret,
-        roles: Roles,
+        users: Users[Any],
         rotation: Rotation,
     ) -> None:
         self.name = stored.name
@@ -51,7 +52,7 @@ class Secret:
         self._background = background
         self._store = store
         self._stored = stored
-        self._roles = roles
+        self._users = users
         self._rotation = rotation
 
     @property
@@ -123,7 +124,7 @@ class Secret:
     def set_password(self, stage: str = AWSCURRENT) -> None:
         """Give the database user the password of the version labelled `stage`."""
         fields = self.fields(stage)
-        self._background.call(self._roles.set_password(fields["username"], fields["password"]))
+        self._background.call(self._users.set_password(fields["username"], fields["password"]))
 
     def delete(self, *, force: bool = False) -> None:
         """Schedule the deletion in 30 days, or (`force`) delete it now."""
@@ -156,23 +157,27 @@ class Secrets:
         self,
         background: Background,
         store: SecretStore,
-        roles: Roles,
+        users: Users[Any],
         endpoint: SignedEndpoint,
         address: tuple[str, int],
+        *,
+        engine: DatabaseEngine,
     ) -> None:
-        """Work on `store` and `roles`, which belong to the event loop of `background`.
+        """Work on `store` and `users`, which belong to the event loop of `background`.
 
         Args:
             background: The thread with the event loop.
             store: The account's secrets.
-            roles: The database's users.
+            users: The database's users.
             endpoint: The database; secrets are in its region.
             address: Where clients find it.
+            engine: Which database it is.
         """
         self._background = background
         self._store = store
-        self._roles = roles
+        self._users = users
         self._region = endpoint.region
+        self._engine = engine
         self._instance = {
             "host": address[0],
             "port": address[1],
@@ -185,7 +190,7 @@ class Secrets:
         user: str,
         *,
         password: str | None = None,
-        database: str = "postgres",
+        database: str | None = None,
         strategy: Strategy = "single-user",
         master: Secret | None = None,
         **fields: str | int,
@@ -200,7 +205,8 @@ class Secrets:
             name: The secret's name.
             user: The database user; one that exists gets the password.
             password: By default a random one of 32 characters.
-            database: Which to connect to; created for the user when it does not exist.
+            database: Which to connect to; created for the user when it does not exist. By default
+                ``postgres``, and on MySQL one of the user's name.
             strategy: How `Secret.rotate` goes about it: ``single-user`` or ``alternating-users``.
             master: The secret of the user that would set the passwords on AWS.
             fields: More fields of the secret, or other values for those above.
@@ -209,8 +215,9 @@ class Secrets:
             AwsError: The name is taken or none.
             ValueError: The user authenticates through IAM, or is the emulator's own.
         """
+        database = database or self._engine.database(user)
         login: dict[str, Any] = {
-            "engine": "postgres",
+            "engine": self._engine.secret_engine,
             **self._instance,
             "username": user,
             "password": password or new_password(),
@@ -236,7 +243,9 @@ class Secrets:
             ValueError: The user authenticates through IAM, or is the emulator's own.
         """
         login = {"username": user, "password": password or new_password()}
-        self._background.call(self._create_user(user, login["password"], "postgres"))
+        self._background.call(
+            self._create_user(user, login["password"], self._engine.database(user))
+        )
         secret = self._make(f"rds!db-{uuid.uuid4()}", rotates=True, owner="rds")
         secret.put(login)
         return secret
@@ -257,8 +266,8 @@ class Secrets:
         _on_loop(self._background, self._store.clear)
 
     async def _create_user(self, user: str, password: str, database: str) -> None:
-        await self._roles.create_password_user(user, password)
-        await self._roles.create_database(database, user)
+        await self._users.create_password_user(user, password)
+        await self._users.create_database(database, user)
 
     def _make(
         self,
@@ -269,10 +278,10 @@ class Secrets:
         owner: str | None = None,
     ) -> Secret:
         stored = _on_loop(self._background, lambda: self._store.create(self._region, name))
-        rotation = Rotation(stored, self._roles, strategy, self._store.clock)
+        rotation = Rotation(stored, self._users, strategy, self._store.clock)
         stored.owning_service = owner
         stored.rotate = rotation.perform_all if rotates else None
-        return Secret(self._background, self._store, stored, self._roles, rotation)
+        return Secret(self._background, self._store, stored, self._users, rotation)
 
 
 def _on_loop(background: Background, work: Callable[[], _T]) -> _T:

@@ -1,50 +1,78 @@
-"""The database users of the real server, and which of them authenticate through IAM."""
+"""The real server as its superuser sees it: SQL, and the database users. For any database."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
+from abc import ABC, abstractmethod
+from typing import Generic, Protocol, TypeVar
 
-from sqlalchemy_rds_iam.testing.database.backend import APPLICATION_NAME, Backend, Connection, Row
-from sqlalchemy_rds_iam.testing.database.login import ServerError
-from sqlalchemy_rds_iam.testing.database.password_login import scram_verifier
-from sqlalchemy_rds_iam.testing.database.wire import quote_identifier, quote_literal
-
-# As "+rds_iam" in pg_hba.conf decides: through any number of grants, no exception for superusers.
-_IS_MEMBER = """
-WITH RECURSIVE member (id) AS (
-  SELECT oid FROM pg_roles WHERE rolname = {user}
-  UNION SELECT roleid FROM pg_auth_members JOIN member ON pg_auth_members.member = member.id
-) SELECT 1 FROM member JOIN pg_roles ON oid = id WHERE rolname = 'rds_iam'
-"""
-
-# What InitPostgres() and CheckMyDatabase() of the server look at once a login has been let in; a
-# database that does not exist, or takes no connections at all, refuses every user itself.
-_FACTS = """
-SELECT rolcanlogin, NOT rolsuper AND rolconnlimit BETWEEN 0 AND {present},
-  has_database_privilege(pg_roles.oid, pg_database.oid, 'CONNECT'),
-  NOT rolsuper AND datconnlimit BETWEEN 0 AND (
-    SELECT count(*) FROM pg_stat_activity WHERE datid = pg_database.oid
-  )
-FROM pg_roles LEFT JOIN pg_database ON datname = {database} WHERE rolname = {user}
-"""
-
-_KILL_SESSIONS = f"""
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE backend_type = 'client backend' AND application_name <> '{APPLICATION_NAME}'
-"""  # noqa: S608 - a constant of ours
+Row = tuple[str | None, ...]
 
 
-class Roles:
+class ServerError(RuntimeError):
+    """The real server refused: its own words, its SQLSTATE as `sqlstate`, and MySQL's `number`."""
+
+    def __init__(self, sqlstate: str, text: str, number: int | None = None) -> None:
+        self.sqlstate = sqlstate
+        self.number = number
+        self.text = text
+        code = sqlstate if number is None else f"{number}, {sqlstate}"
+        super().__init__(f"{text or 'the server gave no reason'} ({code})")
+
+
+class Connection(Protocol):
+    """A session of the emulator itself."""
+
+    async def query(self, sql: str) -> list[Row]:
+        """Run `sql` and return the rows of its last statement that has any, as text.
+
+        Raises:
+            ServerError: The statement failed.
+            ConnectionError: The server went away.
+        """
+
+    async def close(self) -> None:
+        """End the session; the server may be gone already."""
+
+
+class Backend(Protocol):
+    """Where the real server listens and whom the emulator may log in as there."""
+
+    @property
+    def user(self) -> str:
+        """The emulator's own user."""
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that one question may take."""
+
+    def as_user(self, name: str, password: str) -> Backend:
+        """The same for another user."""
+
+    async def open(self, database: str | None = None) -> Connection:
+        """Log in as the emulator's own user.
+
+        Raises:
+            ServerError: The server refused.
+        """
+
+
+_Backend = TypeVar("_Backend", bound=Backend)
+
+
+class Users(ABC, Generic[_Backend]):
     """Manages users by SQL, as the emulator's own user. For one event loop."""
 
-    def __init__(self, backend: Backend) -> None:
+    iam_user: str
+    """What a user that authenticates through IAM is, for sentences: "a member of rds_iam"."""
+
+    def __init__(self, backend: _Backend) -> None:
         self._backend = backend
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
 
-    async def move(self, backend: Backend) -> None:
+    async def move(self, backend: _Backend) -> None:
         """Work on another server from now on."""
         async with self._turn:
             await self._close()
@@ -56,27 +84,12 @@ class Roles:
         Raises:
             ServerError: The server refused.
         """
-        connection = await Connection.open(self._backend, database)
+        connection = await self._backend.open(database)
         try:
             async with asyncio.timeout(self._backend.deadline):
                 return await connection.query(sql)
         finally:
             await connection.close()
-
-    async def prepare(self) -> None:
-        """Create the role ``rds_iam``, unless it exists."""
-        if not await self.execute("SELECT 1 FROM pg_roles WHERE rolname = 'rds_iam'"):
-            await self.execute("CREATE ROLE rds_iam")
-
-    async def create_user(self, name: str, *, iam: bool = True) -> None:
-        """Create the user `name`, unless it exists, and make it log in through IAM or not."""
-        user = quote_identifier(name)
-        found = f"SELECT 1 FROM pg_roles WHERE rolname = {quote_literal(name)}"  # noqa: S608
-        if not await self.execute(found):
-            await self.execute(f"CREATE ROLE {user} LOGIN")
-        if self._backend.shared_login:
-            await self.execute(f"GRANT {user} TO CURRENT_USER")
-        await self.execute(f"GRANT rds_iam TO {user}" if iam else f"REVOKE rds_iam FROM {user}")
 
     async def create_password_user(self, name: str, password: str) -> None:
         """Create the user `name`, unless it exists, and make it log in with `password`.
@@ -88,72 +101,57 @@ class Roles:
             raise ValueError(f"{name!r} is the emulator's own database user: choose another name")
         if await self.uses_iam(name):
             raise ValueError(
-                f"{name!r} is a member of rds_iam, so it cannot log in with a password: choose "
-                "another user, or take the membership away with create_user(..., iam=False)"
+                f"{name!r} is {self.iam_user}, so it cannot log in with a password: choose "
+                "another user, or change this one with create_user(..., iam=False)"
             )
         await self.create_user(name, iam=False)
         await self.set_password(name, password)
 
-    async def create_member(self, name: str, *, of: str) -> None:
-        """Create the user `name`, unless it exists, with all the rights of the user `of`."""
-        await self.create_user(name, iam=False)
-        await self.execute(f"GRANT {quote_identifier(of)} TO {quote_identifier(name)}")
-
-    async def set_password(self, name: str, password: str) -> None:
-        """Give user `name` another password, for SCRAM-SHA-256."""
-        verifier = quote_literal(scram_verifier(password))
-        await self.execute(f"ALTER ROLE {quote_identifier(name)} PASSWORD {verifier}")
-
-    async def accepts(self, name: str, password: str, database: str) -> bool:
-        """Whether the server lets user `name` into `database` with `password`."""
-        backend = replace(self._backend, user=name, password=password)
+    async def accepts(self, name: str, password: str, database: str | None) -> bool:
+        """Whether the server lets user `name` into `database`, or its default, by `password`."""
         try:
-            connection = await Connection.open(backend, database)
+            connection = await self._backend.as_user(name, password).open(database)
         except ServerError:
             return False
         await connection.close()
         return True
 
-    async def create_database(self, name: str, owner: str) -> None:
-        """Create the database `name` for `owner`, unless it exists. All users may connect to it."""
-        found = f"SELECT 1 FROM pg_database WHERE datname = {quote_literal(name)}"  # noqa: S608
-        if not await self.execute(found):
-            database, user = quote_identifier(name), quote_identifier(owner)
-            await self.execute(f"CREATE DATABASE {database} OWNER {user}")
+    @abstractmethod
+    async def prepare(self) -> None:
+        """Make of the server what the emulator needs."""
 
+    @abstractmethod
+    async def create_user(self, name: str, *, iam: bool = True) -> None:
+        """Create the user `name`, unless it exists, and make it log in through IAM or not."""
+
+    @abstractmethod
+    async def create_member(self, name: str, *, of: str) -> None:
+        """Create the user `name`, unless it exists, with all the rights of the user `of`."""
+
+    @abstractmethod
+    async def set_password(self, name: str, password: str) -> None:
+        """Give user `name` another password."""
+
+    @abstractmethod
+    async def create_database(self, name: str, owner: str) -> None:
+        """Create the database `name` for `owner`, unless it exists."""
+
+    @abstractmethod
     async def uses_iam(self, name: str) -> bool:
-        """Whether user `name` exists and is a member of ``rds_iam``, directly or not.
+        """Whether user `name` exists and authenticates through IAM.
 
         Raises:
             ConnectionError: The real server is gone.
         """
-        # The emulator's own sessions speak UTF-8, in which there can be no such user.
-        exists = name == name.encode(errors="surrogateescape").decode(errors="replace")
-        return exists and bool(await self._look(_IS_MEMBER.format(user=quote_literal(name))))
 
-    async def obstacle(self, user: str, database: str, present: int) -> tuple[str, str] | None:
-        """Why the server would not open a session that has been let in, though it may be ours.
+    @abstractmethod
+    async def kill_sessions(self) -> int:
+        """End every client's session, and say how many there were."""
 
-        Args:
-            user: Who wants it.
-            database: Where.
-            present: How many sessions that user has.
-
-        Returns:
-            SQLSTATE and words, or None if nothing is in the way.
-        """
-        literals = {"user": quote_literal(user), "database": quote_literal(database)}
-        rows = await self._look(_FACTS.format(present=present, **literals))
-        for may_log_in, too_many, may_connect, full in rows:
-            if may_log_in == "f":
-                return "28000", f'role "{user}" is not permitted to log in'
-            if too_many == "t":
-                return "53300", f'too many connections for role "{user}"'
-            if may_connect == "f":
-                return "42501", f'permission denied for database "{database}"'
-            if full == "t":
-                return "53300", f'too many connections for database "{database}"'
-        return None
+    async def close(self) -> None:
+        """Close the connection that answers questions."""
+        async with self._turn:
+            await self._close()
 
     async def _look(self, sql: str) -> list[Row]:
         async with self._turn, asyncio.timeout(self._backend.deadline):
@@ -162,17 +160,8 @@ class Roles:
                 with contextlib.suppress(OSError, ServerError):
                     return await self._connection.query(sql)
                 await self._close()
-            self._connection = await Connection.open(self._backend)
+            self._connection = await self._backend.open()
             return await self._connection.query(sql)
-
-    async def kill_sessions(self) -> int:
-        """End every client's session, and say how many there were."""
-        return len(await self.execute(_KILL_SESSIONS))
-
-    async def close(self) -> None:
-        """Close the connection that answers questions."""
-        async with self._turn:
-            await self._close()
 
     async def _close(self) -> None:
         if self._connection is not None:

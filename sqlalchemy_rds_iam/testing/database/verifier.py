@@ -73,6 +73,7 @@ class Decision:
         access_key: The id of the key that signed the token, as far as it could be read.
         principal: The ARN of the key's principal, once the key is known.
         method: What decided: IAM about a token, or the server about a password.
+        in_clear: Whether the token came outside of TLS, where others may have read it.
     """
 
     time: float
@@ -83,6 +84,7 @@ class Decision:
     access_key: str | None = None
     principal: str | None = None
     method: Literal["iam", "password"] = "iam"
+    in_clear: bool = False
 
 
 class _RefusedError(Exception):

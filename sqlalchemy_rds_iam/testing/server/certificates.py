@@ -18,9 +18,16 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class Certificates:
     """Issues the emulated database's certificates. Every context is built once and kept."""
 
-    def __init__(self, host: str, *aliases: str) -> None:
-        """Create the authority for the database `host`, and for more names that it has."""
+    def __init__(self, host: str, *aliases: str, alpn: str | None = ALPN) -> None:
+        """Create the authority for a database.
+
+        Args:
+            host: Its name.
+            aliases: More names that it has.
+            alpn: The application protocol that it speaks within TLS, None for none.
+        """
         self.host = host
+        self._alpn = alpn
         self._names = (host, *aliases, *_LOOPBACK)
         self._authority = trustme.CA(organization_name=_ORGANIZATION, organization_unit_name=_UNIT)
         self._unrelated = trustme.CA()
@@ -32,16 +39,16 @@ class Certificates:
 
     def valid(self) -> ssl.SSLContext:
         """A context for the database's own names and for loopback addresses."""
-        return _context(self._authority.issue_cert(*self._names))
+        return self._context(self._authority.issue_cert(*self._names))
 
     def other_host(self, host: str = "other.example.com") -> ssl.SSLContext:
         """A context of the trusted authority that names another `host` only."""
-        return _context(self._authority.issue_cert(host))
+        return self._context(self._authority.issue_cert(host))
 
     def expired(self) -> ssl.SSLContext:
         """A context for the right names whose certificate ran out yesterday."""
         yesterday = datetime.now(UTC) - timedelta(days=1)
-        return _context(
+        return self._context(
             self._authority.issue_cert(
                 *self._names,
                 not_before=yesterday - timedelta(days=30),
@@ -51,15 +58,15 @@ class Certificates:
 
     def unrelated(self) -> ssl.SSLContext:
         """A context for the right names by an authority that no client trusts."""
-        return _context(self._unrelated.issue_cert(*self._names))
+        return self._context(self._unrelated.issue_cert(*self._names))
 
-
-def _context(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Direct TLS (PostgreSQL 17) insists on ALPN: "SSL Session Encryption" in "Message Flow".
-    context.set_alpn_protocols([ALPN])
-    # PostgreSQL hands out no session tickets either.
-    context.num_tickets = 0
-    certificate.configure_cert(context)
-    return context
+    def _context(self, certificate: trustme.LeafCert) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self._alpn is not None:
+            # Direct TLS (PostgreSQL 17) insists on it: "SSL Session Encryption" in "Message Flow".
+            context.set_alpn_protocols([self._alpn])
+        # PostgreSQL hands out no session tickets either.
+        context.num_tickets = 0
+        certificate.configure_cert(context)
+        return context

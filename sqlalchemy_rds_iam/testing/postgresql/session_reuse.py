@@ -14,17 +14,16 @@ from asyncio import StreamReader, StreamWriter
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from sqlalchemy_rds_iam.testing.database import wire
-from sqlalchemy_rds_iam.testing.database.backend import Backend
-from sqlalchemy_rds_iam.testing.database.login import read_message
-from sqlalchemy_rds_iam.testing.database.startup import FAILURES
-from sqlalchemy_rds_iam.testing.database.tap import MessageCutter
+from sqlalchemy_rds_iam.testing.database.streams import FAILURES, Stream
+from sqlalchemy_rds_iam.testing.postgresql import wire
+from sqlalchemy_rds_iam.testing.postgresql.backend import Backend
+from sqlalchemy_rds_iam.testing.postgresql.login import read_message
+from sqlalchemy_rds_iam.testing.postgresql.tap import MessageCutter
 
 _CHUNK = 1 << 16
 # Each of these is answered by one ReadyForQuery: Query, Sync, FunctionCall.
 _REQUESTS = frozenset((b"Q", b"S", b"F"))
 
-Stream = tuple[StreamReader, StreamWriter]
 Kinds = tuple[str, int, tuple[tuple[str, str], ...]]
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from sqlalchemy_rds_iam.testing.database.streams import ProtocolError
+
 SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
@@ -28,10 +30,6 @@ AUTHENTICATION_MD5 = 5
 AUTHENTICATION_SASL = 10
 AUTHENTICATION_SASL_CONTINUE = 11
 AUTHENTICATION_SASL_FINAL = 12
-
-
-class ProtocolError(Exception):
-    """The other side sent what the protocol does not allow here."""
 
 
 @dataclass(frozen=True)

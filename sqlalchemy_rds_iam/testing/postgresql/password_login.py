@@ -11,13 +11,11 @@ import hashlib
 import hmac
 import secrets
 import unicodedata
-from asyncio import StreamReader, StreamWriter
 from base64 import b64encode
-from dataclasses import replace
 
-from sqlalchemy_rds_iam.testing.database import wire
-from sqlalchemy_rds_iam.testing.database.login import read_message
-from sqlalchemy_rds_iam.testing.database.verifier import Decision
+from sqlalchemy_rds_iam.testing.database.streams import ProtocolError, Stream
+from sqlalchemy_rds_iam.testing.postgresql import wire
+from sqlalchemy_rds_iam.testing.postgresql.login import read_message
 
 # The longest password message the real server reads (PG_MAX_AUTH_TOKEN_LENGTH).
 MAX_PASSWORD = 65_535
@@ -30,8 +28,6 @@ _QUESTIONS = {
     wire.AUTHENTICATION_SASL,
     wire.AUTHENTICATION_SASL_CONTINUE,
 }
-
-Stream = tuple[StreamReader, StreamWriter]
 
 
 async def relay_login(
@@ -69,26 +65,12 @@ async def relay_login(
             answer = await read_message(client[0], MAX_PASSWORD)
             server[1].write(wire.message(*answer))
         elif question != wire.AUTHENTICATION_SASL_FINAL:
-            raise wire.ProtocolError(f"the server sent {kind!r} during authentication")
+            raise ProtocolError(f"the server sent {kind!r} during authentication")
 
 
 def refusal(user: str) -> bytes:
     """The server's answer to a wrong password."""
     return wire.error("28P01", f'password authentication failed for user "{user}"')
-
-
-def decision(now: float, user: str, refusal: str | None) -> Decision:
-    """What is remembered of a login by password, granted without a `refusal`."""
-    detail = f"user {user!r} is not a member of rds_iam, so IAM was not asked"
-    granted = Decision(now, user, granted=True, detail=detail, method="password")
-    if refusal is None:
-        return granted
-    return replace(
-        granted,
-        granted=False,
-        reason="PasswordAuthentication",
-        detail=f"{detail}; the server: {refusal}",
-    )
 
 
 def scram_verifier(password: str) -> str:

@@ -14,7 +14,9 @@ from typing import Any
 
 import scramp
 
-from sqlalchemy_rds_iam.testing.database import wire
+from sqlalchemy_rds_iam.testing.database.streams import ProtocolError
+from sqlalchemy_rds_iam.testing.database.users import ServerError
+from sqlalchemy_rds_iam.testing.postgresql import wire
 
 MAX_MESSAGE = 1 << 20
 
@@ -22,13 +24,9 @@ _SCRAM = b"SCRAM-SHA-256"
 _ACCEPTED = struct.pack("!I", wire.AUTHENTICATION_OK)
 
 
-class ServerError(RuntimeError):
-    """The real server refused: its own words, and its SQLSTATE as `sqlstate`."""
-
-    def __init__(self, fields: dict[str, str]) -> None:
-        """Take the `fields` of an ErrorResponse."""
-        self.sqlstate = fields.get("C", "")
-        super().__init__(f"{fields.get('M', 'the server gave no reason')} ({self.sqlstate})")
+def server_error(fields: dict[str, str]) -> ServerError:
+    """The error that the `fields` of an ErrorResponse say."""
+    return ServerError(fields.get("C", ""), fields.get("M", ""))
 
 
 async def read_message(reader: StreamReader, limit: int = MAX_MESSAGE) -> tuple[bytes, bytes]:
@@ -41,7 +39,7 @@ async def read_message(reader: StreamReader, limit: int = MAX_MESSAGE) -> tuple[
     header = await reader.readexactly(5)
     (length,) = struct.unpack_from("!I", header, 1)
     if not 4 <= length <= limit + 4:  # noqa: PLR2004 - the length counts itself
-        raise wire.ProtocolError(f"a message of {length} bytes, more than {limit}")
+        raise ProtocolError(f"a message of {length} bytes, more than {limit}")
     return header[:1], await reader.readexactly(length - 4)
 
 
@@ -66,7 +64,7 @@ async def log_in(
         if kind == b"E" or (kind, body[:4]) == (b"R", _ACCEPTED):
             return wire.message(kind, body)
         if kind != b"R":
-            raise wire.ProtocolError(f"the server sent {kind!r} during authentication")
+            raise ProtocolError(f"the server sent {kind!r} during authentication")
         if wire.code(body) == wire.AUTHENTICATION_SASL:
             scram = _Scram(password)
         answer = _answer(wire.code(body), body[4:], startup.user, password, scram)
@@ -90,7 +88,7 @@ def _answer(
         case wire.AUTHENTICATION_SASL_FINAL if scram:
             scram.check(data)
             return None
-    raise wire.ProtocolError(
+    raise ProtocolError(
         f"the server asks for authentication method {request}; the emulator logs in with trust, "
         "password, md5 or scram-sha-256"
     )
@@ -125,4 +123,4 @@ def _scram(step: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return step(*arguments)
     except (scramp.ScramException, UnicodeError) as error:
-        raise wire.ProtocolError(f"SCRAM with the server failed: {error}") from error
+        raise ProtocolError(f"SCRAM with the server failed: {error}") from error

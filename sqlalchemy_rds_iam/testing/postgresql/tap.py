@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-
-from sqlalchemy_rds_iam.testing.database import wire
+from sqlalchemy_rds_iam.testing.database.streams import ProtocolError
+from sqlalchemy_rds_iam.testing.database.traffic import Traffic
 from sqlalchemy_rds_iam.testing.knobs import Knobs
+from sqlalchemy_rds_iam.testing.postgresql import wire
 
 # Each of these asks for an answer at once: Query, Sync, FunctionCall, Flush.
 _REQUESTS = frozenset((b"Q", b"S", b"F", b"H"))
@@ -25,36 +24,13 @@ class MessageCutter:
         while len(self.rest) >= at + 5:
             length = int.from_bytes(self.rest[at + 1 : at + 5], "big")
             if length < 4:  # noqa: PLR2004 - the length counts itself
-                raise wire.ProtocolError(f"a message of {length} bytes")
+                raise ProtocolError(f"a message of {length} bytes")
             if len(self.rest) < at + 1 + length:
                 break
             found.append(bytes(self.rest[at : at + 1 + length]))
             at += 1 + length
         del self.rest[:at]
         return found
-
-
-@dataclass
-class Traffic:
-    """What has come by one endpoint. It counts before it passes on, so nothing is seen too early.
-
-    Attributes:
-        connects: Connections that were accepted.
-        logins: Sessions that the server opened.
-        round_trips: Requests that a client waits for the answer of, without those of its login.
-        messages: The messages of clients by type, as in the chapter "Message Formats": ``Q`` is a
-            simple query, ``P`` Parse, ``S`` Sync, ``X`` a goodbye.
-    """
-
-    connects: int = 0
-    logins: int = 0
-    round_trips: int = 0
-    messages: Counter[str] = field(default_factory=Counter)
-
-    def clear(self) -> None:
-        """Begin to count anew."""
-        self.connects = self.logins = self.round_trips = 0
-        self.messages.clear()
 
 
 class Tap:

@@ -7,31 +7,26 @@ chapter "Message Flow".
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass
 
-from sqlalchemy_rds_iam.testing.database import wire
-from sqlalchemy_rds_iam.testing.database.login import read_message
-from sqlalchemy_rds_iam.testing.database.password_login import MAX_PASSWORD
+from sqlalchemy_rds_iam.testing.database.streams import (
+    ProtocolError,
+    RefusedError,
+    abort,
+    closed_on_failure,
+    receive_exactly,
+    streams,
+)
+from sqlalchemy_rds_iam.testing.postgresql import wire
+from sqlalchemy_rds_iam.testing.postgresql.login import read_message
+from sqlalchemy_rds_iam.testing.postgresql.password_login import MAX_PASSWORD
 from sqlalchemy_rds_iam.testing.server.certificates import ALPN
 
 # The first byte of a TLS ClientHello; no packet length this server accepts begins with it.
 _TLS_HANDSHAKE = b"\x16"
-_SHUTDOWN = 1.0
-
-# Anything the other side or the network can do to a connection.
-FAILURES = (OSError, EOFError, ssl.SSLError, wire.ProtocolError)
-
-
-class RefusedError(Exception):
-    """The connection ends with this ErrorResponse."""
-
-    def __init__(self, sqlstate: str, text: str) -> None:
-        super().__init__(text)
-        self.response = wire.error(sqlstate, text)
 
 
 @dataclass(frozen=True)
@@ -50,21 +45,10 @@ class Client:
     encrypted: bool
     address: str
 
-
-async def close(writer: StreamWriter) -> None:
-    """Close `writer` after what is buffered, and wait for that no longer than a second."""
-    writer.close()
-    try:
-        async with asyncio.timeout(_SHUTDOWN):
-            await writer.wait_closed()
-    except FAILURES:
-        _abort(writer)
-
-
-def _abort(writer: StreamWriter) -> None:
-    # TLS transports of Python 3.11.2 raise this once they are closed.
-    with contextlib.suppress(AttributeError):
-        writer.transport.abort()
+    def refusal(self, *words: str | int) -> bytes:
+        """An ErrorResponse: SQLSTATE and text."""
+        sqlstate, text = map(str, words)
+        return wire.error(sqlstate, text)
 
 
 async def receive(sock: socket.socket, context: ssl.SSLContext | None) -> Client:
@@ -80,41 +64,31 @@ async def receive(sock: socket.socket, context: ssl.SSLContext | None) -> Client
         EOFError: The client left.
     """
     address = str(sock.getpeername()[0])
-    with contextlib.ExitStack() as undo:
-        # Closed here until a transport owns it.
-        undo.callback(sock.close)
-        # asyncio does so only for sockets made with an explicit protocol number; Nagle's algorithm
-        # would cost every login some 40 ms.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with closed_on_failure(sock):
         direct = await _first_byte(sock) == _TLS_HANDSHAKE
         packet = None if direct else await _plain_packet(sock, context)
         if packet is None and context is None:
-            raise wire.ProtocolError("direct TLS was declined")
-        undo.pop_all()
+            raise ProtocolError("direct TLS was declined")
     encrypted = packet is None
-    reader, writer = await _streams(sock, context if encrypted else None)
+    reader, writer = await streams(sock, context if encrypted else None)
     try:
         if direct:
             _check_application_protocol(writer)
         if packet is None:
             packet = await _packet(reader)
     except BaseException:
-        _abort(writer)
+        abort(writer)
         raise
     return Client(reader, writer, packet, encrypted, address)
 
 
 async def _plain_packet(sock: socket.socket, context: ssl.SSLContext | None) -> bytes | None:
-    """The first packet sent in clear, None when TLS comes first.
-
-    Not one byte more than asked for is taken off the socket, so nothing an attacker injected
-    before the handshake can be mistaken for what came through it (CVE-2021-23214).
-    """
+    """The first packet sent in clear, None when TLS comes first."""
     loop = asyncio.get_running_loop()
     # Each kind of encryption may be asked for once.
     open_requests = {wire.SSL_REQUEST, wire.GSSENC_REQUEST}
     while True:
-        body = await _receive_exactly(sock, wire.packet_length(await _receive_exactly(sock, 4)))
+        body = await receive_exactly(sock, wire.packet_length(await receive_exactly(sock, 4)))
         request = wire.code(body)
         if request not in open_requests:
             return body
@@ -125,24 +99,9 @@ async def _plain_packet(sock: socket.socket, context: ssl.SSLContext | None) -> 
         await loop.sock_sendall(sock, wire.DECLINED)
 
 
-async def _streams(
-    sock: socket.socket, context: ssl.SSLContext | None
-) -> tuple[StreamReader, StreamWriter]:
-    loop = asyncio.get_running_loop()
-    reader = StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await loop.connect_accepted_socket(
-        lambda: protocol,
-        sock,
-        ssl=context,
-        ssl_shutdown_timeout=None if context is None else _SHUTDOWN,
-    )
-    return reader, StreamWriter(transport, protocol, reader, loop)
-
-
 def _check_application_protocol(writer: StreamWriter) -> None:
     if writer.get_extra_info("ssl_object").selected_alpn_protocol() != ALPN:
-        raise wire.ProtocolError("direct TLS without the application protocol postgresql")
+        raise ProtocolError("direct TLS without the application protocol postgresql")
 
 
 async def _packet(reader: StreamReader) -> bytes:
@@ -158,17 +117,6 @@ async def _first_byte(sock: socket.socket) -> bytes:
     finally:
         loop.remove_reader(sock)
     return sock.recv(1, socket.MSG_PEEK)
-
-
-async def _receive_exactly(sock: socket.socket, count: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    received = bytearray()
-    while len(received) < count:
-        chunk = await loop.sock_recv(sock, count - len(received))
-        if not chunk:
-            raise EOFError("the client left before its first packet was complete")
-        received += chunk
-    return bytes(received)
 
 
 def negotiate(client: Client, newest: int) -> wire.Startup:
@@ -191,7 +139,7 @@ def negotiate(client: Client, newest: int) -> wire.Startup:
         )
     try:
         startup = wire.parse_startup(client.packet).as_kept()
-    except wire.ProtocolError as error:
+    except ProtocolError as error:
         raise RefusedError("08P01", str(error)) from None
     unknown = [name for name in startup.parameters if name.startswith("_pq_.")]
     if startup.version > newest or unknown:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy_rds_iam.testing.database import wire
-from sqlalchemy_rds_iam.testing.database.login import ServerError, log_in, read_message
+from sqlalchemy_rds_iam.testing.database.users import Row, ServerError
+from sqlalchemy_rds_iam.testing.postgresql import wire
+from sqlalchemy_rds_iam.testing.postgresql.login import log_in, read_message, server_error
 
 # Tells the emulator's own sessions from those of clients in pg_stat_activity.
 APPLICATION_NAME = "rds-iam-emulator"
-
-Row = tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,18 @@ class Backend:
         if self.socket is not None:
             return await asyncio.open_unix_connection(self.socket)
         return await asyncio.open_connection(self.host, self.port)
+
+    def as_user(self, name: str, password: str) -> Backend:
+        """The same for another user."""
+        return replace(self, user=name, password=password)
+
+    async def open(self, database: str | None = None) -> Connection:
+        """Log in as the emulator's own user.
+
+        Raises:
+            ServerError: The server refused.
+        """
+        return await Connection.open(self, database)
 
     async def log_in_as(
         self, reader: StreamReader, writer: StreamWriter, startup: wire.Startup
@@ -144,7 +155,7 @@ class Connection:
     @staticmethod
     def _check(answer: bytes) -> None:
         if answer[:1] == b"E":
-            raise ServerError(wire.parse_error(answer[5:]))
+            raise server_error(wire.parse_error(answer[5:]))
 
     async def _until_ready(self) -> list[Row]:
         rows: list[Row] = []
@@ -159,7 +170,7 @@ class Connection:
             elif kind == b"D":
                 rows.append(wire.parse_row(body))
             elif kind == b"E":
-                failure = ServerError(wire.parse_error(body))
+                failure = server_error(wire.parse_error(body))
             elif kind == b"Z":
                 if failure is not None:
                     raise failure
