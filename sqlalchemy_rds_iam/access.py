@@ -30,16 +30,17 @@ from sqlalchemy_rds_iam._config.urls import plugin_names, without_blanks, withou
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
 from sqlalchemy_rds_iam._connecting.reporting import Dispatcher, EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
-from sqlalchemy_rds_iam._databases.driver_tls import level_of
-from sqlalchemy_rds_iam._databases.drivers import Target, refuse_zero_bytes
-from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
+from sqlalchemy_rds_iam._databases import known
+from sqlalchemy_rds_iam._databases.drivers import Driver, Target, refuse_zero_bytes
+from sqlalchemy_rds_iam._databases.family import Family
 from sqlalchemy_rds_iam._endpoints.cname import CnameResolver, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 
-_LIBPQ = DRIVERS["psycopg"]
-_TLS = ("sslmode", "sslrootcert", "gssencmode")
+_EXAMPLES = " or ".join(
+    f"{known.FAMILIES[each].example}://USER@HOST:PORT/DATABASE" for each in ("postgresql", "mysql")
+)
 
 
 class Access:
@@ -50,10 +51,12 @@ class Access:
         options: the plugin's options that win over those in the URL, by their whole names.
 
     Attributes:
+        family: the databases that the URL is for.
+        driver: the row of the URL's driver; that of the family's first one if it has none of ours.
         url: the URL without plugins and their options.
         engine_url: the URL for ``create_engine()``, with the plugin and the options.
         config: the options.
-        cparams: what SQLAlchemy makes of the URL for libpq, the names of its own driver included.
+        cparams: what SQLAlchemy makes of the URL for `driver`.
         endpoint: what tokens are signed for.
         host: the parsed name of that.
 
@@ -65,6 +68,7 @@ class Access:
     def __init__(self, url: str | URL, options: Mapping[str, str] | None = None) -> None:
         said = {key: value for key, value in (options or {}).items() if value.strip()}
         given = _parsed(url).update_query_dict(said)
+        self.family: Family = known.family_of(given.get_backend_name())
         plugins = plugin_names(given.query)
         if SecretOptions.PLUGIN in plugins and IamOptions.PLUGIN not in plugins:
             raise ConfigError(
@@ -82,14 +86,14 @@ class Access:
         if IamOptions.PLUGIN not in plugins:
             given = given.update_query_pairs([("plugin", IamOptions.PLUGIN)], append=True)
         self.engine_url = given
-        # The dialect alone: it needs no driver to be installed.
-        dialect: Any = self.url.set(drivername="postgresql+psycopg").get_dialect()()
-        self.cparams: dict[str, Any] = dialect.create_connect_args(self.url)[1]
-        refuse_zero_bytes(self.cparams)
+        drivername = _known(given, self.family)
+        self.driver: Driver = known.driver(drivername.partition("+")[2], given.get_backend_name())
+        self.cparams = self.arguments(drivername)
         self.config = config = _followed(config, self.cparams.get("host"))
         # Where to, without a CA file being looked for: signing needs none.
-        where = {key: value for key, value in self.cparams.items() if key not in _TLS}
-        target = _target(where, replace(config, tls="require", ca=None))
+        place = ("host", "port", self.driver.user)
+        where = {key: value for key, value in self.cparams.items() if key in place}
+        target = _target(self.driver, where, replace(config, tls="require", ca=None))
         self.endpoint, self.host = target.endpoint, target.host
         role = AssumedRole.of(config, lambda: nearest_region(config, target.host))
         source = aws.AwsSource(config.profile, None, role)
@@ -133,18 +137,33 @@ class Access:
         assert found is not None
         return found
 
-    def target(self) -> Target:
-        """What libpq has to be told to connect, verified TLS included.
+    def arguments(self, drivername: str) -> dict[str, Any]:
+        """What SQLAlchemy makes of the URL for this dialect and driver.
+
+        Raises:
+            ConfigError: there is a zero byte in the URL.
+        """
+        # The dialect alone: it needs no driver to be installed.
+        dialect: Any = self.url.set(drivername=drivername).get_dialect()()
+        found: dict[str, Any] = dialect.create_connect_args(self.url)[1]
+        refuse_zero_bytes(found)
+        return found
+
+    def target(
+        self, driver: Driver | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> Target:
+        """What a driver has to be told to connect, verified TLS included.
+
+        Args:
+            driver: its row; by default that of the URL.
+            arguments: what SQLAlchemy makes of the URL for it.
 
         Raises:
             ConfigError: there is no CA file to verify the server with, or the TLS asked for is
                 too weak.
         """
-        words = self.cparams
-        level = level_of(words.get("ssl") or words.get("ssl_context"))
-        if isinstance(level, str):
-            words = {"sslmode": level, **words}  # the words of asyncpg and pg8000 for the same
-        return _target(words, self.config)
+        words = self.cparams if arguments is None else arguments
+        return _target(driver or self.driver, words, self.config)
 
     @property
     def _deadline(self) -> float:
@@ -157,15 +176,22 @@ def _parsed(url: str | URL) -> URL:
     except (ArgumentError, ValueError):
         # What it says may quote the URL, and a password with it.
         raise ConfigError(
-            "the URL cannot be read: expected postgresql+psycopg://USER@HOST:PORT/DATABASE, with "
-            "special characters as percent codes, and in quotes in a shell"
+            f"the URL cannot be read: expected {_EXAMPLES}, with special characters as percent "
+            "codes, and in quotes in a shell"
         ) from None
-    if found.get_backend_name() != "postgresql":
+    if found.get_backend_name() not in known.FAMILIES:
+        begins = ", ".join(f"{each}://" for each in known.FAMILIES)
         raise ConfigError(
-            f"the URL begins with {found.drivername}://: expected postgresql://, or that with a "
-            "driver, as in postgresql+psycopg://USER@HOST:PORT/DATABASE"
+            f"the URL begins with {found.drivername}://: expected {begins}, or one of these with "
+            f"a driver, as in {_EXAMPLES}"
         )
     return found
+
+
+def _known(url: URL, family: Family) -> str:
+    """Dialect and driver of the URL; those of the family where the driver is none of ours."""
+    name = url.get_driver_name()
+    return f"{url.get_backend_name()}+{name}" if name in known.DRIVERS else family.example
 
 
 def _followed(config: IamOptions, host: Any) -> IamOptions:
@@ -185,5 +211,5 @@ def _followed(config: IamOptions, host: Any) -> IamOptions:
     return replace(config, host=found)
 
 
-def _target(cparams: Mapping[str, Any], config: IamOptions) -> Target:
-    return _LIBPQ.target(cparams, config, lambda: ambient_region(config, needed=True))
+def _target(driver: Driver, cparams: Mapping[str, Any], config: IamOptions) -> Target:
+    return driver.target(cparams, config, lambda: ambient_region(config, needed=True))

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
 from sqlalchemy_rds_iam._connecting.runtime import await_future
 from sqlalchemy_rds_iam._databases.family import Family
-from sqlalchemy_rds_iam._databases.known import driver
+from sqlalchemy_rds_iam._databases.known import driver, family_of
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.errors import ConfigError, WaitTimeout
 
@@ -126,6 +126,7 @@ def measure(
         Exception: what the first connect fails with.
     """
     ceiling = _ceiling(url, rate, exceed=exceed)
+    url = _installed(url)
     options = {
         "poolclass": NullPool,
         "rds_iam_timeout": timeout,
@@ -161,6 +162,18 @@ async def _told(work: Coroutine[None, None, None], tell: Callable[[], None]) -> 
         # SQLAlchemy closes in tasks of its own; one that the loop's end cancels logs a traceback.
         if closing := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(closing, timeout=_CLOSING)
+
+
+def _installed(url: URL) -> URL:
+    """The URL with a driver of ours where it names none and SQLAlchemy's choice is not there."""
+    if "+" in url.drivername:
+        return url
+    try:
+        url.get_dialect().import_dbapi()
+    except ImportError:
+        _, _, ours = family_of(url.get_backend_name()).example.partition("+")
+        return url.set(drivername=f"{url.drivername}+{ours}")
+    return url
 
 
 def _ceiling(url: URL, rate: float, *, exceed: bool) -> int:

@@ -6,12 +6,20 @@ Source: "Environment Variables" in the libpq chapter of the PostgreSQL documenta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy_rds_iam._concurrency import call_with_timeout
 from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
+from sqlalchemy_rds_iam._databases.driver_tls import level_of
+from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._databases.libpq_variables import IN_THE_WAY, is_in_the_way
-from sqlalchemy_rds_iam._passwords.password import IssuedPassword
+from sqlalchemy_rds_iam._databases.postgresql import (
+    DRIVERS,
+    POSTGRESQL,
+    is_refusal,
+    is_throttled,
+)
+from sqlalchemy_rds_iam._tools.program_setup import ProgramSetup, passed_over
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 
@@ -42,21 +50,11 @@ _MORE = {
 }
 
 
-class Settings(NamedTuple):
-    """How to connect, without the password.
-
-    Attributes:
-        variables: the environment variables to set.
-        lost: what the URL says and no variable can.
-        passed: the CA files that do not count, each with the reason.
-    """
-
-    variables: dict[str, str]
-    lost: list[str]
-    passed: tuple[str, ...] = ()
+_DRIVER = "psycopg"
+"""Whose words are those of libpq."""
 
 
-def settings(access: Access) -> Settings:
+def setup(access: Access, command: list[str], environ: Mapping[str, str]) -> ProgramSetup:
     """Settle how libpq is told to connect as `access` says. Looks up a name, for a tunnel.
 
     Raises:
@@ -64,11 +62,10 @@ def settings(access: Access) -> Settings:
         RdsIamError: the name of a tunnel's end cannot be looked up.
         WaitTimeout: not in time.
     """
-    target = access.target()
+    said = access.arguments(f"{POSTGRESQL.name}+{_DRIVER}")
+    target = _target(access, said)
     told: dict[str, Any] = {
-        key: access.cparams[key]
-        for key in ("user", "dbname", "hostaddr")
-        if access.cparams.get(key)
+        key: said[key] for key in ("user", "dbname", "hostaddr") if said.get(key)
     }
     # What is overruled for an engine is taken out of the environment here.
     told |= {
@@ -81,35 +78,30 @@ def settings(access: Access) -> Settings:
     variables = {_VARIABLES[key]: str(value) for key, value in told.items()}
     lost: list[str] = []
     if access.url.get_driver_name() in {"psycopg", "psycopg2"}:
-        for key in access.cparams.keys() - _VARIABLES.keys():
+        for key in said.keys() - _VARIABLES.keys():
             if key in _MORE:
-                variables[_MORE[key]] = str(access.cparams[key])
+                variables[_MORE[key]] = str(said[key])
             else:
                 lost.append(key)
-    return Settings(variables, sorted(lost), target.ca.passed if target.ca else ())
-
-
-def environment(
-    variables: Mapping[str, str], token: IssuedPassword, environ: Mapping[str, str]
-) -> tuple[dict[str, str], list[str]]:
-    """The whole environment of a program that is to connect.
-
-    Args:
-        variables: those of `settings`.
-        token: the password.
-        environ: the environment so far.
-
-    Returns:
-        It, and the names of those variables whose value had to give way.
-    """
-    ours = {**variables, "PGPASSWORD": str(token.password)}
+    notes = passed_over(target.ca)
+    if lost:
+        notes.append(f"no variable says {', '.join(sorted(lost))}; that of the URL is left out")
     # A service comes before all variables.
-    doubtful = [name for name in IN_THE_WAY if is_in_the_way(name, environ.get(name))]
-    out = {name for name in ("PGSERVICE", *doubtful) if name in environ}
-    kept = {name: value for name, value in environ.items() if name not in out}
-    gone = [name for name in out if name not in ours]
-    gone += [name for name, value in ours.items() if environ.get(name, value) != value]
-    return kept | ours, sorted(gone)
+    doubtful = (name for name in IN_THE_WAY if is_in_the_way(name, environ.get(name)))
+    aside = frozenset(("PGSERVICE", *doubtful))
+    return ProgramSetup(command, variables, "PGPASSWORD", _is_refused, aside, notes)
+
+
+def _target(access: Access, said: Mapping[str, Any]) -> Target:
+    level = level_of(said.get("ssl") or said.get("ssl_context"))
+    if isinstance(level, str):
+        said = {"sslmode": level, **said}  # the words of asyncpg and pg8000 for the same
+    return access.target(DRIVERS[_DRIVER], said)
+
+
+def _is_refused(words: str) -> bool:
+    error = RuntimeError(words)
+    return is_refusal(error) or is_throttled(error)
 
 
 def _addresses(name: str, timeout: float) -> list[str]:

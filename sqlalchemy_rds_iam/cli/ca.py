@@ -118,11 +118,8 @@ def ca(
 
 
 def _look(access: Access | None, host: HostName) -> _Looked:
-    named: dict[str, str | None] = {}
-    if access is not None:
-        named = {"rds_iam_ca": access.config.ca, "sslrootcert": access.cparams.get("sslrootcert")}
     try:
-        found = trust.locate_ca(named, host, level=_level(access), places=POSTGRESQL.ca_places)
+        found = _found(access, host)
         content = inventory(Path(found.path).read_text("utf-8", "replace"))
     except ConfigError as error:
         fail(str(error))  # it is the machine that lacks something, not the command line
@@ -133,10 +130,13 @@ def _look(access: Access | None, host: HostName) -> _Looked:
     return _Looked(found, content, host, _missing(there) if there else [], now)
 
 
-def _level(access: Access | None) -> str:
-    """How much connections of the URL verify; that of no verification is of no matter here."""
-    level = access.target().arguments["sslmode"] if access is not None else "verify-full"
-    return "verify-full" if level == "require" else str(level)
+def _found(access: Access | None, host: HostName) -> trust.FoundCa:
+    """The file that counts; for connections that verify nothing, the one that would."""
+    if access is None:
+        return trust.locate_ca({}, host, places=POSTGRESQL.ca_places)
+    named = {access.config.named("ca"): access.config.ca}
+    places = access.family.ca_places
+    return access.target().ca or trust.locate_ca(named, host, places=places)
 
 
 def _missing(there: list[str]) -> list[str]:

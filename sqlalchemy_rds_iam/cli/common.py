@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.urls import plugin_names
-from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.output import MISUSED, command, fail, note, reader_gone
@@ -26,6 +26,7 @@ VARIABLES = ("RDS_IAM_URL", "DATABASE_URL")
 """Where the URL is read when it is not given; the first that is not empty counts."""
 
 EXAMPLE = "postgresql+psycopg://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app"
+MYSQL_EXAMPLE = EXAMPLE.replace("postgresql+psycopg", "mysql+pymysql")
 
 _origin: ContextVar[str] = ContextVar("origin", default="")
 """The variable that the URL has been read from, if it was one."""
@@ -203,7 +204,7 @@ def told(*more: type[Exception]) -> Iterator[None]:
     except ConfigError as error:
         fail(_words(error), MISUSED)
     except ImportError as error:
-        hint = ": install it, as with pip install 'sqlalchemy-rds-iam[psycopg]'"
+        hint = ": install it, as with pip install 'sqlalchemy-rds-iam[psycopg]' or '…[pymysql]'"
         fail(f"{error}{'' if 'pip install' in str(error) else hint}")
     except known as error:
         fail(_words(error))

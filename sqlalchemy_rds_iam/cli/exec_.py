@@ -6,13 +6,16 @@ import errno
 import os
 import shutil
 import time
+from contextlib import ExitStack
 from typing import Annotated, NoReturn
 
 import typer
 
-from sqlalchemy_rds_iam._databases.postgresql import is_refusal, is_throttled
+from sqlalchemy_rds_iam._databases.mysql import MYSQL
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
-from sqlalchemy_rds_iam._tools import libpq_environment
+from sqlalchemy_rds_iam._tools import libpq_environment, mysql_programs
+from sqlalchemy_rds_iam._tools.program_setup import ProgramSetup
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli import exec_child, values
 from sqlalchemy_rds_iam.cli.common import (
@@ -26,6 +29,8 @@ from sqlalchemy_rds_iam.cli.common import (
     told,
 )
 from sqlalchemy_rds_iam.cli.output import MISUSED, fail, note
+
+_SETUPS = {POSTGRESQL.name: libpq_environment.setup, MYSQL.name: mysql_programs.setup}
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _LONGEST_PAUSE = 30.0
@@ -93,26 +98,29 @@ def execute(
     run; with 1 if there are no AWS credentials; with 2 if called wrongly.
     """
     url, command = _parted(words or [])
-    with told():
-        found = access(url, options_of(options, timeout=timeout, profile=profile, region=region))
-        settings = libpq_environment.settings(found)
-        for each in settings.passed:
-            note(f"a CA file is passed over, as others can change it: {each}")
-        if settings.lost:
-            note(f"no variable says {', '.join(settings.lost)}; that of the URL is left out")
-        signed = found.token()
-        environ, gone = libpq_environment.environment(settings.variables, signed, os.environ)
-        if gone:
-            note(f"set aside for what the URL says: {', '.join(gone)}")
-        environ, secret = exec_child.without_secrets(environ, keep_aws=keep_aws)
-        if secret:
-            note(f"secrets that {command[0]} does not get{_hint(secret)}: {', '.join(secret)}")
-    try:
-        if retry == 0:
-            exec_child.become(command, environ)
-        _again_and_again(found, command, environ, signed, retry)
-    except (OSError, ValueError) as error:
-        cannot_run(command[0], error)
+    with ExitStack() as ended:
+        with told():
+            found = access(
+                url, options_of(options, timeout=timeout, profile=profile, region=region)
+            )
+            executable(command[0])
+            environ, secret = exec_child.without_secrets(os.environ, keep_aws=keep_aws)
+            setup = _SETUPS[found.family.name](found, command, environ)
+            ended.callback(setup.clean_up)
+            for each in setup.notes:
+                note(each)
+            signed = found.token()
+            environ, gone = setup.environment(signed, environ)
+            if gone:
+                note(f"set aside for what the URL says: {', '.join(gone)}")
+            if secret:
+                note(f"secrets that {command[0]} does not get{_hint(secret)}: {', '.join(secret)}")
+        try:
+            if retry == 0 and setup.directory is None:
+                exec_child.become(setup.command, environ)
+            _again_and_again(found, setup, environ, signed, retry)
+        except (OSError, ValueError) as error:
+            cannot_run(command[0], error)
 
 
 def executable(program: str) -> None:
@@ -149,18 +157,21 @@ def _hint(names: list[str]) -> str:
 
 
 def _again_and_again(
-    found: Access, command: list[str], environ: dict[str, str], signed: IssuedPassword, retry: int
+    found: Access,
+    setup: ProgramSetup,
+    environ: dict[str, str],
+    signed: IssuedPassword,
+    retry: int,
 ) -> NoReturn:
-    pause = 1.0
+    pause, program = 1.0, setup.command[0]
     for left in range(retry, -1, -1):
-        ended = exec_child.supervise(command, environ)
-        words = RuntimeError(ended.last_words)
-        if ended.code == 0 or not left or not (is_refusal(words) or is_throttled(words)):
+        ended = exec_child.supervise(setup.command, environ, keep_words=retry > 0)
+        if ended.code == 0 or not left or not setup.is_refused(ended.last_words):
             break
-        note(f"the login was refused; {command[0]} is run again in {pause:g} s, {left} more to go")
+        note(f"the login was refused; {program} is run again in {pause:g} s, {left} more to go")
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
         with told():
             signed = found.replaced(signed)
-        environ = environ | {"PGPASSWORD": str(signed.password)}
+        environ = environ | {setup.password: str(signed.password)}
     raise typer.Exit(ended.code)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NamedTuple, NoReturn
+from typing import IO, NamedTuple, NoReturn
 from urllib.parse import unquote
 
 from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
@@ -45,7 +45,7 @@ class Ended(NamedTuple):
 
     Attributes:
         code: its exit status, as a shell has it: 128+N after signal N.
-        last_words: the end of what it wrote to standard error.
+        last_words: the end of what it wrote to standard error, if that was kept.
     """
 
     code: int
@@ -97,8 +97,13 @@ def become(command: Sequence[str], environ: dict[str, str]) -> NoReturn:
             signal.signal(number, handler)
 
 
-def supervise(command: Sequence[str], environ: dict[str, str]) -> Ended:
-    """Run `command` to its end, pass on signals, and keep the end of its standard error.
+def supervise(command: Sequence[str], environ: dict[str, str], *, keep_words: bool = True) -> Ended:
+    """Run `command` to its end, and pass on signals.
+
+    Args:
+        command: the program and its arguments.
+        environ: its environment.
+        keep_words: read its standard error, to keep the end of it; else it has ours.
 
     Raises:
         OSError: it cannot be run.
@@ -106,25 +111,27 @@ def supervise(command: Sequence[str], environ: dict[str, str]) -> Ended:
     kept = bytearray()
     relay = Relay()
     with relay.listening():
-        child = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE)  # noqa: S603
+        stderr = subprocess.PIPE if keep_words else None
+        child = subprocess.Popen(command, env=environ, stderr=stderr)  # noqa: S603
         relay.to(child)
-        pipe = child.stderr
-        assert pipe is not None
-
-        def read() -> None:
-            with pipe:
-                while chunk := os.read(pipe.fileno(), _KEPT):
-                    sys.stderr.buffer.write(chunk)
-                    sys.stderr.buffer.flush()
-                    kept.extend(chunk)
-                    del kept[:-_KEPT]
-
-        reading = run_in_daemon_thread(read)
+        reading = run_in_daemon_thread(lambda: _pass_through(child.stderr, kept))
         code = child.wait()
         # What it has started itself may keep the pipe open, and is not waited for.
         with suppress(TimeoutError):
             reading.result(_LAST_WORDS)
     return Ended(code if code >= 0 else SIGNALED - code, kept.decode(errors="replace"))
+
+
+def _pass_through(pipe: IO[bytes] | None, kept: bytearray) -> None:
+    """Write what comes out of `pipe` to standard error, and keep the end of it."""
+    if pipe is None:
+        return
+    with pipe:
+        while chunk := os.read(pipe.fileno(), _KEPT):
+            sys.stderr.buffer.write(chunk)
+            sys.stderr.buffer.flush()
+            kept.extend(chunk)
+            del kept[:-_KEPT]
 
 
 class Relay:

@@ -6,10 +6,10 @@ import json
 
 import typer
 
-from sqlalchemy_rds_iam._databases.postgresql_grants import grants
 from sqlalchemy_rds_iam._tools.iam_policy import ACCOUNT, RESOURCE, connect_policy, look_up
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
+    MYSQL_EXAMPLE,
     AsJson,
     Options,
     Profile,
@@ -33,12 +33,16 @@ $ rds-iam policy > policy.json && aws iam put-role-policy \\
     --policy-document file://policy.json
 """
 GRANT_EPILOG = f"""
-What the database has to allow:
+What PostgreSQL has to allow, and what MySQL and MariaDB have to:
 $ rds-iam grant \\
     {EXAMPLE}
+$ rds-iam grant \\
+    {MYSQL_EXAMPLE}
 
 Run by the master user:
 $ rds-iam grant | psql -U postgres \\
+    -h mydb.abc123.eu-central-1.rds.amazonaws.com
+$ rds-iam grant | mysql -u admin -p \\
     -h mydb.abc123.eu-central-1.rds.amazonaws.com
 """
 
@@ -98,7 +102,8 @@ def grant(
     """
     with told():
         found = access(url, options_of(options, timeout=timeout))
-        wanted = grants(found.endpoint.user, found.cparams.get("dbname"), found.host)
+        database = found.cparams.get(found.driver.database)
+        wanted = found.family.grants(found.endpoint.user, database, found.host)
     if as_json:
         document({"user": found.endpoint.user, **wanted._asdict()})
     else:

@@ -30,6 +30,9 @@ $ rds-iam token --profile reporting
 
 In the place of a password, for which rds-iam exec takes less typing:
 $ PGPASSWORD="$(rds-iam token)" psql -h mydb.abc123.eu-central-1.rds.amazonaws.com
+$ MYSQL_PWD="$(rds-iam token)" mysql --ssl-mode=VERIFY_IDENTITY \\
+    --ssl-ca=global-bundle.pem --enable-cleartext-plugin \\
+    -h mydb.abc123.eu-central-1.rds.amazonaws.com -u app
 
 When it ends:
 $ rds-iam token --json | jq -r .expires_at
@@ -49,7 +52,7 @@ def token(
 
     It is signed as an engine of this URL would sign it, for its host, port, user and region, with
     the AWS credentials that are found. Whether it will be accepted is not known: that takes the
-    permission rds-db:connect (see `rds-iam policy`) and the database role rds_iam (see
+    permission rds-db:connect (see `rds-iam policy`) and a database user who logs in by token (see
     `rds-iam grant`).
 
     The token is all that a login takes. Nothing else of this package ever prints one.

@@ -13,7 +13,8 @@ from typing import TypeVar
 import typer
 
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
-from sqlalchemy_rds_iam._databases.postgresql import DRIVERS, POSTGRESQL
+from sqlalchemy_rds_iam._databases.known import DRIVERS
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.regions import as_region
 from sqlalchemy_rds_iam._tls.trust import BUNDLE_URLS
 

@@ -96,7 +96,10 @@ def test_same_as_the_plugins() -> None:
     [
         (["nonsense"], "the URL cannot be read: expected postgresql+psycopg://"),
         (["postgresql://app:sesame@h:x/d"], "the URL cannot be read"),
-        (["mysql+pymysql://app@h/d"], "begins with mysql+pymysql://: expected postgresql://"),
+        (
+            ["mssql+pyodbc://app@h/d"],
+            "begins with mssql+pyodbc://: expected postgresql://, mysql://, ",
+        ),
         (["postgres://app@h/d"], "begins with postgres://: expected postgresql://"),
         (["postgresql://app:sesame@h/d"], "there is a password in the URL"),
         ([f"{URL}&rds_iam_regoin=x"], "did you mean rds_iam_region?"),

@@ -43,8 +43,8 @@ def test_cname(server: DnsServer, url: URL, rds: RdsEmulator) -> None:
     rds.gateway.certificate = rds.certificates.other_host(rds.endpoint.host)
     access = Access(url)
     assert access.endpoint.host == rds.endpoint.host
-    variables = libpq_environment.settings(access).variables
-    environ, _ = libpq_environment.environment(variables, access.token(), {})
+    found = libpq_environment.setup(access, ["psql"], {})
+    environ, _ = found.environment(access.token(), {})
     assert set(environ["PGHOST"].split(",")) == {rds.endpoint.host}
     psycopg.connect(
         host=environ["PGHOST"],
@@ -81,11 +81,11 @@ def test_hostaddr(rds: RdsEmulator) -> None:
     host, port = rds.address
     url = rds.url().set(host=rds.endpoint.host, port=port)
     url = url.update_query_dict({"hostaddr": host, "sslcert": "mine", "options": "-c geqo=off"})
-    found = libpq_environment.settings(Access(url))
+    found = libpq_environment.setup(Access(url), ["psql"], {})
     assert found.variables["PGHOSTADDR"] == host
     assert found.variables["PGSSLCERT"] == "mine"
     assert found.variables["PGOPTIONS"] == "-c geqo=off"
-    assert found.lost == []
+    assert found.notes == []
 
 
 @pytest.mark.parametrize(
@@ -101,5 +101,5 @@ def test_hostaddr(rds: RdsEmulator) -> None:
 )
 def test_tls(rds: RdsEmulator, drivername: str, query: dict[str, str], mode: str) -> None:
     """TLS is what the URL asks for, in the plugin's words or in the driver's own."""
-    found = libpq_environment.settings(Access(rds.url(drivername, **query)))
+    found = libpq_environment.setup(Access(rds.url(drivername, **query)), ["psql"], {})
     assert found.variables["PGSSLMODE"] == mode
