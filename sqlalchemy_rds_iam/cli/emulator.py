@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.common import AsJson, told
 from sqlalchemy_rds_iam.cli.exec_ import cannot_run, executable
@@ -28,14 +28,27 @@ $ set -a; . ./.env.emulator; set +a; rds-iam doctor
 A writer and a standby, and failovers by hand:
 $ rds-iam emulator --cluster
 
-In front of a PostgreSQL of yours, or under another name:
+A MySQL, by a MariaDB of this machine, or one fetched for this user:
+$ rds-iam emulator --engine mysql
+$ rds-iam emulator --engine mysql --fetch -- pytest
+
+In front of a server of yours, or under another name:
 $ rds-iam emulator \\
     --server postgresql://postgres:secret@localhost/postgres
 $ rds-iam emulator --host db.example.com --region eu-central-1
 """
 
 
+# As in testing.database.engines, which is imported when it is needed.
+_ENGINES = ("postgresql", "mysql")
+
 _port = values.number(int, 1, 65_535, "a port")
+
+
+def _engine(text: object) -> str:
+    if str(text) in _ENGINES:
+        return str(text)
+    raise typer.BadParameter(f"{text!r}: expected {' or '.join(_ENGINES)}")
 
 
 def emulator(
@@ -56,10 +69,23 @@ def emulator(
             help="Endpoint that tokens must be signed for; by default one in us-east-1.",
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            parser=_engine,
+            metavar="NAME",
+            help="Which database: postgresql, or mysql, for which a MariaDB stands.",
+            autocompletion=lambda: list(_ENGINES),
+        ),
+    ] = _ENGINES[0],
     port: Annotated[
-        int,
-        typer.Option(parser=_port, metavar="N", help="Port that tokens must be signed for."),
-    ] = 5432,
+        int | None,
+        typer.Option(
+            parser=_port,
+            metavar="N",
+            help="Port that tokens must be signed for; by default 5432, and 3306 for MySQL.",
+        ),
+    ] = None,
     region: Annotated[
         str | None,
         typer.Option(
@@ -95,14 +121,14 @@ def emulator(
         ),
     ] = None,
     driver: Annotated[
-        str,
+        str | None,
         typer.Option(
             parser=values.driver,
             metavar="NAME",
-            help="Driver that the URL names.",
+            help="Driver that the URL names; by default psycopg, and pymysql for MySQL.",
             autocompletion=lambda: list(DRIVERS),
         ),
-    ] = "psycopg",
+    ] = None,
     ceiling: Annotated[
         float,
         typer.Option(
@@ -113,7 +139,9 @@ def emulator(
     ] = 200,
     server: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Front this postgresql:// URL, and start no server."),
+        typer.Option(
+            metavar="URL", help="Front this postgresql:// or mysql:// URL, and start none."
+        ),
     ] = None,
     postgres: Annotated[
         str | None,
@@ -123,6 +151,18 @@ def emulator(
             autocompletion=values.servers,
         ),
     ] = None,
+    mariadb: Annotated[
+        str | None,
+        typer.Option(metavar="DIRECTORY", help="Server to start: the directory of mariadbd."),
+    ] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch",
+            help="Where there is no MariaDB, fetch one into this user's cache: without root, by "
+            "apt-get of Debian or Ubuntu.",
+        ),
+    ] = False,
     cluster: Annotated[
         bool,
         typer.Option(
@@ -140,15 +180,15 @@ def emulator(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run an RDS PostgreSQL with IAM authentication on this machine, without AWS.
+    """Run an RDS PostgreSQL or MySQL with IAM authentication on this machine, without AWS.
 
     It listens on 127.0.0.1 with TLS, verifies every token as RDS does, and plays the AWS endpoints
     that credentials come from.
 
     With a command after --, that runs in an environment that leads here and only here
-    (RDS_IAM_URL, DATABASE_URL, AWS keys and endpoints; other variables AWS_…, PG… and RDS_IAM_…
-    are taken out). It gets the signals, and when it ends the emulator ends. Of the logins those
-    that are refused are shown on standard error, with the reason.
+    (RDS_IAM_URL, DATABASE_URL, AWS keys and endpoints; other variables AWS_…, PG…, MYSQL_…,
+    MARIADB_… and RDS_IAM_… are taken out). It gets the signals, and when it ends the emulator
+    ends. Of the logins those that are refused are shown on standard error, with the reason.
 
     Without one it prints the variables, as shell commands, shows the decision on each login on
     standard error, and runs until Ctrl-C. With --cluster the signal SIGUSR1 is a failover then, and
@@ -166,6 +206,7 @@ def emulator(
 
         settings: dict[str, Any] = {
             "host": host or None,
+            "engine": engine,
             "port": port,
             "region": region or None,
             "users": user or ("app",),
@@ -174,6 +215,8 @@ def emulator(
             "ceiling": ceiling or None,
             "server": server,
             "postgres": postgres,
+            "mariadb": mariadb,
+            "fetch": fetch,
             "listen_port": listen_port,
             "cluster": cluster,
             "variables_file": env_file,
@@ -185,7 +228,7 @@ def emulator(
         except ValueError as error:
             fail(str(error), MISUSED)
         except ServerError as error:
-            fail(f"the PostgreSQL refused what the emulator needs: {error}")
+            fail(f"the server refused what the emulator needs: {error}")
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -154,13 +154,15 @@ class EmulatedAccount(ABC):
         *,
         query: dict[str, str],
     ) -> URL:
+        host, port = address
         options = {
             "plugin": "rds_iam",
             "rds_iam_host": endpoint.host,
             "rds_iam_port": str(endpoint.port),
             "rds_iam_ca": str(self.ca_file),
         }
-        host, port = address
+        if host == endpoint.host:
+            del options["rds_iam_host"]
         return URL.create(drivername, user, None, host, port, database, options | query)
 
     async def _start_services(self, backend: Backend) -> tuple[str, int]:

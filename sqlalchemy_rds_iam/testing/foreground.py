@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam.testing import env_file
 from sqlalchemy_rds_iam.testing.database.verifier import SignedEndpoint
 from sqlalchemy_rds_iam.testing.emulator import HOST, RdsEmulator
@@ -31,12 +32,14 @@ _PROXIES = ("http_proxy", "all_proxy")
 
 def run_foreground(
     host: str | None = None,
-    port: int = 5432,
+    port: int | None = None,
     *,
     users: Sequence[str] = ("app",),
     secrets: Sequence[str] = (),
     ceiling: float | None = DEFAULT_CEILING,
-    driver: str = "psycopg",
+    engine: str = "postgresql",
+    driver: str | None = None,
+    fetch: bool = False,
     cluster: bool = False,
     variables_file: Path | None = None,
     as_json: bool = False,
@@ -54,7 +57,9 @@ def run_foreground(
         users: Database users to create; the URL is that of the first.
         secrets: Database users to create that have a password, in a secret of the same name.
         ceiling: Authentications per second, None for no limit.
-        driver: The driver that the URL names.
+        engine: Which database: ``postgresql`` or ``mysql``.
+        driver: The driver that the URL names, None for one that is easily installed.
+        fetch: Fetch a MariaDB server first, where there is none; see `mariadb_fetch.fetch`.
         cluster: Start an `RdsCluster`, which has hosts and servers of its own.
         variables_file: Where to write the variables as well, as long as it runs.
         as_json: Print one line of JSON instead of shell commands, for a parent process.
@@ -90,7 +95,9 @@ def run_foreground(
                 ceiling=ceiling,
                 cluster=cluster,
                 variables_file=variables_file,
+                engine=engine,
                 driver=driver,
+                fetch=fetch,
                 **more,
             )
         )
@@ -110,11 +117,13 @@ def run_foreground(
 @contextmanager
 def serving(
     host: str | None = None,
-    port: int = 5432,
+    port: int | None = None,
     *,
     users: Sequence[str] = ("app",),
     secrets: Sequence[str] = (),
-    driver: str = "psycopg",
+    engine: str = "postgresql",
+    driver: str | None = None,
+    fetch: bool = False,
     cluster: bool = False,
     variables_file: Path | None = None,
     only_refusals: bool = False,
@@ -127,7 +136,9 @@ def serving(
         port: The port to sign for.
         users: Database users.
         secrets: Database users with a password.
+        engine: Which database.
         driver: The driver that the URL names.
+        fetch: Fetch a MariaDB server first.
         cluster: Start an `RdsCluster`.
         variables_file: Where to write the variables as well.
         only_refusals: Log no login that was granted.
@@ -137,11 +148,16 @@ def serving(
         if variables_file is not None:
             env_file.check(variables_file)
         cleanup.enter_context(_decisions_on_stderr(only_refusals=only_refusals))
-        emulator = _made(host, port, cluster=cluster, users=users, **more)
+        if driver is not None:
+            _check_driver(driver, engine)
+        if fetch:
+            _fetch(engine)
+        emulator = _made(host, port, cluster=cluster, engine=engine, users=users, **more)
         cleanup.enter_context(emulator)
         for user in secrets:
             emulator.secrets.create(user, user, database=user)
-        urls = _urls(emulator, f"postgresql+{driver}", users[0])
+        named = f"{engine}+{driver or emulator.engine.driver}"
+        urls = _urls(emulator, named, users[0])
         variables = {
             **emulator.environ(),
             **urls,
@@ -155,28 +171,52 @@ def serving(
 
 def leads_elsewhere(name: str) -> bool:
     """Whether a variable of this name may lead to another account or database."""
-    return name.startswith(("AWS_", "PG")) or (
-        name.startswith(("RDS_IAM_", "DATABASE_URL")) and name != "RDS_IAM_EMULATOR_POSTGRES"
+    return name.startswith(("AWS_", "PG", "MYSQL_", "MARIADB_")) or (
+        name.startswith(("RDS_IAM_", "DATABASE_URL")) and not name.startswith("RDS_IAM_EMULATOR_")
     )
 
 
-def _made(host: str | None, port: int, *, cluster: bool, **more: Any) -> RdsEmulator | RdsCluster:
+def _check_driver(driver: str, engine: str) -> None:
+    fits = [name for name, row in DRIVERS.items() if row.family.name == engine]
+    if driver not in fits:
+        raise ValueError(
+            f"the driver {driver} is none of {engine}: expected one of {', '.join(fits)}"
+        )
+
+
+def _fetch(engine: str) -> None:
+    if engine != "mysql":
+        raise ValueError("--fetch brings a MariaDB server: it needs --engine mysql")
+    from sqlalchemy_rds_iam.testing.server.mariadb_fetch import fetch
+
+    # On standard error, as standard output is for the variables.
+    fetch(lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+
+
+def _made(
+    host: str | None, port: int | None, *, cluster: bool, engine: str, **more: Any
+) -> RdsEmulator | RdsCluster:
     if not cluster:
-        return RdsEmulator(host or HOST, port, **more)
+        return RdsEmulator(host or HOST, port, engine=engine, **more)
     from sqlalchemy_rds_iam.testing.cluster.cluster import RdsCluster
 
     # The value of the one may be a password.
     for name, value in (("host", host), ("server", more.get("server"))):
         if value is not None:
             raise ValueError(f"a cluster has a {name} of its own: leave out --{name}")
-    return RdsCluster(port=port, **{k: v for k, v in more.items() if v is not None})
+    if engine != "postgresql":
+        raise ValueError(
+            f"a cluster is one of PostgreSQL: leave out --cluster, or --engine {engine}"
+        )
+    return RdsCluster(port=port or 5432, **{k: v for k, v in more.items() if v is not None})
 
 
 def _urls(emulator: RdsEmulator | RdsCluster, drivername: str, user: str) -> dict[str, str]:
     """The variables that `engine_pair` reads, as far as there are servers for them."""
     where = drivername, user, user
     if isinstance(emulator, RdsEmulator):
-        made = {"URL": emulator.url(*where)}
+        # For programs such as mysqldump, too, which verify the name that they dial.
+        made = {"URL": emulator.address_url(*where)}
     else:
         made = {"URL": emulator.writer_url(*where), "READER_URL": emulator.reader_url(*where)}
     return {
@@ -227,7 +267,7 @@ def _hint(emulator: RdsEmulator | RdsCluster, console: Console | None) -> str:
         f"\nListening on {listening}\nin {emulator.endpoint.region}.\n\n"
         "Run the lines above in another shell. There\n"
         "  rds-iam doctor looks at it,\n"
-        "  rds-iam exec -- psql logs in, and\n"
+        f"  rds-iam exec -- {emulator.engine.client} logs in, and\n"
         f"  {connects} connects.\n\n"
         f"{faults}"
         "Each login is shown here, with the decision on it.\nCtrl-C stops it."

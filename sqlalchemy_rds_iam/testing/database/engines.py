@@ -41,6 +41,7 @@ class DatabaseEngine:
         title: As in sentences.
         port: The port that its servers listen on.
         driver: The driver of a URL that names none.
+        client: The program with which a user logs in by hand.
         hosts: The IP addresses to listen on. For tokens, all but the first are names of the
             endpoint, too.
         alpn: The application protocol within TLS, None for none.
@@ -57,6 +58,7 @@ class DatabaseEngine:
     title: str
     port: int
     driver: str
+    client: str
     hosts: tuple[str, ...]
     alpn: str | None
     secret_engine: str

@@ -22,6 +22,7 @@ MYSQL = DatabaseEngine(
     title="MySQL",
     port=3306,
     driver="pymysql",
+    client="mariadb",
     # The C drivers take 127.0.0.1 for local, and Connector/C 3.4 verifies no name then.
     hosts=("127.0.0.1", "127.0.0.2"),
     alpn=None,

@@ -26,6 +26,7 @@ POSTGRESQL = DatabaseEngine(
     title="PostgreSQL",
     port=5432,
     driver="psycopg",
+    client="psql",
     hosts=("127.0.0.1",),
     alpn=ALPN,
     secret_engine="postgres",  # noqa: S106 - no password

@@ -56,9 +56,13 @@ class Installation:
         """The directories of its own libraries, as for ``LD_LIBRARY_PATH``."""
         if self.root is None:
             return ""
-        found = {str(path.parent) for path in self.root.glob("usr/lib/**/*.so*")}
-        found |= {str(path.parent) for path in self.root.glob("lib/**/*.so*")}
-        return ":".join(sorted(found))
+        # As "usr/lib/x86_64-linux-gnu", with or without "usr".
+        found = (
+            path.parent
+            for place in ("lib", "usr/lib")
+            for path in self.root.glob(f"{place}/*/*.so*")
+        )
+        return ":".join(sorted(set(map(str, found))))
 
 
 def find(choice: str | None = None) -> Installation:
