@@ -29,7 +29,7 @@ class Words(NamedTuple):
     sleep: Callable[[float], str]
     refused: str
     port: int
-    starting: tuple[str, str]
+    starting: tuple[str | int, ...]
     new_password: Callable[[str, str], str]
     home: str
 
@@ -57,9 +57,9 @@ MYSQL = Words(
     sleep=lambda seconds: f"select sleep({seconds})",
     refused="Access denied",
     port=3306,
-    starting=("1053", "Server shutdown in progress"),
+    starting=(1053, "08S01", "Server shutdown in progress"),
     new_password=lambda user, password: f"ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'",
-    home="mysql",
+    home="test",
 )
 
 _FAMILIES = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}

@@ -46,7 +46,7 @@ class DatabaseEngine:
             endpoint, too.
         alpn: The application protocol within TLS, None for none.
         secret_engine: The field ``engine`` of its secrets.
-        database: The database that a user connects to who names none.
+        home: The database of secrets that name none; created for the user when it is not there.
         server: Makes a server; the argument says which, or where its programs are.
         reach: How the emulator reaches a server that it has started.
         from_url: How it reaches one that a URL names.
@@ -62,7 +62,7 @@ class DatabaseEngine:
     hosts: tuple[str, ...]
     alpn: str | None
     secret_engine: str
-    database: Callable[[str], str]
+    home: str
     server: Callable[[str | None], Server]
     reach: Callable[[Any], Backend]
     from_url: Callable[[str], Backend]

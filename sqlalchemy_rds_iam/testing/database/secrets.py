@@ -206,7 +206,7 @@ class Secrets:
             user: The database user; one that exists gets the password.
             password: By default a random one of 32 characters.
             database: Which to connect to; created for the user when it does not exist. By default
-                ``postgres``, and on MySQL one of the user's name.
+                ``postgres``, and ``test`` on MySQL.
             strategy: How `Secret.rotate` goes about it: ``single-user`` or ``alternating-users``.
             master: The secret of the user that would set the passwords on AWS.
             fields: More fields of the secret, or other values for those above.
@@ -215,7 +215,7 @@ class Secrets:
             AwsError: The name is taken or none.
             ValueError: The user authenticates through IAM, or is the emulator's own.
         """
-        database = database or self._engine.database(user)
+        database = database or self._engine.home
         login: dict[str, Any] = {
             "engine": self._engine.secret_engine,
             **self._instance,
@@ -243,9 +243,7 @@ class Secrets:
             ValueError: The user authenticates through IAM, or is the emulator's own.
         """
         login = {"username": user, "password": password or new_password()}
-        self._background.call(
-            self._create_user(user, login["password"], self._engine.database(user))
-        )
+        self._background.call(self._create_user(user, login["password"], self._engine.home))
         secret = self._make(f"rds!db-{uuid.uuid4()}", rotates=True, owner="rds")
         secret.put(login)
         return secret
