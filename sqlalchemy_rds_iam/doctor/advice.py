@@ -8,7 +8,6 @@ import shlex
 
 from sqlalchemy import make_url
 
-from sqlalchemy_rds_iam._databases.postgresql_grants import membership
 from sqlalchemy_rds_iam._tools.iam_policy import Resource, connect_policy
 from sqlalchemy_rds_iam._tools.rds_api import KINDS
 from sqlalchemy_rds_iam.doctor.findings import Command, Kind
@@ -50,12 +49,6 @@ def option(text: str) -> Command:
     """An option for the URL, with a value that only the user knows."""
     return Command(Kind.OPTION, text)
 
-
-SESSIONS = sql(
-    "SELECT usename, application_name, state, count(*) FROM pg_stat_activity "
-    "GROUP BY 1, 2, 3 ORDER BY 4 DESC;"
-)
-"""Shows who has taken the connections."""
 
 CLOCK = (look("date -u"), look("timedatectl status"), shell("sudo chronyc makestep"))
 """Show the clock, and set it."""
@@ -153,11 +146,6 @@ def principal(caller: str | None) -> str | None:
         return None
     partition, account, role, rest = match.groups()
     return f"arn:{partition}:iam::{account}:{f'role/{role}' if role else rest}"
-
-
-def grant(user: str) -> Command:
-    """Lets a user log in by token."""
-    return sql(f"{membership(user)};")
 
 
 def metric(state: State, name: str) -> Command:

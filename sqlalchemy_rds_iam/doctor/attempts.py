@@ -10,7 +10,7 @@ from sqlalchemy_rds_iam.doctor.connections import open_door
 from sqlalchemy_rds_iam.doctor.findings import Finding, problem
 from sqlalchemy_rds_iam.doctor.server_answers import database
 from sqlalchemy_rds_iam.doctor.state import MOST_LOGINS, State
-from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, ServerReply
+from sqlalchemy_rds_iam.doctor.wire import ServerReply
 
 _PROBE, _LOGIN = 0.5, 0.8
 """Of the time that is left for the login: for a question, and for an attempt."""
@@ -27,11 +27,11 @@ def probe(state: State, user: str) -> ServerReply:
         OSError: it cannot be asked.
     """
     with open_door(state, state.schedule.left("Login", _PROBE)) as door:
-        return door.probe(user, database(state))
+        return door.ask(user, database(state))
 
 
 def log_in(state: State, token: IssuedPassword) -> ServerReply:
-    """Log in with `token` as the user of the URL, and leave again.
+    """Log in with `token` as the user of the URL, if the server asks for one, and leave again.
 
     Raises:
         OSError: the connection fails.
@@ -41,8 +41,8 @@ def log_in(state: State, token: IssuedPassword) -> ServerReply:
         raise TooManyLogins
     state.hide(token.password, token.password.rpartition("=")[2])
     with open_door(state, state.schedule.left("Login", _LOGIN)) as door:
-        answer = door.probe(state.settled.endpoint.user, database(state))
-        if answer.method != CLEARTEXT or answer.fields:
+        answer = door.ask(state.settled.endpoint.user, database(state))
+        if not answer.wants_token or answer.refused:
             return answer
         state.logins += 1
         answer = door.answer(token.password)

@@ -7,15 +7,14 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._tls import contexts
-from sqlalchemy_rds_iam.doctor import certificate
+from sqlalchemy_rds_iam.doctor import certificate, manners
 from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.findings import Command
 from sqlalchemy_rds_iam.doctor.server_answers import database
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import instead
-from sqlalchemy_rds_iam.doctor.wire import METHODS, OK, Door
+from sqlalchemy_rds_iam.doctor.wire import Door
 
 FIRST, SECOND = 0.6, 0.5
 """Of the time that is left: for the first connection, and for one that looks closer."""
@@ -33,14 +32,30 @@ def context(state: State) -> ssl.SSLContext:
     return found
 
 
+def knock(state: State, seconds: float, port: int | None = None) -> Door:
+    """A connection to the address that answers, at another port if need be.
+
+    Raises:
+        OSError: there is none.
+    """
+    assert state.address is not None
+    host, usual = state.address
+    return manners.of(state).door((host, port or usual), seconds)
+
+
 def open_door(state: State, seconds: float) -> Door:
-    """A connection with TLS as the options ask for it.
+    """A connection with TLS as the options ask for it: the one that is open already, or a new one.
 
     Raises:
         OSError: there is none; `DeclinedError` and `ssl.SSLError` among them.
     """
-    assert state.address is not None
-    door = Door(state.address, seconds)
+    door, state.door = state.door, None
+    if door is not None:
+        # One that is left half-way counts against this machine with some servers.
+        if door.renew(seconds):
+            return door
+        door.close()
+    door = knock(state, seconds)
     try:
         door.encrypt(context(state), state.dialled.strip("[]"))
     except BaseException:
@@ -51,24 +66,23 @@ def open_door(state: State, seconds: float) -> Door:
 
 def in_clear(state: State) -> tuple[str, ...]:
     """What a server without TLS says of itself; only a user's name is sent."""
-    assert state.address is not None
     try:
-        with Door(state.address, state.schedule.left("TLS", SECOND)) as door:
-            reply = door.probe(state.settled.endpoint.user, database(state))
+        with knock(state, state.schedule.left("TLS", SECOND)) as door:
+            reply = door.ask(state.settled.endpoint.user, database(state))
     except OSError:
         return ()
-    if reply.fields:
-        return (f"without TLS it says: {reply.words} ({reply.sqlstate})",)
-    return (f"without TLS it {METHODS.get(reply.method or OK, 'asks for another authentication')}",)
+    if reply.refused:
+        return (f"without TLS it says: {reply.words} ({reply.code})",)
+    return (f"without TLS it {reply.asks}",)
 
 
 def right_port(state: State) -> tuple[Command, ...]:
-    """The URL with PostgreSQL's own port, if the right server answers there."""
-    port = POSTGRESQL.port
+    """The URL with the family's own port, if the right server answers there."""
+    port = state.usual_port
     if state.address is None or state.port == port:
         return ()
     try:
-        with Door((state.address[0], port), state.schedule.left("TLS", SECOND)) as door:
+        with knock(state, state.schedule.left("TLS", SECOND), port) as door:
             door.encrypt(context(state), state.dialled.strip("[]"))
     except OSError:
         return ()
@@ -80,11 +94,10 @@ def shown_certificate(state: State) -> Certificate | None:
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.verify_mode = ssl.CERT_NONE
-    if alpn := state.settled.driver.family.alpn:
+    if alpn := state.driver.family.alpn:
         trusting.set_alpn_protocols([alpn])
-    assert state.address is not None
     try:
-        with Door(state.address, state.schedule.left("TLS", SECOND)) as door:
+        with knock(state, state.schedule.left("TLS", SECOND)) as door:
             return read(door.encrypt(trusting, state.settled.endpoint.host))
     except OSError:
         return None

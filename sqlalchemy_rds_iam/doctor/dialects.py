@@ -8,54 +8,93 @@ from importlib.metadata import entry_points
 
 from sqlalchemy import URL, dialects
 
-from sqlalchemy_rds_iam._databases.known import DRIVERS
+from sqlalchemy_rds_iam._databases.known import DRIVERS, FAMILIES
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam.doctor.advice import shell
 from sqlalchemy_rds_iam.doctor.findings import Finding, problem
 from sqlalchemy_rds_iam.doctor.urls import instead
 
-_OURS = sorted({driver.family.example.partition("+")[0] for driver in DRIVERS.values()})
-# What other programs call PostgreSQL, the first one SQLAlchemy itself until 1.4.
-_ALSO = {"postgres", "pg", "pgsql", "psql", "postgre", "postgresql"}
+_ALSO = {
+    **dict.fromkeys(
+        ("postgres", "pg", "pgsql", "psql", "postgre", "aurora-postgresql"), "postgresql"
+    ),
+    **dict.fromkeys(("aurora", "aurora-mysql", "mysql8"), "mysql"),
+    "maria": "mariadb",
+}
+"""What other programs call the databases; the first one SQLAlchemy itself until 1.4."""
+_PACKAGES = {
+    "mysqldb": ("MySQLdb", "mysqlclient"),
+    "mysqlconnector": ("mysql.connector", "mysqlconnector"),
+    "mariadbconnector": ("mariadb", "mariadb"),
+}
+"""The module and the extra of a driver, where they do not have its name."""
 _CLOSE = 0.8
+_OURS = ", ".join(dict.fromkeys(each.title for each in FAMILIES.values()))
 
 
 def unknown(url: URL) -> Finding | None:
     """What is wrong with the dialect; None if it is one of ours."""
     dialect = url.get_backend_name()
-    if dialect in _OURS:
-        return None
-    if dialect.lower() in _ALSO or difflib.get_close_matches(dialect.lower(), _OURS, 1, _CLOSE):
+    if dialect in FAMILIES:
+        return _of_another_family(url)
+    if (meant := _meant(dialect)) is not None:
         return problem(
             "dialect-unknown",
-            f"SQLAlchemy does not know the dialect {dialect!r}: it is called {_OURS[0]!r}",
+            f"SQLAlchemy does not know the dialect {dialect!r}: it is called {meant!r}",
             fix="Use this URL",
-            commands=(instead(with_driver(url)),),
+            commands=(instead(with_driver(url, meant)),),
         )
     known = {*dialects.__all__, "mariadb"}
     known |= {each.name.partition(".")[0] for each in entry_points(group="sqlalchemy.dialects")}
     if dialect in known:
         return problem(
             "driver-unknown",
-            f"rds_iam and rds_secret log in to {' and '.join(_OURS)}, not to {dialect}",
-            fix="Use the URL of a PostgreSQL database, or another package for this one",
+            f"rds_iam and rds_secret log in to {_OURS}, not to {dialect}",
+            fix="Use the URL of such a database, or another package for this one",
         )
     return problem(
         "dialect-unknown",
         f"SQLAlchemy does not know the dialect {dialect!r}",
-        fix="Correct the beginning of the URL; for PostgreSQL it is as here",
-        commands=(instead(with_driver(url)),),
+        fix="Correct the beginning of the URL; it is one of these",
+        commands=tuple(instead(with_driver(url, each)) for each in FAMILIES),
+    )
+
+
+def _meant(dialect: str) -> str | None:
+    """The dialect that is meant by a name that SQLAlchemy does not know."""
+    name = dialect.lower()
+    close = difflib.get_close_matches(name, FAMILIES, 1, _CLOSE)
+    return _ALSO.get(name) or next(iter(close), None)
+
+
+def _of_another_family(url: URL) -> Finding | None:
+    """What is wrong with a driver that is for another dialect than the one before it."""
+    dialect, _, name = url.drivername.partition("+")
+    row = DRIVERS.get(name)
+    if row is None or dialect in row.family.backends:
+        return None
+    # The port is what tells whose URL it was to be.
+    servers = url.port == row.family.port
+    backends = (
+        [*row.family.backends[:1], dialect] if servers else [dialect, *row.family.backends[:1]]
+    )
+    return problem(
+        "driver-unknown",
+        f"{name} is a driver of {row.family.title}, and the URL begins with {dialect!r}",
+        fix="Use the URL of the database that it is; the other one is for the other family",
+        commands=tuple(instead(with_driver(url, each)) for each in backends),
     )
 
 
 def not_loaded(url: URL, error: ImportError | Exception) -> Finding:
     """Why SQLAlchemy cannot load the driver."""
     dialect, _, driver = url.drivername.partition("+")
-    wanted = driver or "psycopg"
+    wanted = driver or _default(dialect)
     missing = wanted in DRIVERS
     commands = [instead(with_driver(url))]
     if missing:
-        commands.append(shell(f"pip install 'sqlalchemy-rds-iam[{wanted}]'"))
+        _, extra = _PACKAGES.get(wanted, (wanted, wanted))
+        commands.append(shell(f"pip install 'sqlalchemy-rds-iam[{extra}]'"))
     return problem(
         "driver-missing",
         f"the driver {driver or 'of ' + dialect!r} is not installed"
@@ -68,15 +107,34 @@ def not_loaded(url: URL, error: ImportError | Exception) -> Finding:
     )
 
 
+def _default(dialect: str) -> str:
+    """The driver of a URL that names none, or the one that we would take."""
+    return {"postgresql": "psycopg"}.get(dialect, "mysqldb")
+
+
 def corrected(url: URL) -> URL:
     """The URL with the dialect that is meant, where it has another name."""
-    return with_driver(url) if url.get_backend_name() in _ALSO - {*_OURS} else url
+    return with_driver(url) if url.get_backend_name() in _ALSO else url
 
 
-def with_driver(url: URL) -> URL:
-    """The URL with a driver that the plugin knows: the closest one that is installed."""
-    _, _, driver = url.drivername.partition("+")
-    there = [name for name in DRIVERS if importlib.util.find_spec(name) is not None]
-    there = there or [*DRIVERS]
+def with_driver(url: URL, backend: str | None = None) -> URL:
+    """The URL with a driver that the plugin knows: the closest one that is installed.
+
+    Args:
+        url: any URL.
+        backend: SQLAlchemy's name of the dialect; that of the URL unless it is said.
+    """
+    named, _, driver = url.drivername.partition("+")
+    backend = backend or (named if named in FAMILIES else _meant(named)) or next(iter(FAMILIES))
+    ours = [name for name, each in DRIVERS.items() if backend in each.family.backends]
+    there = [name for name in ours if _is_installed(name)] or ours
     close = difflib.get_close_matches(driver, there, 1, _CLOSE)
-    return url.set(drivername=f"{_OURS[0]}+{(close or there)[0]}")
+    return url.set(drivername=f"{backend}+{(close or there)[0]}")
+
+
+def _is_installed(driver: str) -> bool:
+    module, _ = _PACKAGES.get(driver, (driver, driver))
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # of the package that it is in
+        return False

@@ -7,24 +7,20 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import RowMapping, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sqlalchemy_rds_iam._config.urls import plugin_names
-from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
-from sqlalchemy_rds_iam.doctor import refused_token
+from sqlalchemy_rds_iam.doctor import manners, refused_token
 from sqlalchemy_rds_iam.doctor.advice import environment
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Command, Finding, problem
+from sqlalchemy_rds_iam.doctor.manner import Seen
 from sqlalchemy_rds_iam.doctor.server_answers import known
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import PLUGIN_WORDS, changed
-from sqlalchemy_rds_iam.doctor.wire import ServerReply
 
-_VARIABLE = r"PG[A-Z]{4,}"
-# What the URL always says, or the plugin: these change nothing.
-_IDLE = {"PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGDATABASE", "PGDATA"}
 _HALF = 0.5
 
 
@@ -37,10 +33,10 @@ class Examined(NamedTuple):
     """
 
     findings: list[Finding]
-    seen: RowMapping | None = None
+    seen: Seen | None = None
 
 
-def examine(state: State, error: Exception, again: Callable[[], RowMapping]) -> Examined:
+def examine(state: State, error: Exception, again: Callable[[], Seen]) -> Examined:
     """Find out why the driver has failed.
 
     Args:
@@ -48,31 +44,30 @@ def examine(state: State, error: Exception, again: Callable[[], RowMapping]) -> 
         error: SQLAlchemy's, or the driver's.
         again: connects once more.
     """
-    if state.accepted and _is_refused_token(error):
+    if state.accepted and _is_refused_token(state, error):
         return _throttled(state, error, again)
-    answer = ServerReply(None, accepted=True, fields=_fields(error))
-    found = known(state, answer)
+    found = known(state, manners.of(state).reply(cause_of(error)))
     # A login by hand has worked, and that of the application does not.
     return Examined([replace(found, regardless=True) if found else _failed(state, error)])
 
 
 def words(error: Exception) -> list[str]:
     """What the driver says, line by line."""
-    cause = _cause(error)
+    cause = cause_of(error)
     return str(cause).strip().splitlines() or [type(cause).__name__]
 
 
-def _cause(error: Exception) -> BaseException:
+def cause_of(error: Exception) -> BaseException:
+    """The driver's own error."""
     return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
 
 
-def _is_refused_token(error: Exception) -> bool:
-    # Another SQLSTATE, 28P01, says that the server did not ask IAM.
-    said = " ".join(words(error))
-    return POSTGRESQL.is_refusal(_cause(error)) and "password authentication failed" not in said
+def _is_refused_token(state: State, error: Exception) -> bool:
+    manner, said = manners.of(state), " ".join(words(error))
+    return manner.family.is_refusal(cause_of(error)) and not manner.wanted_password(said)
 
 
-def _throttled(state: State, error: Exception, again: Callable[[], RowMapping]) -> Examined:
+def _throttled(state: State, error: Exception, again: Callable[[], Seen]) -> Examined:
     """The server has accepted the same user's token a moment ago: only time has passed."""
     time.sleep(min(refused_token.PAUSE, state.schedule.left("Database", _HALF)))
     state.logins += 1
@@ -93,21 +88,13 @@ def _throttled(state: State, error: Exception, again: Callable[[], RowMapping]) 
     return Examined(findings, seen)
 
 
-def _fields(error: Exception) -> dict[str, str]:
-    """What the server said, as far as the driver tells, by the protocol's letters."""
-    cause: Any = _cause(error)
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
-    said = str(cause)
-    if cause.args and isinstance(cause.args[0], dict):  # pg8000
-        state, said = cause.args[0].get("C", ""), cause.args[0].get("M", "")
-    return {"C": str(state), "M": said}
-
-
 def _failed(state: State, error: Exception, certainty: Certainty = Certainty.CERTAIN) -> Finding:
     assert state.engine is not None
-    lines = words(error)
+    lines, manner = words(error), manners.of(state)
     variables = sorted(
-        name for name in os.environ if re.fullmatch(_VARIABLE, name) and name not in _IDLE
+        name
+        for name in os.environ
+        if re.fullmatch(manner.variables, name) and name not in manner.idle
     )
     return problem(
         "driver-failed",

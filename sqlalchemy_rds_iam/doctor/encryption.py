@@ -12,63 +12,64 @@ import ssl
 import time
 from collections.abc import Iterator
 
+from sqlalchemy import make_url
+
 from sqlalchemy_rds_iam._masking import first_line
+from sqlalchemy_rds_iam.doctor import manners
 from sqlalchemy_rds_iam.doctor.advice import describe, look
 from sqlalchemy_rds_iam.doctor.connections import (
     FIRST,
     context,
     in_clear,
+    knock,
     read,
     right_port,
     shown_certificate,
 )
-from sqlalchemy_rds_iam.doctor.findings import Finding, ok, problem, warning
+from sqlalchemy_rds_iam.doctor.dialects import with_driver
+from sqlalchemy_rds_iam.doctor.findings import Command, Finding, ok, problem, warning
+from sqlalchemy_rds_iam.doctor.meaning import EVENTS
 from sqlalchemy_rds_iam.doctor.refused_certificate import day, evidence_of, unverified
+from sqlalchemy_rds_iam.doctor.server_answers import known
 from sqlalchemy_rds_iam.doctor.state import State
-from sqlalchemy_rds_iam.doctor.wire import DeclinedError, Door, EarlyError, NotPostgresError
+from sqlalchemy_rds_iam.doctor.urls import instead
+from sqlalchemy_rds_iam.doctor.wire import DeclinedError, EarlyError, OtherServerError
 
 _SOON = 30 * 86400.0
 
 
 def examine(state: State) -> Iterator[Finding]:
     """Set up TLS."""
-    assert state.address is not None
-    place = f"{state.dialled}:{state.port}"
+    place, words = f"{state.dialled}:{state.port}", manners.of(state).words
     try:
-        with Door(state.address, state.schedule.left("TLS", FIRST)) as door:
-            encrypted = door.encrypt(context(state), state.dialled.strip("[]"))
-            version = encrypted.version()
-            state.server = read(encrypted)
-            state.encrypted = True
-    except DeclinedError:
+        yield from _set_up(state)
+    except DeclinedError as error:
+        title = state.title
         yield problem(
             "tls-declined",
-            f"{place} declines TLS, which RDS never does: another PostgreSQL or a pooler listens "
+            f"{place} declines TLS, which RDS never does: another {title} or a pooler listens "
             "there",
             why="the plugin sends no token in clear",
-            evidence=in_clear(state),
-            fix="Correct host and port; of a pooler, switch TLS on (PgBouncer: client_tls_sslmode)",
-            commands=(
-                *right_port(state),
-                look(
-                    f"psql {shlex.quote(f'host={state.dialled} port={state.port} sslmode=require')}"
-                ),
-            ),
+            evidence=(str(error),) if error.args else in_clear(state),
+            fix=f"Correct host and port; of a pooler, switch TLS on ({words.pooler}: "
+            f"{words.pooler_tls})",
+            commands=(*right_port(state), manners.of(state).client(state.dialled, state.port)),
         )
-    except NotPostgresError as error:
+    except OtherServerError as error:
         yield problem(
-            "not-postgres",
-            f"what listens at {place} does not speak PostgreSQL's protocol: {error}",
-            fix="Correct host and port",
-            commands=right_port(state),
+            words.stranger,
+            f"what listens at {place} does not speak {state.driver.family.title}'s "
+            f"protocol: {error}",
+            fix="Correct host and port; or use the URL of the database that it is",
+            commands=(*_as_it_is(state, error), *right_port(state)),
         )
     except EarlyError as error:
-        yield problem(
+        yield known(state, error.reply) or problem(
             "server-refused",
             f"the server refuses the connection before TLS: {first_line(error)}",
-            why="a PostgreSQL that cannot start a process for a client says so in clear",
+            why=words.early,
             fix="Check the server's load, memory and connections",
-            commands=(look("aws rds describe-events --duration 60"), *describe(state)),
+            commands=(EVENTS, *describe(state)),
         )
     except ssl.SSLCertVerificationError as error:
         state.server = shown_certificate(state)
@@ -93,26 +94,39 @@ def examine(state: State) -> Iterator[Finding]:
             commands=(*right_port(state), *describe(state)),
         )
     except OSError as error:
-        words = getattr(error, "reason", None) or error
+        reason = getattr(error, "reason", None) or error
         yield problem(
             "tls-failed",
-            f"TLS with {place} fails: {words}",
+            f"TLS with {place} fails: {reason}",
             why="the two sides share no TLS version or cipher, or something in between changes "
             "what they send",
             fix="Check what is in between: a firewall that inspects TLS, a load balancer that ends "
             "it, a port that is not the database's",
             commands=(
                 look(
-                    f"openssl s_client -starttls postgres -connect {shlex.quote(place)} </dev/null"
+                    f"openssl s_client -starttls {words.starttls} -connect "
+                    f"{shlex.quote(place)} </dev/null"
                 ),
             ),
         )
-    else:
-        yield from _verified(state, str(version))
 
 
-def _psql(state: State, mode: str) -> str:
-    return f"psql 'host={state.dialled} port={state.port} sslmode={mode}'"
+def _as_it_is(state: State, error: OtherServerError) -> tuple[Command, ...]:
+    """The URL for a database of another family."""
+    if error.backend is None:
+        return ()
+    return (instead(with_driver(make_url(state.given), error.backend)),)
+
+
+def _set_up(state: State) -> Iterator[Finding]:
+    door = knock(state, state.schedule.left("TLS", FIRST))
+    try:
+        encrypted = door.encrypt(context(state), state.dialled.strip("[]"))
+    except BaseException:
+        door.close()
+        raise
+    state.door, state.server, state.encrypted = door, read(encrypted), True
+    yield from _verified(state, str(encrypted.version()))
 
 
 def _verified(state: State, version: str) -> Iterator[Finding]:

@@ -45,7 +45,11 @@ def examine(
     """
     more = iam_log.PATIENCE if read_log else 0.0
     state = State(url, keywords, Schedule(timeout + more), read_log)
-    outcomes = list(_outcomes(state, tell or (lambda _: None)))
+    try:
+        outcomes = list(_outcomes(state, tell or (lambda _: None)))
+    finally:
+        if state.door is not None:
+            state.door.close()
     # At the end, when every secret is known.
     scrubbed = [_scrubbed(outcome, state) for outcome in outcomes]
     return report(state.scrub(_target(state)), scrubbed, logged_in=state.logged_in)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
@@ -10,19 +9,15 @@ from urllib.parse import parse_qsl
 from sqlalchemy import make_url
 
 from sqlalchemy_rds_iam._aws.sigv4 import sign
-from sqlalchemy_rds_iam._databases.postgresql_grants import quoted
-from sqlalchemy_rds_iam.doctor import refused_token
-from sqlalchemy_rds_iam.doctor.advice import describe, enable, grant, look, sql
+from sqlalchemy_rds_iam.doctor import manners, refused_token
+from sqlalchemy_rds_iam.doctor.advice import describe
 from sqlalchemy_rds_iam.doctor.attempts import failed, log_in, probe
 from sqlalchemy_rds_iam.doctor.connections import right_port
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, ok, problem
-from sqlalchemy_rds_iam.doctor.server_answers import explained, is_refused_token, said
+from sqlalchemy_rds_iam.doctor.server_answers import explained, said
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import instead
-from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, METHODS, OK, ServerReply
-
-_DU = "\\du"
-"""psql's command that shows a user and the roles it is a member of."""
+from sqlalchemy_rds_iam.doctor.wire import ServerReply
 
 
 def examine_token(state: State) -> Iterator[Finding]:
@@ -46,45 +41,42 @@ def examine_token(state: State) -> Iterator[Finding]:
 
 def examine_login(state: State) -> Iterator[Finding]:
     """Ask what the server wants of this user, and log in if that is a token."""
-    user = state.settled.endpoint.user
+    user, manner = state.settled.endpoint.user, manners.of(state)
+    assert state.token is not None
     try:
-        answer = probe(state, user)
-        state.method = answer.method
-        if answer.method == CLEARTEXT:
-            assert state.token is not None
-            answer = log_in(state, state.token)
+        answer = log_in(state, state.token)
     except OSError as error:
         yield failed(error)
         return
-    if answer.method == OK:
+    state.by_token = answer.wants_token
+    if answer.is_open:
         yield problem(
             "no-authentication",
             f"the server lets {user!r} in without asking for anything, which RDS never does: this "
-            "is another PostgreSQL",
+            f"is another {state.title}",
             fix="Correct host and port",
             commands=right_port(state),
             regardless=True,
         )
     if answer.ready:
         state.logged_in = True
-        if answer.method == CLEARTEXT:
+        if answer.wants_token:
             yield ok(f"the server accepts the token of {user!r}")
     elif answer.accepted:
         yield ok(f"the server accepts the token of {user!r}, and then refuses the session")
         yield explained(state, answer)
-    elif is_refused_token(answer):
+    elif manner.is_refused_token(answer):
         yield from refused_token.narrow_down(state, answer)
-    elif answer.fields:
-        yield explained(state, answer)
-    else:
+    elif answer.asks and not answer.wants_token:
         yield _no_iam_user(state, answer)
+    else:
+        yield explained(state, answer)
 
 
 def _no_iam_user(state: State, answer: ServerReply) -> Finding:
     """The server wants a password, so IAM is not going to be asked about this user."""
-    user, method = state.settled.endpoint.user, answer.method or OK
-    asks = METHODS.get(method, f"asks for authentication method {method}")
-    evidence = [f"user {user!r}: the server {asks}"]
+    user, manner = state.settled.endpoint.user, manners.of(state)
+    evidence = [f"user {user!r}: the server {answer.asks}"]
     for other in dict.fromkeys((user.lower(), user.capitalize(), user.upper())):
         if other == user:
             continue
@@ -92,14 +84,13 @@ def _no_iam_user(state: State, answer: ServerReply) -> Finding:
             again = probe(state, other)
         except OSError:
             break
-        asked = METHODS.get(again.method if again.method is not None else -1, said(again))
-        evidence.append(f"user {other!r}: the server {asked}")
-        if again.method == CLEARTEXT:
+        evidence.append(f"user {other!r}: the server {again.asks or said(again)}")
+        if again.wants_token:
             return problem(
                 "user-case",
                 f"the database user is {other!r}, not {user!r}: {other!r} logs in by token",
                 why="the case of a user name counts in the URL, in the database and in the policy; "
-                "CREATE USER makes it lower case unless it is quoted",
+                f"{manner.words.case}",
                 evidence=tuple(evidence),
                 fix="Spell it like that in the URL, and in the policy",
                 commands=(instead(make_url(state.given).set(username=other)),),
@@ -115,22 +106,7 @@ def _no_iam_user(state: State, answer: ServerReply) -> Finding:
             fix="Set IAM authentication to Required in the proxy",
             commands=describe(state),
         )
-    return problem(
-        "rds-iam-missing",
-        f"the server asks {user!r} for a password, not for a token: the user lacks the role "
-        "rds_iam, does not exist, or IAM authentication is off",
-        why="the server does not tell clients which of them it is",
-        evidence=tuple(evidence),
-        fix="Grant the role, as the master user; if there is no such user, create it first; if it "
-        "is a member already, switch IAM authentication on",
-        commands=(
-            look(f"psql -c {shlex.quote(f'{_DU} {user}')}"),
-            grant(user),
-            sql(f"CREATE USER {quoted(user)} IN ROLE rds_iam;"),
-            *describe(state),
-            *enable(state),
-        ),
-    )
+    return manner.no_token(state, tuple(evidence))
 
 
 def _another_server(state: State, evidence: tuple[str, ...]) -> Finding:
@@ -138,10 +114,11 @@ def _another_server(state: State, evidence: tuple[str, ...]) -> Finding:
     assert state.server is not None
     return problem(
         "server-not-rds",
-        f"{state.dialled}:{state.port} is not RDS: another PostgreSQL or a pooler asks for a "
-        "password there",
+        f"{state.dialled}:{state.port} is not RDS: another {state.title} or a "
+        "pooler asks for a password there",
         Certainty.LIKELY,
-        why="a pooler such as PgBouncer logs clients in by itself, and does not know tokens",
+        why=f"a pooler such as {manners.of(state).words.pooler} logs clients in by itself, and "
+        "does not know tokens",
         evidence=(*evidence, f"certificate by {state.server.issued_by}, which is not Amazon's"),
         fix="Connect to the RDS endpoint itself: correct host and port, or go around the pooler",
         commands=describe(state),

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from sqlalchemy import make_url
 
-from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints import cname
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam.doctor.advice import look
@@ -185,9 +184,9 @@ def _unresolved(host: str, error: OSError | UnicodeError) -> Finding:
 
 
 def _elsewhere(state: State) -> tuple[Command, ...]:
-    """The URL that leads to a server that does answer: of a tunnel, or on PostgreSQL's own port."""
+    """The URL that leads to a server that does answer: of a tunnel, or on the family's own port."""
     url, port = make_url(state.given), state.port
-    places = [(state.dialled, POSTGRESQL.port)]
+    places = [(state.dialled, state.usual_port)]
     if state.dialled in _LOCAL:
         places = [(host, port) for host in _LOCAL if host != "localhost"]
     for host, other in places:

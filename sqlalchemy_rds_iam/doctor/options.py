@@ -24,7 +24,6 @@ from sqlalchemy_rds_iam._config.preconditions import (
 )
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import without_blanks, without_plugins
-from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._endpoints import cname
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.doctor import dialects, plugin_names
@@ -112,7 +111,7 @@ def _engine(state: State, given: plugin_names.Given) -> Iterator[Finding]:
         _, cparams = engine.dialect.create_connect_args(own)
         state.engine = engine
         state.cparams = {**cparams, **(made.get("connect_args") or {})}
-        variable = None if is_said else driver(engine.dialect.driver).target_variable
+        variable = None if is_said else state.driver.target_variable
         state.wanted = with_variable(said, variable).target_session_attrs
         if not config.enabled:
             yield problem(
@@ -157,9 +156,7 @@ def settle(state: State, config: IamOptions) -> None:
         ConfigError: it cannot work.
     """
     assert state.engine is not None
-    target = driver(state.engine.dialect.driver).target(
-        state.cparams, config, lambda: ambient_region(config, needed=True)
-    )
+    target = state.driver.target(state.cparams, config, lambda: ambient_region(config, needed=True))
     arguments = {**state.cparams, **target.arguments}
     state.target = target
     state.dialled = str(target.resolve or arguments.get("hostaddr") or arguments["host"])

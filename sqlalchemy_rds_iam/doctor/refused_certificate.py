@@ -24,7 +24,7 @@ _NEWEST_CA = "rds-ca-rsa2048-g1"
 _SERVICES = {
     "rds": "Amazon RDS",
     "proxy": "RDS Proxy",
-    None: "neither Amazon RDS nor RDS Proxy: another PostgreSQL, or something that ends TLS",
+    None: "neither Amazon RDS nor RDS Proxy: another {title}, or something that ends TLS",
 }
 
 
@@ -86,7 +86,7 @@ def _untrusted(
     error: ssl.SSLCertVerificationError,
     evidence: tuple[str, ...],
 ) -> Finding:
-    service = server.service if server else None
+    service, title = server.service if server else None, state.title
     ca = state.settled.ca
     kept = ca.path if ca is not None else "global-bundle.pem"
     fix, commands = {
@@ -105,7 +105,7 @@ def _untrusted(
         service or "",
         (
             (
-                "Find out what answers there, another PostgreSQL or something that ends TLS in "
+                f"Find out what answers there, another {title} or something that ends TLS in "
                 "between, and correct host and port; only if it is your own, name its CA"
             ),
             (*right_port(state), option("rds_iam_ca=FILE")),
@@ -115,7 +115,7 @@ def _untrusted(
         "certificate-untrusted",
         "no CA that is trusted here has signed the server's certificate; its issuer is "
         f"{server.issued_by if server else 'unknown: ' + error.verify_message}",
-        why=f"it looks like a certificate of {_SERVICES[service]}" if server else _unread(),
+        why=f"it looks like a certificate of {_whose(state, server)}" if server else _unread(),
         evidence=evidence,
         fix=fix,
         commands=commands,
@@ -134,9 +134,13 @@ def evidence_of(state: State, server: Certificate) -> tuple[str, ...]:
         f"for        {', '.join(server.names)}",
         f"issued by  {server.issued_by}",
         f"valid      {day(server.begins)} to {day(server.ends)}",
-        f"looks like {_SERVICES[server.service]}",
+        f"looks like {_whose(state, server)}",
         f"CA file    {_ca(state)}",
     )
+
+
+def _whose(state: State, server: Certificate) -> str:
+    return _SERVICES[server.service].format(title=state.title)
 
 
 def _ca(state: State) -> str:

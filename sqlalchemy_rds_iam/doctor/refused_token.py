@@ -1,28 +1,26 @@
 """A refused token: the one answer that means many things, narrowed down as far as can be known.
 
-RDS says "PAM authentication failed" for every reason. What tells them apart is what this machine
-knows (its clock, its keys, what it has signed) and what other logins do. The rest is ranked by how
-often it is the reason, and is said to be likely or possible.
+RDS says the same for every reason, such as "PAM authentication failed". What tells them apart is
+what this machine knows (its clock, its keys, what it has signed) and what other logins do. The rest
+is ranked by how often it is the reason, and is said to be likely or possible.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import shlex
 import time
 from collections.abc import Iterator
 
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._aws.sigv4 import sign
-from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, parse_host
-from sqlalchemy_rds_iam.doctor import iam_log, unchecked
+from sqlalchemy_rds_iam.doctor import iam_log, manners, unchecked
 from sqlalchemy_rds_iam.doctor.advice import log_group, look, metric, policy, simulate
 from sqlalchemy_rds_iam.doctor.attempts import TooManyLogins, log_in
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Finding, Status, problem
 from sqlalchemy_rds_iam.doctor.identity import INEXACT_CLOCK
-from sqlalchemy_rds_iam.doctor.server_answers import explained, is_refused_token, said
+from sqlalchemy_rds_iam.doctor.server_answers import explained, said
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import changed
 from sqlalchemy_rds_iam.doctor.wire import ServerReply
@@ -88,7 +86,7 @@ def _doubts(state: State) -> Iterator[tuple[str, dict[str, str], Endpoint]]:
     names = [*state.aliases, *(state.server.names if state.server else ())]
     endpoints = [found for found in map(parse_host, names) if found.region is not None]
     if state.tunnelled or config.port is not None:
-        for port in dict.fromkeys((POSTGRESQL.port, state.port)):
+        for port in dict.fromkeys((state.usual_port, state.port)):
             if port != signed.port:
                 yield "port-wrong", {"rds_iam_port": str(port)}, signed._replace(port=port)
     if host.region is None:
@@ -121,7 +119,7 @@ def _later(state: State) -> Finding | None:
                 f"the server refused a login, and accepted attempt {attempt}, after a pause",
                 ("keys and endpoint were the same each time",),
             )
-        if not is_refused_token(answer):
+        if not manners.of(state).is_refused_token(answer):
             return explained(state, answer)
     return None
 
@@ -201,7 +199,8 @@ def _unknown(state: State) -> Iterator[Finding]:
 
 
 def _ruled_out(state: State) -> Iterator[str]:
-    yield "ruled out  the user: the server asks it for a token, so it is a member of rds_iam"
+    asked = manners.of(state).words.asked
+    yield f"ruled out  the user: the server asks it for a token, {asked}"
     if state.verified:
         yield "ruled out  the keys: STS accepts them"
     if state.skew is not None and abs(state.skew) < INEXACT_CLOCK:
@@ -220,14 +219,11 @@ def _cut(state: State) -> Finding | None:
         "token-cut",
         "what ends TLS is not RDS, and it may have cut the token or changed it",
         LIKELY,
-        why="poolers and proxies keep passwords in buffers of 128, 160, 256 or 1024 characters, "
-        "and a token has its signature at the end",
+        why=manners.of(state).words.buffers,
         evidence=(
             f"certificate by {server.issued_by}, which is not Amazon's",
             f"the token has {len(token.password)} characters",
         ),
         fix="Connect to RDS itself; or use a version of what is between that takes long passwords",
-        commands=(
-            look(f"psql {shlex.quote(f'host={state.settled.host.host} sslmode=verify-full')}"),
-        ),
+        commands=(manners.of(state).client(state.settled.host.host, state.usual_port),),
     )

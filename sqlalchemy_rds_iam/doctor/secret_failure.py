@@ -7,8 +7,9 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from sqlalchemy_rds_iam.doctor import manners
 from sqlalchemy_rds_iam.doctor.advice import look, shell
-from sqlalchemy_rds_iam.doctor.driver_failure import words
+from sqlalchemy_rds_iam.doctor.driver_failure import cause_of, words
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, Kind, problem
 from sqlalchemy_rds_iam.doctor.state import State
 
@@ -25,15 +26,16 @@ def explained(state: State, error: Exception) -> Finding:
         f"the login with the secret {state.secret!r} fails: {first}",
         evidence=(*more[:3], *notes[:_NOTED]),
         fix="Correct what this says; describe-secret shows which versions the secret has",
-        commands=tuple(_commands(state.secret or "", first)),
+        commands=tuple(_commands(state, error, first)),
     )
 
 
-def _commands(secret: str, said: str) -> Iterator[Command]:
+def _commands(state: State, error: Exception, said: str) -> Iterator[Command]:
+    secret = state.secret or ""
     name = shlex.quote(secret)
     if "scheduled for deletion" in said:
         yield shell(f"aws secretsmanager restore-secret --secret-id {name}")
-    if "password authentication failed" in said:
+    if manners.of(state).family.is_refusal(cause_of(error)):
         yield shell(f"aws secretsmanager rotate-secret --secret-id {name}")
     if "is not for this identity" in said or "cannot be decrypted" in said:
         yield Command(Kind.POLICY, json.dumps(_policy(secret, said)))

@@ -1,7 +1,6 @@
 """What the server's own words mean, wherever they mean one thing.
 
-Sources: PostgreSQL's ``errcodes.txt``, ``auth.c``, ``postinit.c``, ``miscinit.c``; "Troubleshooting
-for RDS Proxy" in the RDS user guide. The one answer that means many things, a refused token, is in
+The tables are the families'. The one answer that means many things, a refused token, is in
 `refused_token`.
 """
 
@@ -9,11 +8,11 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy_rds_iam._databases.postgresql_grants import quoted
-from sqlalchemy_rds_iam.doctor.answer_meanings import MEANINGS, Meaning
+from sqlalchemy_rds_iam.doctor import manners
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, problem
+from sqlalchemy_rds_iam.doctor.meaning import Meaning
 from sqlalchemy_rds_iam.doctor.state import State
-from sqlalchemy_rds_iam.doctor.wire import CLEARTEXT, ServerReply
+from sqlalchemy_rds_iam.doctor.wire import ServerReply
 
 
 def explained(state: State, answer: ServerReply) -> Finding:
@@ -31,8 +30,9 @@ def explained(state: State, answer: ServerReply) -> Finding:
 
 def known(state: State, answer: ServerReply) -> Finding | None:
     """The same; None for words that mean nothing to us."""
-    names = {"user": state.settled.endpoint.user, "database": database(state)}
-    for meaning in MEANINGS:
+    manner, user = manners.of(state), state.settled.endpoint.user
+    names = {"user": user, "database": database(state)}
+    for meaning in manner.meanings:
         if _fits(meaning, answer):
             return problem(
                 meaning.code,
@@ -43,50 +43,42 @@ def known(state: State, answer: ServerReply) -> Finding | None:
                 commands=tuple(
                     line
                     for command in meaning.commands
-                    for line in _commands(state, command, names)
+                    for line in _commands(state, command, manner.names(user, names["database"]))
                 ),
             )
     return None
 
 
 def _fits(meaning: Meaning, answer: ServerReply) -> bool:
-    # Drivers on libpq tell no SQLSTATE, so that the words alone have to do. The words are in the
-    # server's language, and the routine, in the field R, is not.
-    if answer.sqlstate and not answer.sqlstate.startswith(meaning.sqlstate):
+    # Some drivers tell no code, so that the words alone have to do. The words are in the server's
+    # language, and the routine is not.
+    if answer.code and not answer.code.startswith(meaning.error):
         return False
-    if not answer.sqlstate and not meaning.pattern:
+    if not answer.code and not meaning.pattern:
         return False
-    if meaning.routine and answer.fields.get("R") == meaning.routine:
+    if meaning.routine and answer.routine == meaning.routine:
         return True
-    if answer.sqlstate and meaning.any_words:
+    if answer.code and meaning.any_words:
         return True
     return re.search(meaning.pattern, answer.words) is not None
-
-
-def is_refused_token(answer: ServerReply) -> bool:
-    """Whether this is the one answer that means many things."""
-    failed = "PAM authentication failed" in answer.words or answer.fields.get("R") == "auth_failed"
-    return answer.sqlstate == "28000" and answer.method == CLEARTEXT and failed
 
 
 def said(answer: ServerReply) -> str:
     """The server's words, and when it said them."""
     when = "after it accepted the token" if answer.accepted else "before any authentication"
-    if answer.method == CLEARTEXT and not answer.accepted:
+    if answer.wants_token and not answer.accepted:
         when = "when it got the token"
-    state = f" ({answer.sqlstate})" if answer.sqlstate else ""
-    return f"the server, {when}: {answer.words}{state}"
+    code = f" ({answer.code})" if answer.code else ""
+    return f"the server, {when}: {answer.words}{code}"
 
 
 def database(state: State) -> str:
-    """The database that is asked for; PostgreSQL's default is one of the user's name."""
-    named = state.cparams.get("dbname") or state.cparams.get("database")
-    return str(named or state.settled.endpoint.user)
+    """The database that is asked for."""
+    return manners.of(state).database(state.cparams, state.settled.endpoint.user)
 
 
 def _commands(state: State, command: object, names: dict[str, str]) -> tuple[Command, ...]:
     if not isinstance(command, Command):
         made: tuple[Command, ...] = command(state)  # type: ignore[operator]
         return made
-    by_name = {name: quoted(text) for name, text in names.items()}
-    return (Command(command.kind, command.text.format(**by_name)),)
+    return (Command(command.kind, command.text.format(**names)),)

@@ -11,12 +11,14 @@ from sqlalchemy import Engine
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
-from sqlalchemy_rds_iam._databases.drivers import Target
+from sqlalchemy_rds_iam._databases.drivers import Driver, Target
+from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._masking import masked
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.findings import Finding
 from sqlalchemy_rds_iam.doctor.schedule import Schedule
+from sqlalchemy_rds_iam.doctor.wire import Door
 
 MOST_LOGINS = 6
 """Logins that one examination attempts at the most, as failed ones may count against the user."""
@@ -43,7 +45,8 @@ class State:
         skew: seconds by which AWS's clock is ahead of this machine's; None if unknown.
         verified: whether STS has accepted the credentials.
         hopeless: whether it is certain by now that the server accepts no token.
-        method: the authentication that the server asks the user for; see `wire.METHODS`.
+        by_token: whether the server asks the user for a token.
+        door: a connection with TLS that nothing has been said through yet.
         logged_in: whether a login has succeeded.
         accepted: whether the server has accepted a token of ours, in whichever way it was sent.
         wanted: which server the engine's sessions must be on; see `PluginOptions`.
@@ -69,13 +72,25 @@ class State:
     verified: bool = False
     hopeless: bool = False
     token: IssuedPassword | None = None
-    method: int | None = None
+    by_token: bool = False
+    door: Door | None = None
     logged_in: bool = False
     accepted: bool = False
     wanted: str = "any"
     secret: str | None = None
     logins: int = 0
     secrets: set[str] = field(default_factory=set)
+
+    @property
+    def driver(self) -> Driver:
+        """What connects, and to which family of databases."""
+        assert self.engine is not None
+        return driver(self.engine.dialect.driver, self.engine.dialect.name)
+
+    @property
+    def title(self) -> str:
+        """What the URL calls the database."""
+        return self.driver.family.title
 
     @property
     def port(self) -> int:
@@ -87,6 +102,11 @@ class State:
         """The target, for checks that come after it is known."""
         assert self.target is not None
         return self.target
+
+    @property
+    def usual_port(self) -> int:
+        """The port where servers of this family listen by default."""
+        return self.driver.family.port
 
     @property
     def tunnelled(self) -> bool:

@@ -1,80 +1,88 @@
-"""The beginning of a PostgreSQL connection, by hand: TLS, what the server asks for, its own words.
+"""The beginning of a connection, by hand: TLS, what the server asks for, its own words.
 
-Drivers do not tell what the server asked for, and those on libpq not even its SQLSTATE. See
-"Start-up" and "SSL Session Encryption" in the chapter "Message Flow" of PostgreSQL's documentation.
+Drivers do not tell what the server asked for, and some not even the code of its error. What is said
+on the wire is for the families: `postgresql.wire` and `mysql.wire`.
 """
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import re
 import socket
 import ssl
-import struct
 import time
 from types import TracebackType
 from typing import NamedTuple, Self
 
-SSL_REQUEST = 80877103
-PROTOCOL_3_0 = 3 << 16
-OK, CLEARTEXT, MD5, SASL = 0, 3, 5, 10
-METHODS = {
-    OK: "accepts any client",
-    CLEARTEXT: "asks for a cleartext password, as it does for IAM",
-    MD5: "asks for a password (MD5)",
-    SASL: "asks for a password (SCRAM)",
-}
-_LONGEST = 1 << 16
 _MOMENT, _SHOWN = 0.02, 64
 """Seconds in which a server says more that would begin by itself; bytes of it."""
 _GREETINGS = (
     (rb"SSH-", "it is an SSH server"),
     (rb"HTTP/", "it is a web server"),
-    (rb".{4}\n[0-9.]+", "it is a MySQL server"),
     (rb"-ERR|-NOAUTH|-DENIED", "it is a Redis server"),
     (rb"220 ", "it is a mail or FTP server"),
 )
-
-
-class NotPostgresError(ConnectionError):
-    """What answers does not speak PostgreSQL's protocol, or stopped doing so."""
-
-
-class DeclinedError(ConnectionError):
-    """The server declines TLS."""
-
-
-class EarlyError(ConnectionError):
-    """The server answers with an error before TLS, such as that it cannot start a process."""
 
 
 class ServerReply(NamedTuple):
     """What the server said.
 
     Attributes:
-        method: the authentication it asks for, if it came that far; see `METHODS`.
+        asks: what it asks the user for, to end "the server …"; empty if it did not come that far.
+        wants_token: whether that is what it asks for when it is going to ask IAM.
+        is_open: whether it asks for nothing, and lets any client in.
         accepted: whether it accepted the password, or asked for none.
         ready: whether the session is there.
-        fields: the fields of its error by their one-letter codes, if it refused.
+        code: of its error, if it refused: PostgreSQL's SQLSTATE, MySQL's number.
+        words: the error's text, with its detail and hint.
+        routine: the part of the server that refused, where it says so.
     """
 
-    method: int | None
+    asks: str = ""
+    wants_token: bool = False
+    is_open: bool = False
     accepted: bool = False
     ready: bool = False
-    fields: dict[str, str] = {}  # noqa: RUF012  (nothing changes it)
+    code: str = ""
+    words: str = ""
+    routine: str = ""
 
     @property
-    def sqlstate(self) -> str:
-        """The error's SQLSTATE."""
-        return self.fields.get("C", "")
-
-    @property
-    def words(self) -> str:
-        """The error's text, with its detail and hint."""
-        return ". ".join(filter(None, map(self.fields.get, "MDH")))
+    def refused(self) -> bool:
+        """Whether it answers with an error."""
+        return bool(self.code or self.words)
 
 
-class Door:
+class OtherServerError(ConnectionError):
+    """What answers does not speak the family's protocol, or stopped doing so.
+
+    Attributes:
+        backend: SQLAlchemy's name of what it is, if that is a database of another family.
+    """
+
+    def __init__(self, words: str, backend: str | None = None) -> None:
+        super().__init__(words)
+        self.backend = backend
+
+
+class DeclinedError(ConnectionError):
+    """The server has no TLS to offer."""
+
+
+class EarlyError(ConnectionError):
+    """The server answers with an error before TLS, such as that it has too many connections.
+
+    Attributes:
+        reply: what it says.
+    """
+
+    def __init__(self, reply: ServerReply) -> None:
+        super().__init__(reply.words)
+        self.reply = reply
+
+
+class Door(abc.ABC):
     """A connection to a server up to the session, and no further. A context manager.
 
     Args:
@@ -88,7 +96,6 @@ class Door:
     def __init__(self, address: tuple[str, int], seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
         self._socket: socket.socket = socket.create_connection(address, seconds)
-        self._method: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -101,83 +108,53 @@ class Door:
     def close(self) -> None:
         """Leave, politely if the conversation has begun."""
         with contextlib.suppress(OSError):
-            if self._method is not None:
-                self._socket.sendall(b"X" + struct.pack("!I", 4))
+            self._take_leave()
         self._socket.close()
 
+    @abc.abstractmethod
     def encrypt(self, context: ssl.SSLContext, name: str) -> ssl.SSLSocket:
         """Ask for TLS and set it up.
 
         Raises:
             DeclinedError: the server has none.
-            NotPostgresError: it answers something else.
+            OtherServerError: it answers something else.
             EarlyError: it answers with an error.
             ssl.SSLError: the handshake or the verification fails.
             OSError: the connection fails, or takes too long.
         """
-        self._send(struct.pack("!II", 8, SSL_REQUEST))
-        answer = self._receive(1)
-        if answer == b"N":
-            raise DeclinedError
-        more = self._peek()
-        if answer == b"E":
-            raise EarlyError(more.decode(errors="replace").strip("\0\n"))
-        # A server that takes TLS waits for the client to begin it.
-        if answer != b"S" or more:
-            raise NotPostgresError(_who(answer + more))
+
+    @abc.abstractmethod
+    def ask(self, user: str, database: str) -> ServerReply:
+        """Send user and database; return what the server asks for. No password is sent."""
+
+    @abc.abstractmethod
+    def answer(self, password: str) -> ServerReply:
+        """Send the password; return the server's answer."""
+
+    @abc.abstractmethod
+    def _take_leave(self) -> None:
+        """Say what the server expects of a client that leaves."""
+
+    def renew(self, seconds: float) -> bool:
+        """Go on with it, for so many seconds; False if the server has closed it by now."""
+        self._deadline = time.monotonic() + seconds
+        self._socket.settimeout(0)
+        try:
+            self._socket.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            pass
+        return False  # an alert, or the end: it is the client's turn to speak
+
+    def _wrap(self, context: ssl.SSLContext, name: str) -> ssl.SSLSocket:
         self._socket.settimeout(self._left())
         self._socket = encrypted = context.wrap_socket(self._socket, server_hostname=name)
         return encrypted
 
-    def probe(self, user: str, database: str) -> ServerReply:
-        """Send user and database; return what the server asks for. No password is sent.
-
-        A client that leaves now has not tried to log in: the server logs nothing, as with a client
-        that has yet to ask a person for the password.
-        """
-        parameters = {
-            "user": user,
-            "database": database,
-            "application_name": "rds-iam doctor",
-            "client_encoding": "UTF8",
-        }
-        text = b"".join(part.encode() + b"\0" for pair in parameters.items() for part in pair)
-        body = struct.pack("!I", PROTOCOL_3_0) + text + b"\0"
-        self._send(struct.pack("!I", len(body) + 4) + body)
-        return self._listen()
-
-    def answer(self, password: str) -> ServerReply:
-        """Send the password; return the server's answer."""
-        body = password.encode() + b"\0"
-        self._send(b"p" + struct.pack("!I", len(body) + 4) + body)
-        return self._listen()
-
-    def _listen(self) -> ServerReply:
-        """Read until the server waits for us, or has refused."""
-        accepted = False
-        while True:
-            kind, body = self._message()
-            if kind == b"E":
-                return ServerReply(self._method, accepted, fields=_fields(body))
-            if kind == b"Z":
-                return ServerReply(self._method, accepted, ready=True)
-            if kind == b"R" and len(body) >= 4:  # noqa: PLR2004  (the method's number)
-                (method,) = struct.unpack_from("!I", body)
-                accepted = method == OK
-                if self._method is None:
-                    self._method = method
-                if not accepted:
-                    return ServerReply(self._method)
-
-    def _message(self) -> tuple[bytes, bytes]:
-        kind, length = struct.unpack("!cI", self._receive(5))
-        if not 4 <= length <= _LONGEST:  # noqa: PLR2004  (the length counts itself)
-            raise NotPostgresError("it sends something that is not a PostgreSQL message")
-        return kind, self._receive(length - 4)
-
-    def _peek(self) -> bytes:
+    def _peek(self, seconds: float = _MOMENT) -> bytes:
         """What is there to read already; it stays there."""
-        self._socket.settimeout(min(_MOMENT, self._left()))
+        self._socket.settimeout(min(seconds, self._left()))
         try:
             return self._socket.recv(_SHOWN, socket.MSG_PEEK)
         except TimeoutError:
@@ -205,13 +182,12 @@ class Door:
         return left
 
 
-def _who(greeting: bytes) -> str:
+def other(greeting: bytes) -> OtherServerError:
+    """Which server speaks like this, or what it says."""
+    if (mysql := re.match(rb".{4}\n([0-9.]+[-\w.]*)", greeting, re.DOTALL)) is not None:
+        backend = "mariadb" if b"MariaDB" in mysql[1] else "mysql"
+        return OtherServerError("it is a MySQL or MariaDB server", backend)
     for pattern, name in _GREETINGS:
         if re.match(pattern, greeting, re.DOTALL):
-            return name
-    return f"it answers {greeting[:8]!r} when it is asked for TLS"
-
-
-def _fields(body: bytes) -> dict[str, str]:
-    parts = body.rstrip(b"\0").split(b"\0")
-    return {part[:1].decode("latin-1"): part[1:].decode(errors="replace") for part in parts}
+            return OtherServerError(name)
+    return OtherServerError(f"it answers {greeting[:8]!r}")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import RowMapping, make_url
+from sqlalchemy import make_url
 
 from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._config.preconditions import DRIVERS_OWN
 from sqlalchemy_rds_iam._databases.session_attrs import Answered
 from sqlalchemy_rds_iam._failover.wanted import is_checked, will_do
+from sqlalchemy_rds_iam.doctor import manners
 from sqlalchemy_rds_iam.doctor.advice import describe, environment, parameter
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, note, ok, problem, warning
+from sqlalchemy_rds_iam.doctor.manner import Seen
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import changed
 
@@ -19,10 +21,9 @@ _WRITERS = {"cluster", "global-writer"}
 """Kinds of endpoints that stand for a writer; behind an instance's name there may be a replica."""
 
 _READERS = {"standby", "read-only"}
-_VARIABLE = "PGTARGETSESSIONATTRS"
 
 
-def examine(state: State, seen: RowMapping) -> Iterator[Finding]:
+def examine(state: State, seen: Seen) -> Iterator[Finding]:
     """Compare the server with what the engine wants, or with what the endpoint's name promises.
 
     Args:
@@ -43,8 +44,8 @@ def examine(state: State, seen: RowMapping) -> Iterator[Finding]:
     if wanted not in _READERS and answered.read_only and answered.by_user:
         yield note(
             f"sessions of {seen['who']!r} are read-only by default: writes fail",
-            "default_transaction_read_only is set by the role, the database or the URL's options, "
-            "and not by the server, so the plugin accepts such sessions",
+            f"{manners.of(state).read_only[0]} is set by the user, the database or the URL's "
+            "options, and not by the server, so the plugin accepts such sessions",
         )
 
 
@@ -56,7 +57,8 @@ def _without_setting(state: State) -> tuple[Command, ...]:
         return changed(state, DRIVERS_OWN, *ours)
     if any(name in state.keywords for name in ours) or "connect_args" in state.keywords:
         return ()
-    return (environment(f"unset {_VARIABLE}"),)
+    variable = state.settled.driver.target_variable
+    return (environment(f"unset {variable}"),) if variable else ()
 
 
 def _wrong(state: State, wanted: str, answered: Answered) -> Finding:
@@ -77,7 +79,7 @@ def _wrong(state: State, wanted: str, answered: Answered) -> Finding:
             "Wait for the end of a blue/green switchover; if there is none, set the parameter in "
             "the server's parameter group"
         )
-        commands = (*parameter(state, "default_transaction_read_only", "off"), *describe(state))
+        commands = (*parameter(state, *manners.of(state).read_only), *describe(state))
     if is_checked(state.wanted):
         return problem(
             code,

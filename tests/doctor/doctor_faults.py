@@ -16,8 +16,8 @@ from doctor_faults_url import GLOBAL
 from doctor_support import Ward, fault, pose
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam.doctor import dialing, network
+from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.testing import SignedEndpoint
 
 ALIAS = "localhost"
@@ -121,7 +121,7 @@ def _closed_port() -> int:
 def port_beside_the_right_one(ward: Ward) -> None:
     name, port = "db.example.com", ward.rds.address[1]
     ward.patch.setattr(network, "_chain", lambda *_: [])
-    ward.patch.setattr(network, "POSTGRESQL", POSTGRESQL._replace(port=port))
+    ward.patch.setattr(State, "usual_port", port)
     find = socket.getaddrinfo
     ward.patch.setattr(
         socket,

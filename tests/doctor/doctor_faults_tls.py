@@ -11,8 +11,7 @@ import struct
 import trustme
 from doctor_support import Ward, fault, pose
 
-from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
-from sqlalchemy_rds_iam.doctor import connections
+from sqlalchemy_rds_iam.doctor.state import State
 
 OTHER = "other-db.c0ffee123456.us-east-1.rds.amazonaws.com"
 ELSEWHERE = "what listens there is not to be changed from here"
@@ -52,7 +51,7 @@ def tls_downgrade(ward: Ward) -> None:
 @fault("tls-declined")
 def port_of_another_postgresql(ward: Ward) -> None:
     right = ward.rds.address[1]
-    ward.patch.setattr(connections, "POSTGRESQL", POSTGRESQL._replace(port=right))
+    ward.patch.setattr(State, "usual_port", right)
     ward.url = ward.rds.url().set(port=ward.server(_without_tls))
 
 

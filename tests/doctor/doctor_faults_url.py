@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 import sys
 
+import pytest
 from doctor_support import CANARY, Ward, fault, pose
 from sqlalchemy import URL, make_url
 
@@ -92,8 +93,14 @@ def driver_not_supported(ward: Ward) -> None:
     ward.url = "sqlite:///nowhere.db?plugin=rds_iam"
 
 
-@fault("driver-unknown", by_hand=ANOTHER_DATABASE)
-def another_family(ward: Ward) -> None:
+@fault("driver-unknown")
+def driver_of_another_family(ward: Ward) -> None:
+    ward.url = ward.rds.url("postgresql+pymysql")
+
+
+@fault("not-mysql")
+def dialect_of_another_family(ward: Ward) -> None:
+    pytest.importorskip("pymysql", reason="PyMySQL is not installed")
     ward.url = ward.rds.url("mysql+pymysql")
 
 

@@ -33,13 +33,13 @@ from sqlalchemy_rds_iam.doctor.findings import (
     problem,
     report,
 )
+from sqlalchemy_rds_iam.doctor.postgresql.wire import PostgresDoor
 from sqlalchemy_rds_iam.doctor.schedule import Schedule
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.wire import (
     DeclinedError,
-    Door,
     EarlyError,
-    NotPostgresError,
+    OtherServerError,
     ServerReply,
 )
 from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
@@ -156,25 +156,25 @@ def test_any_answer(said: bytes) -> None:
     with (
         _server(said) as address,
         contextlib.suppress(OSError),
-        Door(address, 5) as door,
+        PostgresDoor(address, 5) as door,
     ):
-        assert isinstance(door.probe("app", "app"), ServerReply)
+        assert isinstance(door.ask("app", "app"), ServerReply)
 
 
 @pytest.mark.parametrize(
     ("said", "error"),
     [
         (b"N", DeclinedError),
-        (b"HTTP/1.1 400 Bad Request\r\n", NotPostgresError),
+        (b"HTTP/1.1 400 Bad Request\r\n", OtherServerError),
         (b"", ConnectionResetError),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", NotPostgresError),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", OtherServerError),
         (b"Eno memory\n\0", EarlyError),
     ],
 )
 def test_no_tls(said: bytes, error: type[Exception]) -> None:
     """What keeps TLS from coming up is told apart."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    with _server(said) as address, Door(address, 5) as door, pytest.raises(error):
+    with _server(said) as address, PostgresDoor(address, 5) as door, pytest.raises(error):
         door.encrypt(context, "db.example.com")
 
 
@@ -182,10 +182,10 @@ def test_deadline() -> None:
     """All of a conversation has one deadline, however slowly the server speaks."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
-        with Door(listener.getsockname(), 0.05) as door:
+        with PostgresDoor(listener.getsockname(), 0.05) as door:
             client, _ = listener.accept()
             with client, pytest.raises(TimeoutError):
-                door.probe("app", "app")
+                door.ask("app", "app")
         assert time.monotonic() - began < SOON
 
 
@@ -193,11 +193,11 @@ def test_an_error_before_anybody_is_asked() -> None:
     """A server without a free slot says so at once, in fields that are read."""
     said = b"SFATAL\0C53300\0Msorry, too many clients already\0\0"
     message = b"E" + (len(said) + 4).to_bytes(4, "big") + said
-    with _server(message) as address, Door(address, 5) as door:
-        answer = door.probe("app", "app")
-    assert (answer.sqlstate, answer.words) == ("53300", "sorry, too many clients already")
+    with _server(message) as address, PostgresDoor(address, 5) as door:
+        answer = door.ask("app", "app")
+    assert (answer.code, answer.words) == ("53300", "sorry, too many clients already")
     assert not answer.accepted
-    assert answer.method is None
+    assert not answer.asks
 
 
 # Keeping secrets.

@@ -1,19 +1,20 @@
-"""The table of the server's answers: which one means what, and what to do about it."""
+"""The table of PostgreSQL's answers: which one means what, and what to do about it.
+
+Sources: PostgreSQL's ``errcodes.txt``, ``auth.c``, ``postinit.c``, ``miscinit.c``; "Troubleshooting
+for RDS Proxy" in the RDS user guide.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import NamedTuple
 
 from sqlalchemy import make_url
 
+from sqlalchemy_rds_iam._databases.postgresql_grants import membership
 from sqlalchemy_rds_iam.doctor.advice import (
-    SESSIONS,
     describe,
     enable,
     environment,
-    grant,
     look,
     metric,
     policy,
@@ -22,37 +23,19 @@ from sqlalchemy_rds_iam.doctor.advice import (
     sql,
 )
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Command
+from sqlalchemy_rds_iam.doctor.meaning import EVENTS, Meaning
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import changed
 
-LIKELY, CERTAIN = Certainty.LIKELY, Certainty.CERTAIN
-_EVENTS = look("aws rds describe-events --duration 60")
-
-
-class Meaning(NamedTuple):
-    """What one answer means.
-
-    Attributes:
-        sqlstate: the beginning of its SQLSTATE.
-        pattern: found in its text.
-        commands: to paste, with ``{user}`` and ``{database}`` in them; or what makes them.
-        routine: of PostgreSQL's, which says the same in every language.
-        any_words: whether the SQLSTATE says it all, where it is known.
-    """
-
-    sqlstate: str
-    pattern: str
-    code: str
-    summary: str
-    fix: str
-    commands: tuple[Command | Callable[[State], tuple[Command, ...]], ...] = ()
-    certainty: Certainty = CERTAIN
-    routine: str = ""
-    any_words: bool = False
+SESSIONS = sql(
+    "SELECT usename, application_name, state, count(*) FROM pg_stat_activity "
+    "GROUP BY 1, 2, 3 ORDER BY 4 DESC;"
+)
+"""Shows who has taken the connections."""
 
 
 def _grant(state: State) -> tuple[Command, ...]:
-    return (grant(state.settled.endpoint.user),)
+    return (sql(f"{membership(state.settled.endpoint.user)};"),)
 
 
 def _server_errors(state: State) -> tuple[Command, ...]:
@@ -156,7 +139,7 @@ MEANINGS = (
         "the proxy, or IAM is not required for that user",
         "Allow it, on the resource of the proxy (prx-…)",
         (policy, simulate, describe),
-        LIKELY,
+        Certainty.LIKELY,
     ),
     Meaning(
         "53300",
@@ -212,7 +195,7 @@ MEANINGS = (
         "server-starting",
         "the server takes no connections at the moment: it starts, stops or recovers",
         "Wait for it, and look at its events",
-        (_EVENTS, describe),
+        (EVENTS, describe),
         any_words=True,
     ),
     Meaning(
@@ -221,7 +204,7 @@ MEANINGS = (
         "server-starting",
         "the server ends connections: it is restarted, or fails over",
         "Wait for it, and look at its events",
-        (_EVENTS, describe),
+        (EVENTS, describe),
     ),
     Meaning(
         "",

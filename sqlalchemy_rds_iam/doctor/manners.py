@@ -1,0 +1,16 @@
+"""All families that the doctor knows how to deal with, and which one a URL is about."""
+
+from __future__ import annotations
+
+from sqlalchemy_rds_iam.doctor.manner import Manner
+from sqlalchemy_rds_iam.doctor.mysql.manner import MYSQL
+from sqlalchemy_rds_iam.doctor.postgresql.manner import POSTGRESQL
+from sqlalchemy_rds_iam.doctor.state import State
+
+MANNERS = {each.family.name: each for each in (POSTGRESQL, MYSQL)}
+"""By the family's name."""
+
+
+def of(state: State) -> Manner:
+    """That of the family that the engine's driver belongs to."""
+    return MANNERS[state.driver.family.name]

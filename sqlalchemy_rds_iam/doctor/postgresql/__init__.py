@@ -1,0 +1,1 @@
+"""PostgreSQL for the doctor: its protocol, its answers, its catalogue."""
