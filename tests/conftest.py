@@ -19,6 +19,7 @@ from sqlalchemy import URL, make_url
 from worlds import USUAL, WORLDS, Database, worlds
 
 from sqlalchemy_rds_iam import plugin, secret_plugin
+from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.server.local import LocalServer
 
@@ -196,4 +197,6 @@ def ca(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> str:
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(file))
     monkeypatch.setenv("PGSSLROOTCERT", str(file))
+    # Where MySQL's drivers look, too.
+    monkeypatch.setattr(trust, "_RDS_BUNDLES", (str(file),))
     return str(file)

@@ -10,7 +10,8 @@ import pytest
 from rds_secret_support import USER, LogIn
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
-from worlds import Database
+from tls_support import CONTEXT
+from worlds import Database, on, worlds
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._databases import guarded
@@ -78,26 +79,74 @@ PG8000: dict[str, dict[str, Any]] = {
     "host": {"host": "elsewhere.example.com"},
     "port": {"port": 1},
 }
+MYSQL: dict[str, dict[str, Any]] = {
+    "no-tls": {"ssl": None},
+    "false": {"ssl": False},
+    "empty": {"ssl": {}},
+    "lax": {"ssl": _lax()},
+    "all-of-the-web": {"ssl": ssl.create_default_context()},
+    "socket": {"unix_socket": "/run/mysqld/mysqld.sock"},
+    "option-file": {"read_default_file": "/etc/my.cnf"},
+    "host": {"host": "elsewhere.example.com"},
+    "port": {"port": 1},
+    "user": {"user": "root"},
+}
+CONNECTOR_C: dict[str, dict[str, Any]] = {
+    "encrypted": {"ssl_mode": "REQUIRED"},
+    "no-mode": {"ssl_mode": None},
+    "no-ca": {"ssl": {}},
+    "another-ca": {"ssl": {"ca": "/etc/ssl/certs/ca-certificates.crt"}},
+    "socket": {"unix_socket": "/run/mysqld/mysqld.sock"},
+    "option-file": {"read_default_file": "/etc/my.cnf"},
+    "host": {"host": "elsewhere.example.com"},
+    "user": {"user": "root"},
+}
+CONNECTOR_PYTHON: dict[str, dict[str, Any]] = {
+    "no-tls": {"ssl_disabled": True},
+    "any-name": {"ssl_verify_identity": False},
+    "any-certificate": {"ssl_verify_cert": False},
+    "no-ca": {"ssl_ca": None},
+    "socket": {"unix_socket": "/run/mysqld/mysqld.sock"},
+    "option-file": {"option_files": "/etc/my.cnf"},
+    "host": {"host": "elsewhere.example.com"},
+    "user": {"user": "root"},
+}
+MARIADB: dict[str, dict[str, Any]] = {
+    "no-tls": {"ssl": False},
+    "any-certificate": {"ssl_verify_cert": False},
+    "no-ca": {"ssl_ca": None},
+    "socket": {"unix_socket": "/run/mysqld/mysqld.sock"},
+    "option-file": {"default_file": "/etc/my.cnf"},
+    "host": {"host": "elsewhere.example.com"},
+    "user": {"username": "root"},
+}
+CHANGES = {
+    "psycopg": LIBPQ,
+    "psycopg-async": LIBPQ,
+    "psycopg2": LIBPQ,
+    "asyncpg": ASYNCPG,
+    "pg8000": PG8000,
+    "pymysql": MYSQL,
+    "asyncmy": MYSQL,
+    "aiomysql": MYSQL,
+    "mysqldb": CONNECTOR_C,
+    "mysqlconnector": CONNECTOR_PYTHON,
+    "mariadbconnector": MARIADB,
+}
 WEAKER = [
-    pytest.param(driver, is_async, change, id=f"{driver}{'-async' if is_async else ''}-{name}")
-    for driver, is_async, changes in (
-        ("psycopg", False, LIBPQ),
-        ("psycopg", True, LIBPQ),
-        ("psycopg2", False, LIBPQ),
-        ("asyncpg", True, ASYNCPG),
-        ("pg8000", False, PG8000),
-    )
-    for name, change in changes.items()
+    pytest.param(*world.values, change, id=f"{world.values[0]}-{name}", marks=world.marks)
+    for world in worlds(tuple(CHANGES))
+    for name, change in CHANGES[world.values[0]].items()
 ]
 
 
-@pytest.mark.parametrize(("driver", "is_async", "change"), WEAKER)
+@pytest.mark.parametrize(("world", "change"), WEAKER, indirect=["world"])
 def test_less_safe(
-    rds: RdsEmulator, databases: Any, driver: str, is_async: bool, change: dict[str, Any]
+    rds: RdsEmulator, databases: Any, world: tuple[str, bool], change: dict[str, Any]
 ) -> None:
     """A listener that lowers TLS or moves the target is refused by name, and no token is sent."""
-    url = rds.url(f"postgresql+{driver}")
-    database = _with(databases(url, is_async=is_async), lambda cparams: cparams.update(change))
+    database = databases(rds.url(world[0]), is_async=world[1])
+    _with(database, lambda cparams: cparams.update(change))
     error = database.raises(ConfigError)
     assert "tamper" in str(error)
     assert next(iter(change)) in str(error)
@@ -106,8 +155,8 @@ def test_less_safe(
 
 def test_taken_away(connect: Any, rds: RdsEmulator) -> None:
     """An argument that a listener takes away is as good as a weaker one."""
-    words = {"sslmode", "ssl", "ssl_context"}
-    database = _with(connect(), lambda cparams: [cparams.pop(word, None) for word in words])
+    named = {"sslmode", "ssl", "ssl_context", "ssl_mode"}
+    database = _with(connect(), lambda cparams: [cparams.pop(word, None) for word in named])
     assert "tamper" in str(database.raises(ConfigError))
     assert rds.decisions == []
 
@@ -127,10 +176,14 @@ def test_positional_arguments(rds: RdsEmulator) -> None:
 def test_a_listener_that_comes_before(rds: RdsEmulator, connect: Any) -> None:
     """Listeners of all engines run before ours: what they add is looked at as well."""
     database = connect(poolclass=NullPool)
-    word = "direct_tls" if "asyncpg" in str(database.engine.url) else "gssencmode"
-    value = {"direct_tls": True, "gssencmode": "prefer"}[word]
-    if "pg8000" in str(database.engine.url):
-        word, value = "unix_sock", "/nowhere"
+    before: dict[str, tuple[str, Any]] = {
+        "asyncpg": ("direct_tls", True),
+        "pg8000": ("unix_sock", "/nowhere"),
+        "pymysql": ("unix_socket", "/nowhere"),
+        "asyncmy": ("unix_socket", "/nowhere"),
+        "mysqldb": ("unix_socket", "/nowhere"),
+    }
+    word, value = before.get(database.engine.dialect.driver, ("gssencmode", "prefer"))
 
     def early(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
         cparams[word] = value
@@ -153,20 +206,23 @@ def test_as_safe(rds: RdsEmulator, connect: Any, world: tuple[str, bool]) -> Non
         "asyncpg": {"server_settings": {"application_name": "mine"}},
         "pg8000": {"application_name": "mine"},
     }
+    mysql = {"init_command": "set @mine = 'mine'"}
+    changes |= dict.fromkeys(("pymysql", "asyncmy", "mysqldb"), mysql)
     change = changes.get(world[0].partition("+")[2], libpq)
     database = _with(connect(), lambda cparams: cparams.update(change))
-    assert database.scalar("show application_name") == "mine"
+    asks = {"postgresql": "show application_name", "mysql": "select @mine"}
+    assert database.scalar(asks[database.words.family]) == "mine"
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
-def test_another_context(rds: RdsEmulator, databases: Any, driver: str) -> None:
+@on("asyncpg", "pg8000", "pymysql", "asyncmy", "aiomysql")
+def test_another_context(rds: RdsEmulator, databases: Any, world: tuple[str, bool]) -> None:
     """Another SSL context that checks as much, by the same authorities, is as safe."""
     own = ssl.create_default_context(cafile=str(rds.ca_file))
-    word = {"asyncpg": "ssl", "pg8000": "ssl_context"}[driver]
+    word = CONTEXT[world[0].partition("+")[2]]
     # The emulator's certificate names what is signed, which is not what is dialled.
-    url = rds.url(f"postgresql+{driver}", rds_iam_tls="verify-ca")
+    url = rds.url(world[0], rds_iam_tls="verify-ca")
     own.check_hostname = False
-    database = databases(url, is_async=driver == "asyncpg")
+    database = databases(url, is_async=world[1])
     assert _with(database, lambda cparams: cparams.update({word: own})).scalar("select 1") == 1
 
 
@@ -266,15 +322,15 @@ def own_context(rds: RdsEmulator) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(rds.ca_file))
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
+@on("asyncpg", "pg8000", "pymysql", "asyncmy", "aiomysql")
 @pytest.mark.parametrize("how", ["no-name", "nothing", "old"])
 def test_a_context_that_is_loosened(
-    rds: RdsEmulator, databases: Any, own_context: Any, driver: str, how: str
+    rds: RdsEmulator, databases: Any, own_context: Any, world: tuple[str, bool], how: str
 ) -> None:
     """A context of the user's own that checks less than it did at create_engine() is refused."""
-    word = {"asyncpg": "ssl", "pg8000": "ssl_context"}[driver]
-    url = rds.url(f"postgresql+{driver}")
-    database = databases(url, is_async=driver == "asyncpg", connect_args={word: own_context})
+    word = CONTEXT[world[0].partition("+")[2]]
+    url = rds.url(world[0])
+    database = databases(url, is_async=world[1], connect_args={word: own_context})
     own_context.check_hostname = False
     if how == "nothing":
         own_context.verify_mode = ssl.CERT_NONE

@@ -7,13 +7,15 @@ import ipaddress
 from typing import Any
 
 import pytest
+from families import Words
 from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
-from worlds import WORLDS
+from worlds import WORLDS, on
 
 from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"
@@ -73,6 +75,9 @@ KNOWN: dict[str, dict[str, Any]] = {
         "record_class": object,
     },
     "pg8000": {"timeout": 5, "application_name": "x", "tcp_keepalive": True},
+    "pymysql": {"connect_timeout": 5, "charset": "utf8mb4", "init_command": "select 1"},
+    "asyncmy": {"connect_timeout": 5, "charset": "utf8mb4", "init_command": "select 1"},
+    "mysqldb": {"connect_timeout": 5, "charset": "utf8mb4", "use_unicode": True, "compress": False},
 }
 
 
@@ -89,12 +94,14 @@ def test_arguments_that_it_knows(ca: str, world: tuple[str, bool], plugin: str) 
         ("asyncpg", "comand_timeout", "did you mean 'command_timeout'"),
         ("asyncpg", "application_name", "server_settings"),
         ("pg8000", "options", "startup_params"),
+        ("pymysql", "conect_timeout", "did you mean 'connect_timeout'"),
+        ("asyncmy", "charst", "did you mean 'charset'"),
     ],
 )
 def test_what_was_meant(ca: str, driver: str, name: str, says: str) -> None:
     """The error names what may have been meant, and where settings of the server go."""
     with pytest.raises(ConfigError, match=f"{name!r}.*{says}"):
-        _make((f"postgresql+{driver}", False), f"{PLUGINS['rds_iam']}&{name}=x")
+        _make((WORLDS[driver][0], False), f"{PLUGINS['rds_iam']}&{name}=x")
 
 
 def test_a_listener_that_takes_it_out(ca: str) -> None:
@@ -117,14 +124,16 @@ def test_a_listener_that_takes_it_out(ca: str) -> None:
 def test_an_object(ca: str, world: tuple[str, bool], plugin: str, name: str, value: object) -> None:
     """A host or a user that is no text is refused by its type."""
     kind = type(value).__name__
+    name = DRIVERS[world[0].partition("+")[2]].user if name == "user" else name
     with pytest.raises(ConfigError, match=f"^{name} is an object of the type {kind}: expected"):
         _make(world, PLUGINS[plugin], connect_args={name: value})
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg_async"])
-def test_a_sync_engine_with_an_async_driver(rds: RdsEmulator, driver: str) -> None:
+@on("asyncpg", "psycopg-async", "asyncmy", "aiomysql")
+def test_a_sync_engine_with_an_async_driver(rds: RdsEmulator, world: tuple[str, bool]) -> None:
     """It is refused when it connects, in a task as well, token or none."""
-    engine = create_engine(rds.url(f"postgresql+{driver}"), poolclass=NullPool)
+    drivername = world[0].replace("psycopg", "psycopg_async")
+    engine = create_engine(rds.url(drivername), poolclass=NullPool)
     for _ in range(2):
         with pytest.raises(
             ConfigError, match=r"sync engine with an async driver.*create_async_eng"
@@ -132,14 +141,17 @@ def test_a_sync_engine_with_an_async_driver(rds: RdsEmulator, driver: str) -> No
             engine.connect()
 
 
-async def test_a_sync_engine_in_an_async_one(rds: RdsEmulator) -> None:
+@on("asyncpg", "asyncmy", "aiomysql")
+async def test_a_sync_engine_in_an_async_one(
+    rds: RdsEmulator, world: tuple[str, bool], words: Words
+) -> None:
     """As some templates make it, it is an async engine, which cannot be known when it is made."""
-    sync = create_engine(rds.url("postgresql+asyncpg"))
+    sync = create_engine(rds.url(world[0]))
     with pytest.raises(ConfigError, match="sync engine with an async driver"):
         sync.connect()
     engine = AsyncEngine(sync)
     async with engine.connect() as connection:
-        assert await connection.scalar(text("select current_user")) == "app"
+        assert await connection.scalar(text(words.user)) == "app"
     await engine.dispose()
 
 
@@ -147,15 +159,17 @@ FETCHERS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocor
 
 
 @pytest.mark.parametrize("fetcher", FETCHERS)
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-def test_no_loop_of_asyncio(rds: RdsEmulator, driver: str, fetcher: str) -> None:
+@on("asyncpg", "psycopg-async", "asyncmy", "aiomysql")
+def test_no_loop_of_asyncio(
+    rds: RdsEmulator, world: tuple[str, bool], words: Words, fetcher: str
+) -> None:
     """Under another library than asyncio, such as Trio, the error says so; a loop then works."""
-    url: URL = rds.url(f"postgresql+{driver}", rds_iam_credentials=fetcher)
+    url: URL = rds.url(world[0], rds_iam_credentials=fetcher)
     engine = create_async_engine(url)
 
     async def connect() -> Any:
         async with engine.connect() as connection:
-            return await connection.scalar(text("select current_user"))
+            return await connection.scalar(text(words.user))
 
     task = connect()
     with pytest.raises(ConfigError, match="no event loop of asyncio runs here: under Trio"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -15,23 +14,22 @@ import pytest
 from ca_support import BUNDLE
 from patience import DEADLINE
 from sqlalchemy.pool import NullPool
+from tls_support import LIBPQ, asked
+from worlds import on
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._databases.known import DRIVERS
+from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"
-CONTEXT = {"asyncpg": "ssl", "pg8000": "ssl_context"}
-LIBPQ = ("psycopg", "psycopg2")
-libpq_worlds = pytest.mark.parametrize(
-    "world", ["psycopg", "psycopg-async", "psycopg2"], indirect=True
-)
+file_worlds = on("psycopg", "psycopg-async", "psycopg2", "mysqldb", "mysqlconnector")
 
 
 def _target(driver: str, config: IamOptions | None = None, **cparams: Any) -> Target:
-    where = {"host": HOST, "user": "app"} | cparams
+    where = {"host": HOST, DRIVERS[driver].user: "app"} | cparams
     return DRIVERS[driver].target(where, config or IamOptions(), lambda: None)
 
 
@@ -41,19 +39,16 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     file = tmp_path / "global-bundle.pem"
     file.write_bytes(BUNDLE)
     monkeypatch.setenv("PGSSLROOTCERT", str(file))
+    monkeypatch.setattr(trust, "_RDS_BUNDLES", (str(file),))
     return str(file)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_bundle_is_narrowed_to_the_region(driver: str, bundled: str) -> None:
     """Of Amazon's bundle, every driver is given what concerns the region of the host."""
-    arguments = _target(driver).arguments
-    if driver in LIBPQ:
-        assert arguments["sslrootcert"] != bundled
-        ctx = ssl.create_default_context(cafile=arguments["sslrootcert"])
-    else:
-        ctx = arguments[CONTEXT[driver]]
-    names = [dict(part for (part,) in found["subject"]) for found in ctx.get_ca_certs()]
+    found = asked(driver, _target(driver).arguments)
+    assert found.ca != bundled
+    names = [dict(part for (part,) in each["subject"]) for each in found.trusted]
     assert 0 < len(names) < 14
     assert not [name for name in names if "eu-west-1" in name["commonName"]]
     assert [name for name in names if "us-east-1" in name["commonName"]]
@@ -90,7 +85,7 @@ def test_without_a_place_the_bundle_stays_whole(
 def test_trust_leaves_a_trace(driver: str, bundled: str, caplog: pytest.LogCaptureFixture) -> None:
     """The debug log says which CA file was found, and how much of it is read from where."""
     caplog.set_level("DEBUG", "sqlalchemy_rds_iam")
-    own = _target(driver).arguments.get("sslrootcert", bundled)
+    own = asked(driver, _target(driver).arguments).ca or bundled
     (line,) = [r.getMessage() for r in caplog.records if bundled in r.getMessage()]
     assert line == (
         f"11 of the 121 certificates in {bundled} are trusted (region us-east-1), read from {own}"
@@ -116,7 +111,7 @@ def narrowing(
     databases: Callable[..., Any],
     tmp_path: Path,
 ) -> tuple[Any, Path]:
-    """A database of each libpq world that trusts a large bundle, and that bundle's file."""
+    """A database that trusts a large bundle, and that bundle's file."""
     drivername, is_async = world
     file = tmp_path / "global-bundle.pem"
     file.write_bytes(BUNDLE + rds.ca_file.read_bytes())
@@ -129,17 +124,17 @@ def _own_ca(database: Any) -> Path:
     return Path(target.watched.file)
 
 
-@libpq_worlds
+@file_worlds
 def test_a_narrowed_bundle_verifies(rds: RdsEmulator, narrowing: tuple[Any, Path]) -> None:
     """With the region's part alone a good server is believed, and a bad one is not."""
     database, file = narrowing
     assert len(_own_ca(database).read_bytes()) < len(file.read_bytes()) / 8
     assert database.scalar("select 1") == 1
     rds.gateway.certificate = rds.certificates.unrelated()
-    assert "certificate verify failed" in str(database.raises(Exception))
+    assert "certificate" in str(database.raises(Exception))
 
 
-@libpq_worlds
+@file_worlds
 @pytest.mark.parametrize("gone", ["file", "directory"])
 def test_a_cleaned_cache_costs_no_connect(narrowing: tuple[Any, Path], gone: str) -> None:
     """When the file is removed under a running engine, the next connect has a new one."""
@@ -153,7 +148,7 @@ def test_a_cleaned_cache_costs_no_connect(narrowing: tuple[Any, Path], gone: str
     assert first.exists()
 
 
-@libpq_worlds
+@file_worlds
 def test_a_changed_bundle_counts_from_the_next_connect(
     rds: RdsEmulator, narrowing: tuple[Any, Path]
 ) -> None:
@@ -161,7 +156,7 @@ def test_a_changed_bundle_counts_from_the_next_connect(
     database, file = narrowing
     assert database.scalar("select 1") == 1
     file.write_bytes(BUNDLE)
-    assert "certificate verify failed" in str(database.raises(Exception))
+    assert "certificate" in str(database.raises(Exception))
     replaced = file.with_name("new.pem")
     replaced.write_bytes(BUNDLE + rds.ca_file.read_bytes())
     replaced.replace(file)

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import trustme
+import worlds
 from ca_support import BUNDLE
 from cli_support import shown
 from sqlalchemy import create_engine
-from worlds import WORLDS
+from tls_support import CONTEXT, LIBPQ, POSTGRESQL, asked
+from worlds import on
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
@@ -24,14 +26,13 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 
 INSTANCE = "db.abc123.us-east-1.rds.amazonaws.com"
 PROXY = "p.proxy-abc123.us-east-1.rds.amazonaws.com"
-CONTEXT = {"asyncpg": "ssl", "pg8000": "ssl_context"}
 REFUSED = r"there are public roots in .*verify-full"
 
 Place = Callable[[Path], str]
 
 
 def _target(driver: str, config: Any, host: str = INSTANCE, **cparams: Any) -> dict[str, Any]:
-    where = {"host": host, "user": "app"}
+    where = {"host": host, DRIVERS[driver].user: "app"}
     return DRIVERS[driver].target(where | cparams, config, lambda: None).arguments
 
 
@@ -94,12 +95,13 @@ def test_verify_ca(
     with pytest.raises(ConfigError, match=REFUSED):
         _target(driver, config(tls="verify-ca", ca=roots))
     _target(driver, config(ca=roots))
-    monkeypatch.setenv("PGSSLROOTCERT", roots)
-    with pytest.raises(ConfigError, match=rf"\(PGSSLROOTCERT\).* with {options.PLUGIN}_ca"):
-        _target(driver, config(tls="verify-ca"))
-    _target(driver, config())
+    if driver in POSTGRESQL:
+        monkeypatch.setenv("PGSSLROOTCERT", roots)
+        with pytest.raises(ConfigError, match=rf"\(PGSSLROOTCERT\).* with {options.PLUGIN}_ca"):
+            _target(driver, config(tls="verify-ca"))
+        _target(driver, config())
     _target(driver, config(tls="verify-ca", ca=ca))
-    if driver not in CONTEXT:
+    if driver in LIBPQ:
         with pytest.raises(ConfigError, match=REFUSED):
             _target(driver, config(tls="verify-ca"), sslrootcert=roots)
         with pytest.raises(ConfigError, match=REFUSED):
@@ -114,10 +116,8 @@ def test_require(driver: str, roots: str, monkeypatch: pytest.MonkeyPatch) -> No
     for host in (INSTANCE, PROXY):
         monkeypatch.setenv("PGSSLROOTCERT", roots)
         arguments = _target(driver, IamOptions(tls="require"), host)
-        if driver in CONTEXT:
-            assert arguments[CONTEXT[driver]].verify_mode == ssl.CERT_NONE
-        else:
-            assert arguments["sslmode"] == "require"
+        assert asked(driver, arguments).level == "require"
+        if driver in LIBPQ:
             assert arguments.get("sslrootcert") == ("" if roots == "system" else None)
 
 
@@ -163,7 +163,6 @@ def test_contexts_of_the_users_own(driver: str, ca: str, tmp_path: Path) -> None
     _target(driver, config, **{CONTEXT[driver]: unnamed(cafile=ca)})
 
 
-@pytest.mark.parametrize("world", WORLDS, indirect=True)
 def test_libpq_and_we_agree(rds: RdsEmulator, connect: Any, tmp_path: Path) -> None:
     """The engine is refused when it is made, and works where names are checked."""
     with pytest.raises(ConfigError, match=REFUSED):
@@ -175,7 +174,7 @@ def test_libpq_and_we_agree(rds: RdsEmulator, connect: Any, tmp_path: Path) -> N
     assert connect(options={"rds_iam_ca": str(both)}).scalar("select 1") == 1
 
 
-@pytest.mark.parametrize("world", WORLDS, indirect=True)
+@on(*worlds.POSTGRESQL)
 def test_require_beside_the_word_system(
     connect: Any,
     rds: RdsEmulator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -12,23 +13,24 @@ import trustme
 from ca_support import find_ca
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
+from tls_support import ARGUMENT, CONTEXT, LIBPQ, POSTGRESQL, asked
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
-from sqlalchemy_rds_iam._tls import contexts, trust
+from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 INSTANCE = parse_host("db.abc123.us-east-1.rds.amazonaws.com")
 PROXY = parse_host("p.proxy-abc123.us-east-1.rds.amazonaws.com")
-ARGUMENT = {"psycopg": "sslmode", "psycopg2": "sslmode", "asyncpg": "ssl", "pg8000": "ssl_context"}
 
 
 def _settle(driver: str, tls_level: str = "verify-full", **cparams: Any) -> dict[str, Any]:
-    where = {"host": INSTANCE.host, "port": 5432, "user": "app"}
+    row = DRIVERS[driver]
+    where = {"host": INSTANCE.host, "port": row.family.port, row.user: "app"}
     config = IamOptions(tls=tls_level)
-    return DRIVERS[driver].target(where | cparams, config, lambda: None).arguments
+    return row.target(where | cparams, config, lambda: None).arguments
 
 
 def _pem(path: Path) -> str:
@@ -67,13 +69,9 @@ def test_proxy_is_certified_by_public_roots(ca: str) -> None:
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_file_named_for_a_proxy_is_all_that_counts(driver: str, ca: str) -> None:
     """Nothing is added to it, with any driver."""
-    where = {"host": PROXY.host, "user": "app"}
+    where = {"host": PROXY.host, DRIVERS[driver].user: "app"}
     arguments = DRIVERS[driver].target(where, IamOptions(ca=ca), lambda: None).arguments
-    value = arguments[ARGUMENT[driver]]
-    if isinstance(value, ssl.SSLContext):
-        assert len(value.get_ca_certs()) == 1
-    else:
-        assert arguments["sslrootcert"] == ca
+    assert len(asked(driver, arguments).trusted) == 1
 
 
 def test_system_means_the_systems_roots() -> None:
@@ -92,12 +90,13 @@ def test_unreadable_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_verify_full_by_default(driver: str, ca: str) -> None:
     """Without a word from the user, certificate and name are checked."""
     arguments = _settle(driver)
-    value = arguments[ARGUMENT[driver]]
-    if isinstance(value, ssl.SSLContext):
-        assert contexts.strength(value) == "verify-full"
-        assert value.minimum_version == ssl.TLSVersion.TLSv1_2
+    found = asked(driver, arguments)
+    assert found.level == "verify-full"
+    if found.context is not None:
+        assert found.context.minimum_version == ssl.TLSVersion.TLSv1_2
     else:
-        assert (value, arguments["sslrootcert"]) == ("verify-full", ca)
+        assert found.ca == ca
+    if driver in LIBPQ:
         assert arguments["gssencmode"] == "disable"
 
 
@@ -105,17 +104,14 @@ def test_verify_full_by_default(driver: str, ca: str) -> None:
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_levels(driver: str, level: str, ca: str) -> None:
     """Each level of rds_iam_tls is what the driver is told."""
-    value = _settle(driver, level)[ARGUMENT[driver]]
-    assert (contexts.strength(value) if isinstance(value, ssl.SSLContext) else value) == level
+    assert asked(driver, _settle(driver, level)).level == level
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
 def test_strong_words_of_the_driver_are_honoured(driver: str, ca: str) -> None:
     """A driver's own argument may ask for more than rds_iam_tls, and then gets it."""
-    value = _settle(driver, "require", **{ARGUMENT[driver]: "verify-full"})[ARGUMENT[driver]]
-    assert (
-        contexts.strength(value) if isinstance(value, ssl.SSLContext) else value
-    ) == "verify-full"
+    arguments = _settle(driver, "require", **{ARGUMENT[driver]: "verify-full"})
+    assert asked(driver, arguments).level == "verify-full"
 
 
 @pytest.mark.parametrize("given", ["disable", "allow", "prefer", "require", "verify-ca", "what"])
@@ -128,7 +124,7 @@ def test_weak_words_of_the_driver_are_refused(driver: str, given: str, ca: str) 
     assert fix == (given in trust.STRENGTH)
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
+@pytest.mark.parametrize("driver", CONTEXT)
 def test_own_contexts(driver: str, ca: str) -> None:
     """A context of the user's own is used as it is if it is strong enough."""
     strong = ssl.create_default_context(cafile=ca)
@@ -139,21 +135,22 @@ def test_own_contexts(driver: str, ca: str) -> None:
         _settle(driver, **{ARGUMENT[driver]: weak})
     with pytest.raises(ConfigError, match="disable"):
         _settle(driver, **{ARGUMENT[driver]: False})
-    with pytest.raises(ConfigError, match="sslmode"):
-        _settle(driver, sslmode="verify-full")
+    if driver in POSTGRESQL:
+        with pytest.raises(ConfigError, match="sslmode"):
+            _settle(driver, sslmode="verify-full")
 
 
 @pytest.mark.parametrize("word", [True, 1, "true", "True", "1", "yes", "ON"])
-@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
+@pytest.mark.parametrize("driver", CONTEXT)
 def test_any_yes_is_to_verified_tls(driver: str, word: Any, ca: str) -> None:
     """In a URL or in connect_args: who asks for TLS and says no more gets the whole of it."""
     for level in trust.STRENGTH:
-        value = _settle(driver, level, **{ARGUMENT[driver]: word})[ARGUMENT[driver]]
-        assert contexts.strength(value) == "verify-full"
+        arguments = _settle(driver, level, **{ARGUMENT[driver]: word})
+        assert asked(driver, arguments).level == "verify-full"
 
 
 @pytest.mark.parametrize("word", [False, 0, "false", "False", "0", "no", "off"])
-@pytest.mark.parametrize("driver", ["asyncpg", "pg8000"])
+@pytest.mark.parametrize("driver", CONTEXT)
 def test_any_no_is_refused(driver: str, word: Any, ca: str) -> None:
     """However TLS is switched off, it is weaker than whatever may be asked for."""
     for level in trust.STRENGTH:
@@ -161,21 +158,28 @@ def test_any_no_is_refused(driver: str, word: Any, ca: str) -> None:
             _settle(driver, level, **{ARGUMENT[driver]: word})
 
 
-@pytest.mark.parametrize("value", [[], ["a"], {}, {"ca": "x"}, object(), ("a", "b"), 2, b"true"])
-@pytest.mark.parametrize("driver", DRIVERS)
+NO_LEVELS: list[Any] = [[], ["a"], object(), ("a", "b"), 2, b"true"]
+DICTS: list[Any] = [{}, {"ca": "x"}]  # with MySQL's drivers these are words about TLS
+
+
+@pytest.mark.parametrize(
+    ("driver", "value"),
+    [
+        *itertools.product([*POSTGRESQL, "pymysql", "asyncmy"], NO_LEVELS),
+        *itertools.product(POSTGRESQL, DICTS),
+    ],
+)
 def test_what_is_no_level_and_no_context(driver: str, value: Any, ca: str) -> None:
     """Anything else in its place is named by its type, not by what is in it."""
     with pytest.raises(ConfigError, match=f"type {type(value).__name__}: expected"):
         _settle(driver, **{ARGUMENT[driver]: value})
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", ARGUMENT)
 def test_empty_words_of_the_driver(driver: str, ca: str) -> None:
     """From an unset variable: what is empty is not given."""
-    value = _settle(driver, **{ARGUMENT[driver]: ""})[ARGUMENT[driver]]
-    assert (
-        contexts.strength(value) if isinstance(value, ssl.SSLContext) else value
-    ) == "verify-full"
+    arguments = _settle(driver, **{ARGUMENT[driver]: ""})
+    assert asked(driver, arguments).level == "verify-full"
 
 
 def test_contexts_are_built_once(ca: str) -> None:
