@@ -139,13 +139,19 @@ _ENVIRONMENTS = {"postgresql": "rds_iam_environment", "mysql": "rds_iam_mysql_en
 
 
 @pytest.fixture
-def words(request: pytest.FixtureRequest) -> Words:
-    """The words of this test's family: PostgreSQL, where it says nothing else."""
+def family(request: pytest.FixtureRequest) -> str:
+    """The family of tests that name no driver: PostgreSQL, unless they are for `families.BOTH`."""
+    return str(getattr(request, "param", "postgresql"))
+
+
+@pytest.fixture
+def words(request: pytest.FixtureRequest, family: str) -> Words:
+    """The words of the family that a test connects to."""
     for name in _WITH:
         value = request.getfixturevalue(name) if name in request.fixturenames else None
         if isinstance(value, tuple):
             return words_of(value[0])
-    return words_of("postgresql")
+    return words_of(family)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from families import BOTH, Words
 from patience import DEADLINE
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -54,8 +55,9 @@ def signatures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@BOTH
 def test_threads_and_tasks_on_three_loops(
-    role_profile: RdsEmulator, signatures: list[Any], way: str
+    role_profile: RdsEmulator, signatures: list[Any], way: str, words: Words
 ) -> None:
     """200 threads and 200 tasks on three event loops: one AssumeRole call and one signature."""
     rds = role_profile
@@ -72,7 +74,7 @@ def test_threads_and_tasks_on_three_loops(
             failures.append(error)
 
     async def in_loop(tasks: int) -> None:
-        url = rds.url("postgresql+asyncpg", rds_iam_credentials=way)
+        url = rds.url(words.asynchronous, rds_iam_credentials=way)
         async_engine = create_async_engine(url, poolclass=NullPool)
 
         async def connect() -> None:
@@ -84,7 +86,7 @@ def test_threads_and_tasks_on_three_loops(
         failures.extend(error for error in results if error is not None)
         await async_engine.dispose()
 
-    engine = create_engine(rds.url("postgresql+psycopg"), poolclass=NullPool)
+    engine = create_engine(rds.url(words.sync), poolclass=NullPool)
     threads = [threading.Thread(target=in_thread) for _ in range(200)]
     threads += [
         threading.Thread(target=lambda count=count: asyncio.run(in_loop(count)))  # type: ignore[misc]
@@ -100,18 +102,17 @@ def test_threads_and_tasks_on_three_loops(
     assert len(signatures) == 1
 
 
+@BOTH
 def test_identities_and_endpoints_do_not_share(
-    rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, signatures: list[Any]
+    rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, signatures: list[Any], words: Words
 ) -> None:
     """Another key in the environment, or another user, has its own token."""
     rds.create_user("second")
-    engines = [
-        create_engine(rds.url("postgresql+psycopg", user=user)) for user in ("app", "second")
-    ]
+    engines = [create_engine(rds.url(words.sync, user=user)) for user in ("app", "second")]
     other = rds.identities.issue(rds.identities.user("other"))
     for name, value in other.environ().items():
         monkeypatch.setenv(name, value)
-    engines.append(create_engine(rds.url("postgresql+psycopg")))
+    engines.append(create_engine(rds.url(words.sync)))
     for engine, key in zip(engines, (rds.key, rds.key, other), strict=True):
         for name, value in key.environ().items():
             monkeypatch.setenv(name, value)

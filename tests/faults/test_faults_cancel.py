@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import pytest
+from families import BOTH, Words
 from faults_support import LIFE, Clock, Provider
 from patience import DEADLINE, SOON, Gate, eventually_async, fetches_end
 from sqlalchemy import create_engine, text
@@ -45,11 +46,12 @@ async def _connect(engine: AsyncEngine) -> int:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("given_up", ["cancel", "timeout", "task_group"])
+@BOTH
 async def test_a_leader_that_is_given_up(
-    rds: RdsEmulator, slow: Provider, way: str, given_up: str
+    rds: RdsEmulator, slow: Provider, way: str, given_up: str, words: Words
 ) -> None:
     """The fetch a cancelled task has begun serves the others, and no slot of the pool is lost."""
-    engine = create_async_engine(rds.url("postgresql+asyncpg", rds_iam_credentials=way))
+    engine = create_async_engine(rds.url(words.asynchronous, rds_iam_credentials=way))
     before = slow.calls
     asked = asyncio.Event()
 
@@ -97,9 +99,12 @@ async def test_a_leader_that_is_given_up(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_loop_that_ends_in_mid_fetch(rds: RdsEmulator, slow: Provider, way: str) -> None:
+@BOTH
+def test_a_loop_that_ends_in_mid_fetch(
+    rds: RdsEmulator, slow: Provider, way: str, words: Words
+) -> None:
     """When asyncio.run() ends, a fetch on its loop is cut short, and a waiter leads anew."""
-    url = rds.url("postgresql+asyncpg", rds_iam_credentials=way)
+    url = rds.url(words.asynchronous, rds_iam_credentials=way)
     engine = create_async_engine(url, poolclass=NullPool)
 
     async def give_up(gate: Gate) -> None:
@@ -141,12 +146,13 @@ class Waiter:
 
 @pytest.mark.aiobotocore
 @pytest.mark.parametrize("closed", [False, True])
+@BOTH
 def test_a_loop_that_stands_still(
-    rds: RdsEmulator, slow: Provider, closed: bool, monkeypatch: pytest.MonkeyPatch
+    rds: RdsEmulator, slow: Provider, closed: bool, monkeypatch: pytest.MonkeyPatch, words: Words
 ) -> None:
     """A thread that waits for a fetch on a loop that has stopped running leads it in its place."""
     monkeypatch.setattr(acquire, "_TURN", 0.02)
-    url = rds.url("postgresql+asyncpg", rds_iam_credentials="aiobotocore")
+    url = rds.url(words.asynchronous, rds_iam_credentials="aiobotocore")
     engine = create_async_engine(url, poolclass=NullPool)
     loop = asyncio.new_event_loop()
     task = loop.create_task(_connect(engine))
@@ -164,15 +170,17 @@ def test_a_loop_that_stands_still(
 
 
 @pytest.mark.parametrize("way", WAYS)
+@BOTH
 def test_an_end_during_a_renewal(
     rds: RdsEmulator,
     container: Provider,
     clock: Clock,
     way: str,
     caplog: pytest.LogCaptureFixture,
+    words: Words,
 ) -> None:
     """asyncio.run() ends at once while a renewal is under way in the background, and in silence."""
-    url = rds.url("postgresql+asyncpg", rds_iam_credentials=way)
+    url = rds.url(words.asynchronous, rds_iam_credentials=way)
     engine = create_async_engine(url, poolclass=NullPool)
     assert asyncio.run(_connect(engine)) == 1
     gc.collect()  # what other tests have left behind
@@ -188,6 +196,7 @@ def test_an_end_during_a_renewal(
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@BOTH
 def test_an_interrupted_leader(
     rds: RdsEmulator,
     slow: Provider,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from families import BOTH, Words
 from faults_support import Provider
 from inside import Inside
 from soak.children import DEADLINE, Child, held
@@ -155,20 +156,25 @@ def test_fork_while_a_token_is_signed() -> None:
 _inherited: list[Any] = []
 
 
-def _in_worker(url: str) -> tuple[int, str, str]:
+def _in_worker(url: str, who: str) -> tuple[int, str, str]:
     engine = _inherited[0] if _inherited else create_engine(url, poolclass=NullPool)
     inside, keys = Inside(engine), []
     for _ in range(2):
         with engine.connect() as connection:
-            assert connection.exec_driver_sql("select current_user").scalar() == "app"
+            assert connection.exec_driver_sql(who).scalar() == "app"
         keys.append(inside.credentials.access_key)
         inside.forget()
     return os.getpid(), keys[0], keys[1]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
+@BOTH
 def test_multiprocessing(
-    rds: RdsEmulator, container: Provider, monkeypatch: pytest.MonkeyPatch, method: str
+    rds: RdsEmulator,
+    container: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    words: Words,
 ) -> None:
     """Workers of a pool log in and renew, with an inherited engine (fork) or their own (spawn)."""
     monkeypatch.setattr(container.service, "reissue_below", math.inf)
@@ -186,7 +192,7 @@ def test_multiprocessing(
     with held(*locks):
         pool = multiprocessing.get_context(method).Pool(2)
     with pool:
-        done = pool.map_async(_in_worker, [url] * 2, chunksize=1).get(DEADLINE)
+        done = pool.starmap_async(_in_worker, [(url, words.user)] * 2, chunksize=1).get(DEADLINE)
     assert os.getpid() not in {pid for pid, _, _ in done}
     assert len({second for _, _, second in done} - inherited) == 2
     assert all(decision.granted for decision in rds.decisions)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from families import BOTH, Words
 from faults_support import LIFE, Clock, Provider, Way, settle
 from patience import DEADLINE, eventually, fetches_end
 from sqlalchemy import text
@@ -187,11 +188,12 @@ async def _tasks() -> int:
 
 
 @pytest.mark.aiobotocore
+@BOTH
 def test_a_loop_that_is_gone_leaves_nothing(
-    rds: RdsEmulator, container: Provider, clock: Clock
+    rds: RdsEmulator, container: Provider, clock: Clock, words: Words
 ) -> None:
     """What was kept for an event loop goes with it."""
-    url = rds.url("postgresql+asyncpg", rds_iam_credentials="aiobotocore")
+    url = rds.url(words.asynchronous, rds_iam_credentials="aiobotocore")
     engine = create_async_engine(url, poolclass=NullPool)
 
     async def connect() -> None:

@@ -10,15 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from families import BOTH, Words
 from faults_support import LIFE, Clock, Provider
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+from worlds import on
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
-DRIVERS = ["postgresql+asyncpg", "postgresql+psycopg"]
 LOOPS = 4
 
 
@@ -47,7 +48,7 @@ def make_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEv
     return make
 
 
-@pytest.mark.parametrize("drivername", DRIVERS)
+@on("asyncpg", "psycopg-async", "asyncmy")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("shared", [True, False], ids=["one-engine", "an-engine-each"])
 def test_new_loops_again_and_again(
@@ -55,7 +56,7 @@ def test_new_loops_again_and_again(
     container: Provider,
     clock: Clock,
     make_loop: Callable[[], asyncio.AbstractEventLoop],
-    drivername: str,
+    world: tuple[str, bool],
     way: str,
     shared: bool,
     monkeypatch: pytest.MonkeyPatch,
@@ -63,7 +64,7 @@ def test_new_loops_again_and_again(
     """Engines made before any loop serve new loops in several threads, and fetch once for all."""
     monkeypatch.setattr(container.service, "lifetime", 3600.0)
     container.service.latency = 0.03
-    url = rds.url(drivername, rds_iam_credentials=way)
+    url = rds.url(world[0], rds_iam_credentials=way)
     engines = [create_async_engine(url, poolclass=NullPool) for _ in range(LOOPS)]
     if shared:
         engines = engines[:1] * LOOPS
@@ -82,11 +83,17 @@ def test_new_loops_again_and_again(
 
 
 @pytest.mark.parametrize("way", WAYS)
+@BOTH
 def test_one_run_for_each_connect(
-    rds: RdsEmulator, container: Provider, clock: Clock, way: str, caplog: pytest.LogCaptureFixture
+    rds: RdsEmulator,
+    container: Provider,
+    clock: Clock,
+    way: str,
+    caplog: pytest.LogCaptureFixture,
+    words: Words,
 ) -> None:
     """asyncio.run() for every connect, with a renewal under way at the end of most, works on."""
-    url = rds.url("postgresql+asyncpg", rds_iam_credentials=way)
+    url = rds.url(words.asynchronous, rds_iam_credentials=way)
     engine = create_async_engine(url, poolclass=NullPool)
     for _ in range(12):
         assert asyncio.run(_connect(engine)) == 1
@@ -96,14 +103,15 @@ def test_one_run_for_each_connect(
 
 
 @pytest.mark.aiobotocore
+@BOTH
 async def test_a_session_its_owner_uses_too(
-    rds: RdsEmulator, container: Provider, clock: Clock
+    rds: RdsEmulator, container: Provider, clock: Clock, words: Words
 ) -> None:
     """An aiobotocore session handed in may be used by its owner all the while, on the same loop."""
     from aiobotocore.session import AioSession
 
     session = AioSession()
-    url = rds.url("postgresql+asyncpg")
+    url = rds.url(words.asynchronous)
     engine = create_async_engine(url, rds_iam_session=session, poolclass=NullPool)
     container.service.latency = 0.005
     uses = 0
@@ -135,7 +143,7 @@ def test_a_session_on_many_loops(rds: RdsEmulator, container: Provider, clock: C
     from aiobotocore.session import AioSession
 
     session = AioSession()
-    url = rds.url("postgresql+asyncpg")
+    url = rds.url(words.asynchronous)
     container.service.latency = 0.01
     engines = [
         create_async_engine(url, rds_iam_session=session, poolclass=NullPool) for _ in range(LOOPS)

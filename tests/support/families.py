@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import pytest
+
 
 class Words(NamedTuple):
     """The words of one family.
 
     Attributes:
-        family: SQLAlchemy's name of it.
+        family: its name.
+        sync: the sync driver that most users have, as URLs begin; likewise `asynchronous`.
+        asynchronous: see `sync`.
         user: the query for the user who is logged in.
         who: the query for the user and the database, as ``user@database``.
         session: the query for what tells a server's sessions from each other.
@@ -23,6 +27,8 @@ class Words(NamedTuple):
     """
 
     family: str
+    sync: str
+    asynchronous: str
     user: str
     who: str
     session: str
@@ -36,6 +42,8 @@ class Words(NamedTuple):
 
 POSTGRESQL = Words(
     "postgresql",
+    "postgresql+psycopg",
+    "postgresql+asyncpg",
     user="select current_user",
     who="select current_user || '@' || current_database()",
     session="select pg_backend_pid()",
@@ -51,6 +59,8 @@ _ACCOUNT = "substring_index(current_user(), '@', 1)"  # without the hosts that i
 
 MYSQL = Words(
     "mysql",
+    "mysql+pymysql",
+    "mysql+asyncmy",
     user=f"select {_ACCOUNT}",
     who=f"select concat({_ACCOUNT}, '@', database())",
     session="select connection_id()",
@@ -68,3 +78,7 @@ _FAMILIES = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
 def words_of(drivername: str) -> Words:
     """The words of the family that a URL's driver belongs to."""
     return _FAMILIES[drivername.partition("+")[0]]
+
+
+BOTH = pytest.mark.parametrize("family", ["postgresql", "mysql"], indirect=True)
+"""For tests that connect with a driver of their own choice: one of each family."""

@@ -33,6 +33,8 @@ _WAYS = {
     "sync": Way("postgresql+psycopg", False, "botocore"),
     "async-botocore": Way("postgresql+asyncpg", True, "botocore"),
     "async-aiobotocore": Way("postgresql+asyncpg", True, "aiobotocore"),
+    "mysql": Way("mysql+pymysql", False, "botocore"),
+    "mysql-async": Way("mysql+asyncmy", True, "botocore"),
 }
 
 
@@ -41,6 +43,8 @@ _WAYS = {
         "sync",
         "async-botocore",
         pytest.param("async-aiobotocore", marks=pytest.mark.aiobotocore),
+        "mysql",
+        "mysql-async",
     ]
 )
 def way(request: pytest.FixtureRequest) -> Way:
