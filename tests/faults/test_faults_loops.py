@@ -138,7 +138,10 @@ async def test_a_session_its_owner_uses_too(
 
 
 @pytest.mark.aiobotocore
-def test_a_session_on_many_loops(rds: RdsEmulator, container: Provider, clock: Clock) -> None:
+@BOTH
+def test_a_session_on_many_loops(
+    rds: RdsEmulator, container: Provider, clock: Clock, words: Words
+) -> None:
     """An aiobotocore session handed in serves engines on loops in many threads, one at a time."""
     from aiobotocore.session import AioSession
 
