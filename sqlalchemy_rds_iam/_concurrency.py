@@ -14,11 +14,16 @@ _GIVE_WAY = 0.001
 T = TypeVar("T")
 
 
-def run_in_daemon_thread(work: Callable[[], T]) -> Future[T]:
+def run_in_daemon_thread(work: Callable[[], T], *, at_once: bool = False) -> Future[T]:
     """Run `work` in a daemon thread of its own.
 
     Not in the loop's default executor, which the application can fill up and which is joined at
     exit, so that a hanging metadata service would hold up the end of the process.
+
+    Args:
+        work: what is to be done.
+        at_once: whether it begins with little but a wait of its own, in which Python's global lock
+            is free.
     """
     ended: Future[T] = Future()
     context = contextvars.copy_context()
@@ -26,7 +31,8 @@ def run_in_daemon_thread(work: Callable[[], T]) -> Future[T]:
     def run() -> None:
         # A caller that starts a thread waits for its first sign of life, then for Python's global
         # lock: a connect, or an event loop, would stand still for 5 ms of what `work` begins with.
-        time.sleep(_GIVE_WAY)
+        if not at_once:
+            time.sleep(_GIVE_WAY)
         try:
             result = context.run(work)
         except BaseException as error:  # noqa: BLE001  (the waiting caller gets it)

@@ -132,6 +132,7 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
         row = driver(dialect.driver, dialect.name)
         if self.options.named(DRIVERS_OWN) not in self._query:
             self._config = with_variable(self._config, row.target_variable)
+        row.usable(dialect.loaded_dbapi, cparams)
         runtime = runtime_for(self._config, is_async=dialect.is_async)
         self._drivername = f"{dialect.name}+{dialect.driver}"
         provider = self._provider(cparams, row, runtime)

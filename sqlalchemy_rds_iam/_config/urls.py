@@ -20,7 +20,10 @@ again. Leaving the option out would make an engine that is weaker, or another id
 """
 
 # The words of the drivers that are read here as well: with an empty value they mean nothing.
-_ABOUT_SAFETY = ("password", "sslmode", "sslrootcert", "ssl", "ssl_context")
+_ABOUT_SAFETY = ("sslmode", "sslrootcert", "ssl")
+_PASSWORD = ("password", "passwd")
+# How MySQL's drivers begin theirs.
+_BEGIN = "ssl_"
 
 
 def is_blank(value: Any) -> bool:
@@ -48,9 +51,11 @@ def plugin_names(query: Mapping[str, Any]) -> list[str]:
 def password_in(url: URL, connect_args: Mapping[str, Any]) -> bool:
     """Whether a password is given that is not empty."""
     written = None if url.password is None else str(url.password)
-    in_query = sole(url.query.get("password"))
     # A password may be white space; one that is not given is empty.
-    return bool(written or in_query or connect_args.get("password"))
+    given = (
+        each for name in _PASSWORD for each in (sole(url.query.get(name)), connect_args.get(name))
+    )
+    return bool(written or any(given))
 
 
 def without_blanks(url: URL) -> URL:
@@ -67,7 +72,12 @@ def without_blanks(url: URL) -> URL:
 
 def blanks(arguments: Mapping[str, Any]) -> list[str]:
     """The driver's arguments about passwords and TLS whose value is empty."""
-    return [name for name in _ABOUT_SAFETY if name in arguments and is_blank(sole(arguments[name]))]
+    names = (*_PASSWORD, *_ABOUT_SAFETY)
+    return [
+        name
+        for name, value in arguments.items()
+        if (name in names or name.startswith(_BEGIN)) and is_blank(sole(value))
+    ]
 
 
 def without_plugins(url: URL, plugins: Iterable[str]) -> URL:

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy.engine import Dialect
 
@@ -64,9 +64,6 @@ def none(given: Mapping[str, Any], seconds: float, addresses: int = 1) -> dict[s
 def pg8000(dialect: Dialect, seconds: float) -> Connect:
     """Connect with pg8000 within so many seconds; its queries may take as long as they do.
 
-    The socket is made here. When the time is up it is shut down, which ends whatever waits for it,
-    a server that sends a byte now and then included.
-
     Args:
         dialect: the engine's.
         seconds: for the name, all of its addresses, TLS and the login together.
@@ -76,58 +73,107 @@ def pg8000(dialect: Dialect, seconds: float) -> Connect:
         if cparams.get("unix_sock"):
             return dialect.connect(*cargs, **cparams)
         dbapi: Any = dialect.loaded_dbapi
-        own_limit = cparams.get("timeout") is not None
-        end = float("inf") if own_limit else monotonic() + seconds
-        place = f"{cparams['host']}:{cparams['port']}"
-        late = f"no connection to {place} within {seconds:g} s"
-        try:
-            sock = _connected(cparams, end)
-        except TimeoutError as failure:
-            raise dbapi.InterfaceError(late) from failure
-        except OSError as failure:
-            raise dbapi.InterfaceError(f"cannot connect to {place}: {failure}") from failure
-        with _shut_down_at(end, sock) as is_late:
-            try:
-                # What pg8000's connect() makes; that has no argument for a socket.
-                connection = dbapi.Connection(*cargs, **cparams, sock=sock)
-            except Exception as failure:
-                sock.close()
-                if is_late():
-                    raise dbapi.InterfaceError(late) from failure
-                raise
-        if is_late():
-            with contextlib.suppress(Exception):  # it has been shut down already
-                connection.close()
-            raise dbapi.InterfaceError(late)
-        return connection
+        timeout = cparams.get("timeout")
+
+        def make(sock: socket.socket) -> Any:
+            # What pg8000's connect() makes; that has no argument for a socket.
+            return dbapi.Connection(*cargs, **cparams, sock=sock)
+
+        return connected(
+            make,
+            Place(cparams["host"], cparams["port"], cparams.get("source_address")),
+            seconds=seconds if timeout is None else None,
+            problem=dbapi.InterfaceError,
+            timeout=timeout,
+            keepalive=cparams.get("tcp_keepalive", True),
+        )
 
     return connect
 
 
-def _connected(cparams: Mapping[str, Any], end: float) -> socket.socket:
-    """A TCP connection to the first address that accepts one, as pg8000 itself would make it."""
-    where = cparams["host"], cparams["port"]
-    problem: OSError = OSError("the name has no address")
-    for family, kind, protocol, _, address in _addresses(where, end):
-        remaining = cparams.get("timeout") or end - monotonic()
+class Place(NamedTuple):
+    """Where a socket leads.
+
+    Attributes:
+        host: a name or an address.
+        port: of the server.
+        source: address and port to connect from, if it matters.
+    """
+
+    host: str
+    port: int
+    source: tuple[str, int] | None = None
+
+
+def connected(
+    make: Callable[[socket.socket], Any],
+    place: Place,
+    *,
+    seconds: float | None,
+    problem: Callable[[str], Exception],
+    timeout: float | None = None,
+    keepalive: bool = True,
+) -> Any:
+    """A connection of a driver that takes a socket, made within so many seconds.
+
+    The socket is made here. When the time is up it is shut down, which ends whatever waits for it,
+    a server that sends a byte now and then included.
+
+    Args:
+        make: makes the connection from a socket that has no part in it if that fails.
+        place: where it leads.
+        seconds: for all of it; None if `timeout` is all that counts.
+        problem: makes the driver's error of what was wrong.
+        timeout: seconds of the socket's own, which stay with it.
+        keepalive: whether the kernel probes a connection that is idle.
+    """
+    end = float("inf") if seconds is None else monotonic() + seconds
+    where = f"{place.host}:{place.port}"
+    late = f"no connection to {where} within {timeout if seconds is None else seconds:g} s"
+    try:
+        sock = _socket(place, end, timeout, keepalive)
+    except TimeoutError as failure:
+        raise problem(late) from failure
+    except OSError as failure:
+        raise problem(f"cannot connect to {where}: {failure}") from failure
+    with _shut_down_at(end, sock) as is_late:
+        try:
+            connection = make(sock)
+        except Exception as failure:
+            sock.close()
+            if is_late():
+                raise problem(late) from failure
+            raise
+    if is_late():
+        with contextlib.suppress(Exception):  # it has been shut down already
+            connection.close()
+        raise problem(late)
+    return connection
+
+
+def _socket(place: Place, end: float, timeout: float | None, keepalive: bool) -> socket.socket:
+    """A TCP connection to the first address that accepts one."""
+    failure: OSError = OSError("the name has no address")
+    for family, kind, protocol, _, address in _addresses((place.host, place.port), end):
+        remaining = timeout or end - monotonic()
         if remaining <= 0:
-            raise TimeoutError from problem
+            raise TimeoutError from failure
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(remaining)
-            if source := cparams.get("source_address"):
-                sock.bind(source)
+            if place.source:
+                sock.bind(place.source)
             sock.connect(address)
-            sock.settimeout(cparams.get("timeout"))
+            sock.settimeout(timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if cparams.get("tcp_keepalive", True):
+            if keepalive:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         except OSError as error:
             sock.close()
-            problem = error
+            failure = error
         else:
             return sock
-    raise problem
+    raise failure
 
 
 def _addresses(where: tuple[str, int], end: float) -> list[Any]:

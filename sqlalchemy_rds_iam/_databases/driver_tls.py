@@ -64,7 +64,7 @@ class TlsWanted(NamedTuple):
 
 def libpq(wanted: TlsWanted) -> TlsArguments:
     """What libpq is told: how much to verify, and with which CA file."""
-    family, cparams, config, host, _ = wanted
+    cparams, config = wanted.cparams, wanted.config
     if cparams.get("gssencmode") == "require":
         raise ConfigError("gssencmode='require' rules out TLS, which RDS asks for: remove it")
     mode = strongest(config, "sslmode", cparams.get("sslmode"))
@@ -75,14 +75,37 @@ def libpq(wanted: TlsWanted) -> TlsArguments:
         if os.environ.get("PGSSLROOTCERT") == trust.SYSTEM:
             arguments["sslrootcert"] = ""  # libpq takes it with verify-full only
         return TlsArguments(arguments)
-    found = trust.locate_ca(named, host, level=mode, places=family.ca_places)
-    # What is said in libpq's own words is passed on as it is. And with `require` libpq takes a
-    # missing file for a wish not to verify, so that one must not be ours, to be cleaned away.
-    as_it_is = mode == "require" or (named["sslrootcert"] and not config.ca)
-    own = None if as_it_is else narrowed(found.path, host.region)
-    arguments["sslrootcert"] = own.file if own else found.path
-    contexts.check(arguments["sslrootcert"])
-    return TlsArguments(arguments, own, found)
+    # With `require` libpq takes a missing file for a wish not to verify, so that one must not be
+    # ours, to be cleaned away.
+    ca = ca_file(wanted, mode, named, as_it_is=mode == "require")
+    return ca._replace(arguments=arguments | {"sslrootcert": ca.arguments[FILE]})
+
+
+FILE = "file"
+
+
+def ca_file(
+    wanted: TlsWanted, level: str, named: Mapping[str, str | None], *, as_it_is: bool = False
+) -> TlsArguments:
+    """The CA file for a driver that parses it on every connect, as the argument `FILE`.
+
+    Args:
+        wanted: what TLS is for.
+        level: how much to verify.
+        named: CA files by what named them, ours first; the first one counts.
+        as_it_is: never to be replaced with a part of it.
+
+    Raises:
+        ConfigError: there is none, or it cannot be parsed.
+    """
+    config, host = wanted.config, wanted.host
+    found = trust.locate_ca(named, host, level=level, places=wanted.family.ca_places)
+    # What is said in the driver's own words is passed on as it is.
+    in_its_words = not config.ca and any(named.values())
+    own = None if as_it_is or in_its_words else narrowed(found.path, host.region)
+    file = own.file if own else found.path
+    contexts.check(file)
+    return TlsArguments({FILE: file}, own, found)
 
 
 def context(argument: str) -> Callable[[TlsWanted], TlsArguments]:

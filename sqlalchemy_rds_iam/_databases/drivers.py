@@ -141,6 +141,8 @@ class Driver(NamedTuple):
         reported: tells what the server has reported of a session.
         spelled: makes of a password what the driver is to be given.
         tunnels: whether it can verify another name than the one that it connects to.
+        refuse: raises an error for connect arguments that lead around what is settled.
+        usable: raises one for a DBAPI that is not safe, or arguments that keep it from being.
     """
 
     family: Family
@@ -156,6 +158,8 @@ class Driver(NamedTuple):
     reported: Callable[[Any], Reported] = no_report
     spelled: Callable[[MaskedStr], MaskedStr] = lambda password: password
     tunnels: bool = True
+    refuse: Callable[[Arguments], None] = lambda _cparams: None
+    usable: Callable[[Any, Arguments], None] = lambda _dbapi, _cparams: None
 
     def key(self, cparams: Arguments) -> tuple[Any, ...]:
         """Host, port and user: what there is a plan for."""
@@ -182,6 +186,7 @@ class Driver(NamedTuple):
         """
         cparams = {**cparams, **filled}
         refuse_zero_bytes(cparams)
+        self.refuse(cparams)
         for name in ("host", self.user):
             _refuse_object(name, cparams.get(name))
         dialled = _one_host(cparams, config, self.family)

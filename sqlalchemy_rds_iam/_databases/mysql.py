@@ -8,12 +8,14 @@ from __future__ import annotations
 from functools import partial
 
 from sqlalchemy_rds_iam._databases import (
-    dialing,
     mysql_causes,
+    mysql_dialing,
     mysql_errors,
     mysql_grants,
     mysql_sessions,
     mysql_tls,
+    mysql_versions,
+    mysql_words,
 )
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.family import Family
@@ -51,8 +53,49 @@ MARIADB = MYSQL._replace(
     grants=partial(mysql_grants.grants, longest=_LONGEST),
 )
 
+_LIMIT = mysql_dialing.limit("connect_timeout")
+_TIMEOUTS = ("connection_timeout", "connect_timeout")
+
 DRIVERS = {
-    "pymysql": Driver(MYSQL, mysql_tls.context, dialing.none, spelled=_latin_1),
-    "asyncmy": Driver(MYSQL, mysql_tls.context, dialing.none, "db", spelled=_latin_1),
+    "pymysql": Driver(
+        *(MYSQL, mysql_tls.context, _LIMIT),
+        dial=mysql_dialing.pymysql,
+        spelled=_latin_1,
+        refuse=mysql_words.refuse,
+        usable=mysql_versions.pymysql,
+    ),
+    "asyncmy": Driver(
+        *(MYSQL, mysql_tls.context, _LIMIT, "db"),
+        dial=mysql_dialing.asyncmy,
+        spelled=_latin_1,
+        refuse=mysql_words.refuse,
+    ),
+    "aiomysql": Driver(
+        *(MYSQL, mysql_tls.context, _LIMIT, "db"),
+        dial=mysql_dialing.aiomysql,
+        spelled=_latin_1,
+        refuse=mysql_words.refuse,
+        usable=mysql_versions.aiomysql,
+    ),
+    "mysqldb": Driver(
+        *(MYSQL, mysql_tls.mysqldb, _LIMIT, "db"),
+        password="passwd",  # noqa: S106  (the argument's name)
+        dial=mysql_dialing.in_thread(mysql_dialing.numbered, "connect_timeout"),
+        refuse=mysql_words.refuse,
+        tunnels=False,
+    ),
+    "mysqlconnector": Driver(
+        *(MYSQL, mysql_tls.mysqlconnector, mysql_dialing.limit(*_TIMEOUTS)),
+        dial=mysql_dialing.in_thread(mysql_dialing.mysqlconnector_error, *_TIMEOUTS),
+        refuse=mysql_words.refuse,
+        tunnels=False,
+    ),
+    "mariadbconnector": Driver(
+        *(MYSQL, mysql_tls.mariadb, _LIMIT),
+        user="username",
+        dial=mysql_dialing.in_thread(mysql_dialing.mariadb_error, "connect_timeout"),
+        refuse=mysql_words.refuse,
+        tunnels=False,
+    ),
 }
 """By SQLAlchemy's name of the driver."""

@@ -10,17 +10,22 @@ import ssl
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.parsers import as_boolean
 from sqlalchemy_rds_iam._config.urls import is_blank
 from sqlalchemy_rds_iam._databases.driver_tls import (
+    FILE,
     Arguments,
     TlsArguments,
     TlsWanted,
+    ca_file,
     given_context,
     level_of,
     own_context,
     strongest,
 )
+from sqlalchemy_rds_iam._databases.mysql_words import CLEAR_TEXT
+from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.errors import ConfigError
 
@@ -42,6 +47,8 @@ _SWITCHES = {
 _WORDS = dict.fromkeys(("required", "cert_required", "2"), "on") | dict.fromkeys(
     ("none", "optional", "cert_none", "cert_optional"), "off"
 )
+# Addresses for which Connector/C skips the check of the name.
+_LOCAL = ("127.0.0.1", "::1")
 _OF_THE_CLIENT = ("cert", "key", "key_password", "password", "cipher")
 
 
@@ -112,6 +119,85 @@ def context(wanted: TlsWanted) -> TlsArguments:
         )
     settled = own_context(wanted, "ssl", level, files)
     return settled._replace(arguments=words | settled.arguments)
+
+
+def mysqldb(wanted: TlsWanted) -> TlsArguments:
+    """What mysqlclient is told: ``ssl_mode`` alone makes it verify, ``ssl`` has the files."""
+    level, files, rest = said(wanted)
+    _refuse_other_name(wanted, level, "mysqlclient", _LOCAL)
+    found = _file(wanted, level, files)
+    ca = {"ca": found.arguments[FILE]} if found.arguments else {}
+    mode = next(word for word, each in _MODES.items() if each == level)
+    return found._replace(arguments={"ssl_mode": mode, "ssl": {**rest, **ca}})
+
+
+def mariadb(wanted: TlsWanted) -> TlsArguments:
+    """What MariaDB Connector/Python is told, which checks the name whenever it verifies."""
+    level, files, rest = said(wanted)
+    _refuse_other_name(wanted, level, "MariaDB Connector/Python", _LOCAL)
+    found = _file(wanted, level, files)
+    ca = {"ssl_ca": found.arguments[FILE]} if found.arguments else {}
+    words = {f"ssl_{name}": value for name, value in rest.items()}
+    switches = {"ssl": True, "ssl_verify_cert": level != "require"}
+    return found._replace(arguments={**words, **switches, **ca})
+
+
+def mysqlconnector(wanted: TlsWanted) -> TlsArguments:
+    """What MySQL Connector/Python is told: ``ssl_ca`` alone would make it verify nothing.
+
+    It has no words for TLS that is not verified and yet insisted on, so it always verifies the CA.
+    The plugin for tokens has to be named to its C extension, and only a token is sent by it.
+    """
+    level, files, rest = said(wanted)
+    level = _higher(level, "verify-ca")
+    if level == "verify-full":
+        _refuse_other_name(wanted, level, "MySQL Connector/Python", ())
+    found = _file(wanted, level, files)
+    arguments = {
+        **{f"ssl_{name}": value for name, value in rest.items()},
+        "ssl_ca": found.arguments[FILE],
+        "ssl_disabled": False,
+        "ssl_verify_cert": True,
+        "ssl_verify_identity": level == "verify-full",
+    }
+    if isinstance(wanted.config, IamOptions):
+        arguments["auth_plugin"] = CLEAR_TEXT
+    return found._replace(arguments=arguments)
+
+
+def _file(wanted: TlsWanted, level: str, files: Mapping[str, str | None]) -> TlsArguments:
+    if level == "require" and not any(files.values()):
+        return TlsArguments({})
+    return ca_file(wanted, level, files)
+
+
+def _refuse_other_name(
+    wanted: TlsWanted, level: str, driver: str, unchecked: tuple[str, ...]
+) -> None:
+    """Refuse to connect by another name than is verified, or by one that is taken on trust.
+
+    Raises:
+        ConfigError: it would be done.
+    """
+    config, dialled = wanted.config, parse_host(str(wanted.cparams.get("host"))).host
+    if dialled == "localhost" and unchecked:
+        raise ConfigError(
+            f"{driver} takes 'localhost' for a socket of this machine, where there is no TLS: name "
+            "the endpoint itself"
+        )
+    if level == "require":
+        return
+    if wanted.tunnelled:
+        raise ConfigError(
+            f"{driver} verifies the name that it connects to, and so cannot connect to {dialled!r} "
+            f"for {wanted.host.host!r}: use pymysql, asyncmy or aiomysql, or give this machine the "
+            f"endpoint's name for the tunnel (in /etc/hosts), and leave out {config.named('host')}"
+        )
+    if dialled.strip("[]") in unchecked:
+        raise ConfigError(
+            f"{driver} does not check the certificate's name where it connects to {dialled!r}: "
+            "name the endpoint itself, or use pymysql, asyncmy or aiomysql"
+        )
 
 
 def _words(cparams: Arguments) -> dict[str, Any]:

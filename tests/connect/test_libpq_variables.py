@@ -14,7 +14,7 @@ from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._databases import libpq_variables
-from sqlalchemy_rds_iam._databases.known import DRIVERS
+from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"

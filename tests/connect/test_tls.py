@@ -17,7 +17,7 @@ from tls_support import ARGUMENT, CONTEXT, LIBPQ, POSTGRESQL, asked
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
-from sqlalchemy_rds_iam._databases.known import DRIVERS
+from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator

@@ -214,5 +214,5 @@ _FINE = (
     "postgres or nobody",
     "Supply chain",
     "SQL Connector",
-    "Connector/C",
+    "Connector/",
 )
