@@ -73,6 +73,7 @@ def test_refused_new_token(connect: Any, rds: RdsEmulator) -> None:
     """A new token that is refused is the answer: one login, the driver's own error, our note."""
     rds.create_user("stranger")
     database = connect("stranger")
+    rds.execute(database.words.enter("stranger", "app"))
     rds.gateway.refuse_next = 1
     error = database.raises(Exception)
     assert database.words.refused in str(error)

@@ -189,7 +189,7 @@ def test_what_surrounds_the_connect(rds: RdsEmulator, connect: Any) -> None:
         try:
             await awaited()
         except KeyError:
-            with pytest.raises(Exception, match="authentication") as caught:
+            with pytest.raises(Exception, match=database.words.refused) as caught:
                 async with database._async_engine.connect():
                     pass
             return caught.value

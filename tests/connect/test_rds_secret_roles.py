@@ -131,9 +131,9 @@ def test_both_plugins_in_one_process(
     rds: RdsEmulator, log_in: LogIn, secret: Secret, databases: Callable[..., Any]
 ) -> None:
     """Engines with tokens and engines with passwords do not get in each other's way."""
-    engine = create_engine(rds.url("postgresql+psycopg"), poolclass=NullPool)
+    engine = create_engine(rds.url(), poolclass=NullPool)
     database = log_in(secret)
     for _ in range(2):
         assert database.scalar(database.words.user) == USER
         with engine.connect() as connection:
-            assert connection.exec_driver_sql("select current_user").scalar() == "app"
+            assert connection.exec_driver_sql(database.words.user).scalar() == "app"

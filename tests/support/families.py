@@ -23,6 +23,7 @@ class Words(NamedTuple):
         port: where servers listen by default.
         starting: what `Knobs.answer` takes for a server that is not ready, which is no refusal.
         new_password: makes the statement that gives a user another password.
+        enter: makes the statement that lets a user into a database.
         home: the database of secrets that say nothing else.
     """
 
@@ -37,6 +38,7 @@ class Words(NamedTuple):
     port: int
     starting: tuple[str | int, ...]
     new_password: Callable[[str, str], str]
+    enter: Callable[[str, str], str]
     home: str
 
 
@@ -52,6 +54,7 @@ POSTGRESQL = Words(
     port=5432,
     starting=("57P03", "the database system is starting up"),
     new_password=lambda user, password: f"ALTER ROLE {user} PASSWORD '{password}'",
+    enter=lambda user, database: f"GRANT CONNECT ON DATABASE {database} TO {user}",
     home="postgres",
 )
 
@@ -69,6 +72,7 @@ MYSQL = Words(
     port=3306,
     starting=(1053, "08S01", "Server shutdown in progress"),
     new_password=lambda user, password: f"ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'",
+    enter=lambda user, database: f"GRANT ALL ON {database}.* TO '{user}'@'%'",
     home="test",
 )
 
