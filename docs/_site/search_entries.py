@@ -13,7 +13,8 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
-_NAME = re.compile(r"[a-zA-Z][\w.:-]{4,}")
+_NAME = re.compile(r"[a-zA-Z][\w.:-]{4,}|\d{4}")
+"""Of an option, or the number of an error, which Sphinx's search of the text leaves out."""
 _OTHERS = (
     "api",
     "architecture",
@@ -66,6 +67,6 @@ def _texts(row: nodes.row) -> Iterator[str]:
                 for piece in text.split("…"):
                     if sum(map(str.isalpha, piece)) >= _FEWEST:
                         yield piece.strip(" .,:;()'\"")
-        # Of two cells the first may be the level of a record in the log.
-        if not re.fullmatch(r"[A-Z]+", cell.astext()):
+        # Of two cells the first may be the level of a record in the log, or an error's number.
+        if not re.fullmatch(r"[A-Z]+|[\d, ]*", cell.astext()):
             return

@@ -19,8 +19,8 @@ from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
 GUIDE = documents()["docs/from-passwords.md"]
 BEFORE, AFTER = [block for block in GUIDE.blocks if block.language == "env"]
-CREATE, CLOSE, WATCH = [block.text for block in GUIDE.blocks if block.language == "sql"]
-SETTINGS, ASYNC, DRY_RUN = [block for block in GUIDE.blocks if block.language == "python"]
+CREATE, _, CLOSE, _, WATCH, _ = [block.text for block in GUIDE.blocks if block.language == "sql"]
+SETTINGS, ASYNC, DRY_RUN = [block for block in GUIDE.blocks if block.language == "python" and block.runs]
 
 # Passwords over TCP, as RDS decides it: a user with rds_iam has none. The emulator's own way in is
 # the socket.
