@@ -11,11 +11,13 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import typer
 
 from sqlalchemy_rds_iam.cli.app import app
+from sqlalchemy_rds_iam.testing.server import mariadb_programs
 
 ROOT = Path(__file__).parents[2]
 _EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -29,6 +31,8 @@ _SPAN = re.compile(r"(`+)(.+?)\1")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _MAKE = re.compile(r"^make(?: +[A-Z_]+=\S*)* +([a-z][\w-]*)")
 _RUN = ("python", "ini")
+_MYSQL = re.compile(r'\b(?:mysql|mariadb)\+(\w+)|engine="mysql"|\brds_(?:iam_)?mysql_\w+')
+"""What a block has that needs a MariaDB, and the driver that it names."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,11 @@ class Block:
 
     @property
     def missing(self) -> set[str]:
-        """What it needs and does not find."""
-        return {package for package in self.needs if importlib.util.find_spec(package) is None}
+        """What it needs and does not find: packages, and for MySQL a driver and a server."""
+        found = list(_MYSQL.finditer(self.text))
+        packages = {*self.needs, *filter(None, (each[1] for each in found))}
+        missing = {name for name in packages if importlib.util.find_spec(name) is None}
+        return missing if not found or _has_mariadb() else {*missing, "a MariaDB server"}
 
     @property
     def is_test_module(self) -> bool:
@@ -141,6 +148,15 @@ class Document:
         assert fence is None, f"{self.name}: a block of code does not end"
         if mark is not None:
             self.loose_marks.append(f"{self.name}: at the end")
+
+
+@cache
+def _has_mariadb() -> bool:
+    try:
+        mariadb_programs.find()
+    except RuntimeError:
+        return False
+    return True
 
 
 def documents() -> dict[str, Document]:

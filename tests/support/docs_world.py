@@ -13,8 +13,8 @@ import gc
 import os
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,12 +29,12 @@ from sqlalchemy_rds_iam import plugin
 from sqlalchemy_rds_iam._databases import dialing
 from sqlalchemy_rds_iam._endpoints.hostname import HostName, parse_host
 from sqlalchemy_rds_iam._passwords.password import MaskedStr
-from sqlalchemy_rds_iam.testing import Decision, Gateway, RdsEmulator, SignedEndpoint
+from sqlalchemy_rds_iam.testing import Decision, RdsEmulator, SignedEndpoint
 from sqlalchemy_rds_iam.testing.database.secrets import Secrets
 
 _LOOPBACK = "127.0.0.1"
 _PROFILE = re.compile(r"(?:rds_iam_profile|source_profile|AWS_PROFILE)['\"]?\s*=\s*['\"]?([\w.-]+)")
-_SECRET = re.compile(r"rds_secret_id=([\w/]+)")
+_SECRET = re.compile(r"\b([a-z]+)\+\w+://(?:(?!://).)*?rds_secret_id=([\w/]+)", re.DOTALL)
 _SECRETS_HOST = "mydb.abc123.eu-central-1.rds.amazonaws.com"
 _ROLE = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 
@@ -43,9 +43,10 @@ class World:
     """Runs documents, between `entered` and its end, which puts everything back.
 
     Args:
-        rds: what the gateways belong to.
+        rds: what the gateways belong to, and the account.
         directory: for files.
         provides: whether a database user that connects, and its database, are made if need be.
+        mysql: starts what gateways for MySQL and MariaDB belong to, or returns it.
     """
 
     def __init__(
@@ -55,12 +56,15 @@ class World:
         directory: Path,
         *,
         provides: bool = True,
+        mysql: Callable[[], RdsEmulator] | None = None,
     ) -> None:
         self._rds = rds
         self._provides = provides
+        self._mysql = mysql
         self._patch = monkeypatch
         self._directory = directory
-        self._gateways: dict[SignedEndpoint, Gateway] = {}
+        self._gateways: dict[SignedEndpoint, Any] = {}
+        self._closing = ExitStack()
         self._routes: dict[tuple[str, int], tuple[str, int]] = {}
         self._engines: list[Engine | AsyncEngine] = []
         self._used: set[Engine] = set()
@@ -164,34 +168,49 @@ class World:
             config.write(stream)
         for role in _ROLE.findall(whole):
             self._rds.identities._add(role, None, None)
-        self._keep_secrets({*_SECRET.findall(whole)})
+        self._rds.secrets.clear()
+        for backend, secret in {*_SECRET.findall(whole)}:
+            self._keep_secret(secret, self._of(backend))
         self._patch.setenv("AWS_CONFIG_FILE", str(file))
-        # The one is for RDS itself, the other for RDS Proxy, which has public certificates.
+        # The first two are for RDS itself, the other for RDS Proxy, which has public certificates.
         self._patch.setenv("PGSSLROOTCERT", str(self._rds.ca_file))
+        self._patch.setenv("XDG_CACHE_HOME", str(self._directory))
+        bundle = self._directory / "sqlalchemy-rds-iam" / "global-bundle.pem"
+        bundle.parent.mkdir(exist_ok=True)
+        bundle.write_bytes(self._rds.ca_file.read_bytes())
         self._patch.setenv("SSL_CERT_FILE", str(self._rds.ca_file))
 
-    def _keep_secrets(self, names: set[str]) -> None:
-        """Make the secrets of these names, each of a user and a database of its own."""
-        rds, endpoint = self._rds, SignedEndpoint(_SECRETS_HOST, 5432, "eu-central-1")
-        store, roles, background = rds.aws.secrets.store, rds._running_roles, rds._background
+    def _keep_secret(self, name: str, rds: RdsEmulator) -> None:
+        """Make a secret, of a user and a database of its own."""
+        store, roles, background = self._rds.aws.secrets.store, rds._running_roles, rds._background
         assert background is not None
-        rds.secrets.clear()
-        keeper = Secrets(background, store, roles, endpoint, (_SECRETS_HOST, 5432))
-        for name in names:
-            user = name.rpartition("/")[2]
-            # Another document may have it log in with tokens.
-            rds.create_user(user, iam=False)
-            keeper.create(name, user, database=user)
+        address = _SECRETS_HOST, rds.engine.port
+        endpoint = SignedEndpoint(*address, "eu-central-1")
+        keeper = Secrets(background, store, roles, endpoint, address, engine=rds.engine)
+        user = name.rpartition("/")[2]
+        # Another document may have it log in with tokens.
+        rds.create_user(user, iam=False)
+        keeper.create(name, user, database=user)
 
-    def lead(self, cparams: dict[str, Any]) -> None:
+    def _of(self, backend: str) -> RdsEmulator:
+        if backend == self._rds.engine.name or self._mysql is None:
+            return self._rds
+        return self._mysql()
+
+    def lead(self, cparams: dict[str, Any], backend: str = "postgresql") -> None:
         """Lead a connection that carries a token of the account to the gateway it is signed for.
 
         One that carries the password of a secret is led by its host.
+
+        Args:
+            cparams: the connect arguments, which are changed.
+            backend: SQLAlchemy's name of the dialect.
         """
+        rds = self._of(backend)
         if isinstance(cparams.get("password"), MaskedStr) and "X-Amz" not in cparams["password"]:
             name = parse_host(cparams["host"])
             endpoint = SignedEndpoint(name.host, int(cparams["port"]), str(name.region))
-            self._route(cparams, name, self._gateway(endpoint).address)
+            self._route(cparams, name, self._gateway(endpoint, rds).address)
             return
         signed = urlsplit("https://" + str(cparams.get("password")))
         query = parse_qs(signed.query)
@@ -201,11 +220,12 @@ class World:
         name = parse_host(signed.hostname)
         assert name.partition, f"{name.host!r} gets signed, which RDS accepts for no database"
         endpoint = SignedEndpoint(name.host, signed.port or 443, name.region or region)
-        address = self._gateway(endpoint).address
+        address = self._gateway(endpoint, rds).address
         if self._provides:
-            user, database = cparams["user"], cparams.get("dbname") or cparams["database"]
-            self._rds.create_user(user)
-            self._rds._call(self._rds._running_roles.create_database(database, user))
+            names = (cparams.get(name) for name in ("dbname", "database", "db"))
+            user, database = cparams["user"], next(filter(None, names))
+            rds.create_user(user)
+            rds._call(rds._running_roles.create_database(database, user))
         self._route(cparams, name, address)
 
     def _route(self, cparams: dict[str, Any], name: HostName, address: tuple[str, int]) -> None:
@@ -226,13 +246,16 @@ class World:
             host = _LOOPBACK
         return self._look_up(host, port, *args, **kwargs)
 
-    def _gateway(self, endpoint: SignedEndpoint) -> Gateway:
+    def _gateway(self, endpoint: SignedEndpoint, rds: RdsEmulator) -> Any:
         if endpoint not in self._gateways:
-            rds = self._rds
-            roles, certificate = rds._running_roles, rds.certificates.other_host(endpoint.host)
-            gateway = Gateway(roles._backend, roles, endpoint, rds.identities, certificate)
+            roles, account = rds._running_roles, self._rds
+            certificate = account.certificates.other_host(endpoint.host)
+            gateway = rds.engine.gateway(
+                roles._backend, roles, endpoint, account.identities, certificate
+            )
             rds._call(gateway.start())
             self._gateways[endpoint] = gateway
+            self._closing.callback(lambda: rds._call(gateway.stop()))
         return self._gateways[endpoint]
 
     @contextmanager
@@ -241,7 +264,7 @@ class World:
         environment = dict(os.environ)
 
         def connect(dialect: Any, *cargs: Any, **cparams: Any) -> Any:
-            self.lead(cparams)
+            self.lead(cparams, dialect.name)
             return self._dial(dialect, *cargs, **cparams)
 
         def reach(cparams: dict[str, Any], end: float) -> Any:
@@ -268,8 +291,7 @@ class World:
                 for engine in self._engines:
                     if isinstance(engine, Engine):
                         engine.dispose()
-                for gateway in self._gateways.values():
-                    self._rds._call(gateway.stop())
+                self._closing.close()
 
 
 @contextmanager
