@@ -33,7 +33,7 @@ nitpick_ignore_regex = [
     # Types of attributes that are not for users.
     (
         "py:class",
-        r"sqlalchemy_rds_iam\.testing\.(aws|background|database|server)\..*",
+        r"sqlalchemy_rds_iam\.testing\.(aws|background|database|mysql|postgresql|server)\..*",
     ),
 ]
 

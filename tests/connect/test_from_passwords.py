@@ -20,7 +20,9 @@ from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 GUIDE = documents()["docs/from-passwords.md"]
 BEFORE, AFTER = [block for block in GUIDE.blocks if block.language == "env"]
 CREATE, _, CLOSE, _, WATCH, _ = [block.text for block in GUIDE.blocks if block.language == "sql"]
-SETTINGS, ASYNC, DRY_RUN = [block for block in GUIDE.blocks if block.language == "python" and block.runs]
+SETTINGS, ASYNC, DRY_RUN = [
+    block for block in GUIDE.blocks if block.language == "python" and block.runs
+]
 
 # Passwords over TCP, as RDS decides it: a user with rds_iam has none. The emulator's own way in is
 # the socket.
@@ -95,19 +97,21 @@ class Deployment:
 
 
 @pytest.fixture
-def world(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
+def documented(
+    rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[World]:
     """A world in which only those users exist whom the guide creates."""
     with World(rds, monkeypatch, tmp_path, provides=False).entered() as entered:
         yield entered
 
 
 @pytest.fixture
-def wiki(world: World, rds: RdsEmulator, port: int) -> Iterator[Deployment]:
+def wiki(documented: World, rds: RdsEmulator, port: int) -> Iterator[Deployment]:
     """The deployment as it is in the beginning."""
     password = variables(BEFORE.text)["DB_PASSWORD"]
     rds.execute(f"CREATE ROLE wiki LOGIN PASSWORD '{password}'")
     rds.execute("CREATE DATABASE wiki OWNER wiki")
-    yield Deployment(world, rds, port)
+    yield Deployment(documented, rds, port)
     rds.execute("DROP DATABASE wiki WITH (FORCE)")
     rds.execute("DROP ROLE IF EXISTS wiki_iam")
     rds.execute("DROP ROLE wiki")
@@ -118,13 +122,13 @@ def as_user(session: str, current: str) -> str:
     return f"SELECT 1 / (session_user = '{session}' AND current_user = '{current}')::int"
 
 
-def test_two_users(wiki: Deployment, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_users(wiki: Deployment, documented: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Before, dry run, after, and back: both modes work while both doors are open."""
     wiki.by_password(as_user("wiki", "wiki"))
     wiki.by_password("CREATE TABLE page (words text)")
     with pytest.raises(OperationalError, match="password authentication failed"):
         wiki.by_password("SELECT 1", DB_PASSWORD="wrong")
-    assert world.logins == []
+    assert documented.logins == []
 
     wiki.sql(CREATE)
     wiki.dry_run()
@@ -137,7 +141,7 @@ def test_two_users(wiki: Deployment, world: World, capsys: pytest.CaptureFixture
     wiki.by_token("INSERT INTO page VALUES ('by token'); CREATE TABLE comment (words text)")
     # The way back, and what was made meanwhile can still be altered.
     wiki.by_password("ALTER TABLE comment ADD COLUMN author text")
-    assert {(each.db_user, each.granted) for each in world.logins} == {("wiki_iam", True)}
+    assert {(each.db_user, each.granted) for each in documented.logins} == {("wiki_iam", True)}
 
 
 def test_closing_the_door(wiki: Deployment) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from docs_support import Block, Document, command_faults, faults
 from docs_world import World
+from families import words_of
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError, OperationalError
-from worlds import WORLDS
+from worlds import POSTGRESQL, WORLDS
 
 from sqlalchemy_rds_iam.testing import SignedEndpoint
 
@@ -18,6 +19,8 @@ WRITER = "mydb.cluster-abc123.eu-central-1.rds.amazonaws.com"
 READER = "mydb.cluster-ro-abc123.eu-central-1.rds.amazonaws.com"
 PROXY = "myproxy.proxy-abc123.eu-west-1.rds.amazonaws.com"
 GLOBAL = "mydb.global-abc123.global.rds.amazonaws.com"
+LED = (*POSTGRESQL, "pymysql", "asyncmy", "aiomysql", "pymysql-mariadb")
+"""Those whose connections can be led elsewhere: the others look names up by themselves."""
 
 
 def document(*blocks: tuple[str, str]) -> Document:
@@ -35,27 +38,28 @@ def engine(url: str, *, is_async: bool = False, **keywords: Any) -> tuple[str, s
     return "python", f"from {module} import {name}\nengine = {name}({url!r}, **{keywords!r})"
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", LED)
 def test_every_driver(name: str, documented: World) -> None:
     """Each driver reaches the endpoint it names, straight, by proxy or through a tunnel."""
     drivername, is_async = WORLDS[name]
+    port = words_of(drivername).port
     signed = f"&rds_iam_host={WRITER}"
     urls = [
         f"{drivername}://{name}@{WRITER}/app?plugin=rds_iam",
         f"{drivername}://{name}@{READER}:6000/app?plugin=rds_iam",
         f"{drivername}://{name}@{PROXY}/app?plugin=rds_iam",
         f"{drivername}://{name}@{GLOBAL}/app?plugin=rds_iam&rds_iam_region=us-east-2",
-        f"{drivername}://{name}@localhost:15432/app?plugin=rds_iam{signed}&rds_iam_port=5432",
+        f"{drivername}://{name}@localhost:15432/app?plugin=rds_iam{signed}&rds_iam_port={port}",
         f"{drivername}://{name}@db.example.com/app?plugin=rds_iam{signed}",
     ]
     assert documented.run(document(*(engine(url, is_async=is_async) for url in urls))) == 6
     assert [(each.db_user, each.granted) for each in documented.logins] == [(name, True)] * 6
     found = {(each.host, each.port, each.region) for each in documented.endpoints}
     assert found == {
-        (WRITER, 5432, "eu-central-1"),
+        (WRITER, port, "eu-central-1"),
         (READER, 6000, "eu-central-1"),
-        (PROXY, 5432, "eu-west-1"),
-        (GLOBAL, 5432, "us-east-2"),
+        (PROXY, port, "eu-west-1"),
+        (GLOBAL, port, "us-east-2"),
     }
 
 
