@@ -22,6 +22,10 @@ from sqlalchemy_rds_iam.testing.server.certificates import Certificates
 
 _T = TypeVar("_T")
 
+# Drivers that verify the name or address they dial, and no other. They are sent to the second
+# address, as for 127.0.0.1 Connector/C skips the name.
+_VERIFY_WHAT_THEY_DIAL = {"mysqldb", "mysqlconnector", "mariadbconnector"}
+
 
 class EmulatedAccount(ABC):
     """The account of one emulator, and its life: ``with``, ``async with``, `start` and `stop`."""
@@ -147,23 +151,28 @@ class EmulatedAccount(ABC):
     def _url(
         self,
         endpoint: SignedEndpoint,
-        address: tuple[str, int],
-        drivername: str,
+        addresses: Sequence[tuple[str, int]],
+        drivername: str | None,
         user: str,
         database: str,
         *,
         query: dict[str, str],
+        by_address: bool = False,
     ) -> URL:
-        host, port = address
+        name = drivername or f"{self.engine.name}+{self.engine.driver}"
+        host, port = addresses[0]
         options = {
             "plugin": "rds_iam",
             "rds_iam_host": endpoint.host,
             "rds_iam_port": str(endpoint.port),
             "rds_iam_ca": str(self.ca_file),
         }
-        if host == endpoint.host:
-            del options["rds_iam_host"]
-        return URL.create(drivername, user, None, host, port, database, options | query)
+        if by_address or name.rpartition("+")[2] in _VERIFY_WHAT_THEY_DIAL:
+            host, port = addresses[-1]
+            if host in self.endpoint.aliases:
+                del options["rds_iam_host"]
+                options["rds_iam_region"] = endpoint.region
+        return URL.create(name, user, None, host, port, database, options | query)
 
     async def _start_services(self, backend: Backend) -> tuple[str, int]:
         backend, roles = await self.engine.users(backend)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,10 +17,6 @@ from sqlalchemy_rds_iam.testing.database.gateway import Gateway
 from sqlalchemy_rds_iam.testing.database.users import Backend, Row
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint
 from sqlalchemy_rds_iam.testing.region import region_of
-
-# Drivers that verify the name or address they dial, and no other. They are sent to the second
-# address, as for 127.0.0.1 Connector/C skips the name.
-_VERIFY_WHAT_THEY_DIAL = {"mysqldb", "mysqlconnector", "mariadbconnector"}
 
 HOST = "app-db.c0ffee123456.us-east-1.rds.amazonaws.com"
 
@@ -151,11 +146,8 @@ class RdsEmulator(EmulatedAccount):
             database: The database.
             query: More options, or other values for ours.
         """
-        name = drivername or f"{self.engine.name}+{self.engine.driver}"
-        if name.rpartition("+")[2] in _VERIFY_WHAT_THEY_DIAL:
-            return self.address_url(name, user, database, **query)
-        options = self._options() | query
-        return self._url(self.endpoint, self.address, name, user, database, query=options)
+        where = self.endpoint, self.gateway.addresses
+        return self._url(*where, drivername, user, database, query=self._options() | query)
 
     def address_url(
         self,
@@ -169,13 +161,9 @@ class RdsEmulator(EmulatedAccount):
         It is the URL of an IP address that stands in the certificate and that tokens are signed
         for, where the database has one: MySQL's 127.0.0.2, unless the system lacks it.
         """
-        name = drivername or f"{self.engine.name}+{self.engine.driver}"
-        endpoint, address = self.endpoint, self.gateway.addresses[-1]
+        where = self.endpoint, self.gateway.addresses
         options = self._options() | query
-        if address[0] in endpoint.aliases:
-            endpoint = replace(endpoint, host=address[0])
-            options = {"rds_iam_region": endpoint.region} | options
-        return self._url(endpoint, address, name, user, database, query=options)
+        return self._url(*where, drivername, user, database, query=options, by_address=True)
 
     def _options(self) -> dict[str, str]:
         options: dict[str, str] = {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL
 
@@ -16,18 +16,16 @@ from sqlalchemy_rds_iam.testing.cluster.endpoint import ClusterEndpoint
 from sqlalchemy_rds_iam.testing.cluster.faults import ClusterFaults
 from sqlalchemy_rds_iam.testing.cluster.member import ClusterMember
 from sqlalchemy_rds_iam.testing.cluster.names import ClusterNames
-from sqlalchemy_rds_iam.testing.database.users import Row
+from sqlalchemy_rds_iam.testing.database.engines import known
+from sqlalchemy_rds_iam.testing.database.users import Backend, Row
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint
-from sqlalchemy_rds_iam.testing.postgresql.backend import Backend
-from sqlalchemy_rds_iam.testing.postgresql.engine import POSTGRESQL
-from sqlalchemy_rds_iam.testing.server.postgres import SUPERUSER, Postgres
 
 _ZONE = "c0ffee123456"
 _LAST_PORT = 65_535
 
 
 class RdsCluster(ClusterFaults):
-    """A real primary and a real streaming standby, each behind a gateway like `RdsEmulator`'s.
+    """A real primary and a real standby that follows it, each behind a gateway like `RdsEmulator`'s.
 
     Four endpoints with the names that RDS gives them, each on a port of its own, stand for DNS
     names: of the cluster (the writer), of its reader, and of each instance. A failover moves where
@@ -50,14 +48,16 @@ class RdsCluster(ClusterFaults):
     def __init__(
         self,
         name: str = "app-cluster",
-        port: int = 5432,
+        port: int | None = None,
         *,
+        engine: str = "postgresql",
         region: str = "us-east-1",
         users: Sequence[str] = ("app",),
         synchronous: bool = True,
         lone_writer_reads: bool = False,
         ceiling: float | None = None,
         postgres: str | None = None,
+        mariadb: str | None = None,
         listen_port: int = 0,
         login_timeout: float = 60.0,
         clock: Callable[[], float] = time.time,
@@ -67,7 +67,8 @@ class RdsCluster(ClusterFaults):
 
         Args:
             name: The cluster's, of which those of its endpoints are made.
-            port: The port that tokens must be signed for.
+            port: The port that tokens must be signed for; by default 5432, and 3306 for MySQL.
+            engine: ``postgresql``, or ``mysql``: two MariaDBs that stand for both.
             region: The region.
             users: Database users that authenticate through IAM, each with a database of its name.
             synchronous: Whether a commit waits until the standby has it, as with Multi-AZ and
@@ -76,6 +77,7 @@ class RdsCluster(ClusterFaults):
                 standby, as Aurora's does; by default it refuses connections then.
             ceiling: Authentications per second before IAM throttles, for each member.
             postgres: See `RdsEmulator`; ``pg_basebackup`` has to be there, too.
+            mariadb: See `RdsEmulator`.
             listen_port: The writer endpoint's port on 127.0.0.1, from which those of the reader and
                 of the instances count on; 0 takes any free ones.
             login_timeout: Seconds a client may take to log in.
@@ -83,8 +85,9 @@ class RdsCluster(ClusterFaults):
             deadline: The most seconds that the start, the stop or one call may take.
 
         Raises:
-            ValueError: `listen_port` leaves no room for four ports.
+            ValueError: `listen_port` leaves no room for four ports; there is no such engine.
         """
+        database = known(engine)
         if listen_port > _LAST_PORT - 3:
             raise ValueError(
                 f"a cluster listens on four ports, from listen_port on: expected {_LAST_PORT - 3} "
@@ -96,17 +99,19 @@ class RdsCluster(ClusterFaults):
             f"{name}.cluster-ro-{zone}",
             *(f"{name}-{number}.{zone}" for number in (1, 2)),
         )
+        port = port or database.port
         self._signed = [SignedEndpoint(host, port, region) for host in hosts]
         super().__init__(
-            replace(self._signed[0], aliases=hosts[1:]),
-            POSTGRESQL,
+            replace(self._signed[0], aliases=(*hosts[1:], *database.hosts[1:])),
+            database,
             users=users,
             ceiling=ceiling,
             login_timeout=login_timeout,
             clock=clock,
             deadline=deadline,
         )
-        self._servers = [Postgres(postgres, replication=True) for _ in (1, 2)]
+        choice = mariadb if engine == "mysql" else postgres
+        self._servers = [database.replicated(choice) for _ in (1, 2)]
         self._synchronous = synchronous
         self._lone_writer_reads = lone_writer_reads
         self._listen_port = listen_port
@@ -125,7 +130,7 @@ class RdsCluster(ClusterFaults):
 
     def writer_url(
         self,
-        drivername: str = "postgresql+psycopg",
+        drivername: str | None = None,
         user: str = "app",
         database: str = "app",
         **query: str,
@@ -135,7 +140,7 @@ class RdsCluster(ClusterFaults):
 
     def reader_url(
         self,
-        drivername: str = "postgresql+psycopg",
+        drivername: str | None = None,
         user: str = "app",
         database: str = "app",
         **query: str,
@@ -146,7 +151,7 @@ class RdsCluster(ClusterFaults):
     def instance_url(
         self,
         number: int,
-        drivername: str = "postgresql+psycopg",
+        drivername: str | None = None,
         user: str = "app",
         database: str = "app",
         **query: str,
@@ -171,8 +176,8 @@ class RdsCluster(ClusterFaults):
             RuntimeError: There is no standby.
             TimeoutError: It does not replay.
         """
-        self._existing_standby()
-        self._call(self.writer.await_replay())
+        standby = self._existing_standby()
+        self._call(self.writer.replica.await_replay(standby.replica))
 
     def reset(self) -> None:
         """Take all faults back, so that there are a writer and a standby and names lead to them."""
@@ -200,35 +205,38 @@ class RdsCluster(ClusterFaults):
         undo.callback(primary.stop)
         primary.start()
         undo.callback(standby.stop)
-        standby.start(primary)
-        return Backend(SUPERUSER, socket=primary.socket), primary.directory
+        return self.engine.reach(primary), primary.directory
 
-    async def _serve(self, backend: Any) -> tuple[str, int]:
-        first, second = (
-            ClusterMember.made(number, server, backend, self._gateway, self._signed)
-            for number, server in enumerate(self._servers, 1)
-        )
-        self.members = first, second
-        for member in self.members:
-            self._parts.push_async_callback(member.stop)
-        await first.replicate(synchronous=self._synchronous)
-        await first.await_replay()
+    async def _serve(self, _backend: Backend) -> tuple[str, int]:
+        members: list[ClusterMember] = []
+        for number, server in enumerate(self._servers, 1):
+            if members:
+                await asyncio.to_thread(server.start, self._servers[0])
+            made = await ClusterMember.made(
+                number, server, self.engine, self._gateway, self._signed
+            )
+            self._parts.push_async_callback(made.stop)
+            await made.start()
+            members.append(made)
+        first, second = self.members = members[0], members[1]
+        await first.replica.replicate(synchronous=self._synchronous)
+        await first.replica.await_replay(second.replica)
         names = self.names = ClusterNames(
             self._signed, self.members, lone_writer_reads=self._lone_writer_reads
         )
         self._parts.push_async_callback(names.stop)
-        await names.start(self._listen_port)
+        await names.start(self.engine.hosts, self._listen_port)
         return names.cluster.address
 
     def _url_of(
         self,
         endpoint: ClusterEndpoint,
-        drivername: str,
+        drivername: str | None,
         user: str,
         database: str,
         query: dict[str, str],
     ) -> URL:
         # Where nothing is throttled a refusal need not be taken for that.
         options = {"rds_iam_throttle_retry": "off"} if self._ceiling is None else {}
-        where = endpoint.signed, endpoint.address
+        where = endpoint.signed, endpoint.addresses
         return self._url(*where, drivername, user, database, query=options | query)

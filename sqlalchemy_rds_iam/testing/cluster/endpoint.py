@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 from sqlalchemy_rds_iam.testing.cluster.member import ClusterMember
-from sqlalchemy_rds_iam.testing.database.listener import Listener
+from sqlalchemy_rds_iam.testing.database.listener import Listeners
 from sqlalchemy_rds_iam.testing.database.traffic import Traffic
 from sqlalchemy_rds_iam.testing.database.verifier import SignedEndpoint
 
@@ -23,7 +24,7 @@ class ClusterEndpoint:
         self.signed = signed
         self.target = target
         self.traffic = Traffic()
-        self._listener = Listener(self._serve)
+        self._listener = Listeners(self._serve)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -31,17 +32,22 @@ class ClusterEndpoint:
         return self._listener.address
 
     @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Every IP address, with the port, that clients may connect to."""
+        return self._listener.addresses
+
+    @property
     def refuses(self) -> bool:
         """Whether connections are refused, as there is no server where it leads to."""
         return not self._listener.is_open
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen on `host` and `port` (0: any free one), as far as the target is there.
+    async def start(self, hosts: Sequence[str], port: int = 0) -> None:
+        """Listen on `hosts` and `port` (0: any free one), as far as the target is there.
 
         Raises:
             OSError: The port cannot be bound.
         """
-        self._listener.bind(host, port)
+        self._listener.bind(hosts, port)
         self.refresh()
 
     async def stop(self) -> None:

@@ -6,12 +6,11 @@ import math
 import threading
 from abc import ABC
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy_rds_iam.testing.account import EmulatedAccount
 from sqlalchemy_rds_iam.testing.cluster.member import ClusterMember
 from sqlalchemy_rds_iam.testing.cluster.names import ClusterNames
-from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
 # Seconds that transactions have to end in when their server becomes read-only.
 _PATIENCE = 1.0
@@ -63,10 +62,10 @@ class ClusterFaults(EmulatedAccount, ABC):
             if kill:
                 self._stop(old.server.kill)
             else:
-                self._call(old.make_read_only(_PATIENCE))
+                self._call(old.replica.make_read_only(_PATIENCE))
             self._promote(new, lag)
             if not kill:
-                self._call(old.release())
+                self._call(old.replica.release())
             if kill == "restart":
                 self._restart(old, old.server.copy)
 
@@ -86,6 +85,7 @@ class ClusterFaults(EmulatedAccount, ABC):
         _check(lag)
         with self._change:
             old, new = self.writer, self._existing_standby()
+            self._call(old.replica.hand_over(new.replica))
             self._stop(old.server.shut_down)
             self._promote(new, lag)
             self._restart(old, old.server.follow)
@@ -120,13 +120,13 @@ class ClusterFaults(EmulatedAccount, ABC):
         self._call(self.names.refresh())
 
     def _promote(self, member: ClusterMember, lag: float) -> None:
-        self._call(member.promote())
+        self._call(member.replica.promote())
         self._call(self._running_roles.move(member.backend))
         self._call(self.names.promoted(member, lag))
 
-    def _restart(self, member: ClusterMember, how: Callable[[Postgres], None]) -> None:
+    def _restart(self, member: ClusterMember, how: Callable[[Any], None]) -> None:
         how(self.writer.server)
-        self._call(self.writer.replicate(synchronous=self._synchronous))
+        self._call(self.writer.replica.replicate(synchronous=self._synchronous))
         self._call(self.names.joined(member))
 
     def _existing_standby(self) -> ClusterMember:

@@ -68,8 +68,12 @@ class ClusterNames:
             )
         return self.instances[number - 1]
 
-    async def start(self, port: int) -> None:
+    async def start(self, hosts: Sequence[str], port: int) -> None:
         """Listen, on `port` and those after it, or (0) on any free ones.
+
+        Args:
+            hosts: IP addresses; all but the first are left out where the system lacks them.
+            port: The first port.
 
         Raises:
             OSError: A port cannot be bound.
@@ -77,7 +81,7 @@ class ClusterNames:
         self._lead()
         self.moved.set()
         for offset, endpoint in enumerate(self.endpoints):
-            await endpoint.start(port=port and port + offset)
+            await endpoint.start(hosts, port and port + offset)
 
     async def stop(self) -> None:
         """Give all ports back."""

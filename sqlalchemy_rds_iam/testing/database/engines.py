@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sqlalchemy_rds_iam.testing.cluster.replica import Replica, ReplicatedServer
 from sqlalchemy_rds_iam.testing.database.gateway import Gateway
 from sqlalchemy_rds_iam.testing.database.users import Backend, Users
 
@@ -52,6 +53,8 @@ class DatabaseEngine:
         from_url: How it reaches one that a URL names.
         users: How it reaches the server when it has looked at it, and the users there.
         gateway: Makes a gateway.
+        replicated: Makes a server that may have a standby, and be one.
+        replica: Makes the part of such a server in the replication.
     """
 
     name: str
@@ -68,6 +71,8 @@ class DatabaseEngine:
     from_url: Callable[[str], Backend]
     users: Callable[[Any], Awaitable[tuple[Backend, Users[Any]]]]
     gateway: Callable[..., Gateway[Any, Any, Any]]
+    replicated: Callable[[str | None], ReplicatedServer]
+    replica: Callable[[Any, Any, float], Replica]
 
 
 def known(name: str) -> DatabaseEngine:

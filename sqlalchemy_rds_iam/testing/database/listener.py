@@ -116,6 +116,11 @@ class Listeners:
         """Every IP address, with the port."""
         return [listener.address for listener in self._listeners]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether connections are accepted."""
+        return self._listeners[0].is_open
+
     def bind(self, hosts: Sequence[str], port: int = 0) -> None:
         """Take `port` (0: any that is free on all of them), shut as yet.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from sqlalchemy_rds_iam.testing.database.engines import DatabaseEngine
 from sqlalchemy_rds_iam.testing.mysql.backend import Backend
 from sqlalchemy_rds_iam.testing.mysql.gateway import MySqlGateway
+from sqlalchemy_rds_iam.testing.mysql.replica import MariaDbReplica
 from sqlalchemy_rds_iam.testing.mysql.users import Accounts
 from sqlalchemy_rds_iam.testing.server.mariadb import SUPERUSER, MariaDb
+from sqlalchemy_rds_iam.testing.server.mariadb_cluster import ClusterMariaDb
 
 
 def _reach(server: MariaDb) -> Backend:
@@ -33,4 +35,6 @@ MYSQL = DatabaseEngine(
     from_url=Backend.from_url,
     users=_users,
     gateway=MySqlGateway,
+    replicated=ClusterMariaDb,
+    replica=MariaDbReplica,
 )

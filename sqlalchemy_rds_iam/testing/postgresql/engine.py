@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from sqlalchemy_rds_iam.testing.database.engines import DatabaseEngine
 from sqlalchemy_rds_iam.testing.postgresql.backend import Backend, newest_protocol
 from sqlalchemy_rds_iam.testing.postgresql.gateway import PostgresGateway
+from sqlalchemy_rds_iam.testing.postgresql.replica import PostgresReplica
 from sqlalchemy_rds_iam.testing.postgresql.users import Roles
 from sqlalchemy_rds_iam.testing.server.certificates import ALPN
 from sqlalchemy_rds_iam.testing.server.postgres import SUPERUSER, Postgres
@@ -36,4 +38,6 @@ POSTGRESQL = DatabaseEngine(
     from_url=Backend.from_url,
     users=_users,
     gateway=PostgresGateway,
+    replicated=partial(Postgres, replication=True),
+    replica=PostgresReplica,
 )
