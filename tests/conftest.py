@@ -103,7 +103,7 @@ _SERVERS = {
     "rds",
     "rds_emulator",
     "rds_cluster_emulator",
-    "running_cluster",
+    "running_clusters",
     "documents_emulator",
     "running_redis",
 }

@@ -1,13 +1,15 @@
-"""Fixtures of failovers: one cluster for all tests, made whole before each."""
+"""Fixtures of failovers: one cluster of each family for all tests, made whole before each."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from failover_support import TABLE
+from families import Words
 from worlds import Database
 
 from sqlalchemy_rds_iam._connecting import failover
@@ -17,11 +19,19 @@ from sqlalchemy_rds_iam.testing import RdsCluster
 
 
 @pytest.fixture(scope="session")
-def running_cluster() -> Iterator[RdsCluster]:
-    """A primary and a standby with a table that everybody may write to."""
-    with RdsCluster() as running:
-        running.execute(f"CREATE TABLE {TABLE} (n bigint PRIMARY KEY)", "app")
-        running.execute(f"GRANT ALL ON {TABLE} TO PUBLIC", "app")
+def running_clusters() -> Iterator[Callable[[Words], RdsCluster]]:
+    """A primary and a standby of a family, with a table that everybody may write to."""
+    found: dict[str, RdsCluster] = {}
+
+    def running(words: Words) -> RdsCluster:
+        if words.family not in found:
+            made = running_all.enter_context(RdsCluster(engine=words.family))
+            for statement in words.open_table:
+                made.execute(statement.format(TABLE), "app")
+            found[words.family] = made
+        return found[words.family]
+
+    with ExitStack() as running_all:
         yield running
 
 
@@ -40,8 +50,11 @@ def _errors_are_translated(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def cluster(running_cluster: RdsCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RdsCluster]:
+def cluster(
+    running_clusters: Callable[[Words], RdsCluster], words: Words, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RdsCluster]:
     """The cluster with a writer, a standby, an empty table, and names that lead to them."""
+    running_cluster = running_clusters(words)
     running_cluster.reset()
     running_cluster.secrets.clear()
     running_cluster.execute(f"TRUNCATE {TABLE}", "app")

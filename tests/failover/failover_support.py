@@ -77,8 +77,8 @@ def follow(cluster: RdsCluster) -> None:
 
 
 def pid(database: Database) -> Any:
-    """The backend of a pooled connection."""
-    return database.scalar("SELECT pg_backend_pid()")
+    """What tells the session of a pooled connection from others."""
+    return database.scalar(database.words.session)
 
 
 def search_of(database: Database) -> ServerSearch:

@@ -11,7 +11,7 @@ from failover_support import LATE, Load, aside, follow, looks, rows, write, writ
 from patience import eventually
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
-from worlds import Database
+from worlds import Database, on
 
 from sqlalchemy_rds_iam import Event, rds_iam_stats
 from sqlalchemy_rds_iam.testing import RdsCluster
@@ -61,7 +61,7 @@ def test_a_switch_over(cluster: RdsCluster, writer: Callable[..., Database]) -> 
     assert all(getattr(each.error, "connection_invalidated", False) for each in load.errors)
 
 
-@pytest.mark.parametrize("world", ["psycopg", "asyncpg"], indirect=True)
+@on("psycopg", "asyncpg", "pymysql")
 @pytest.mark.parametrize("kill", KINDS, ids=NAMES)
 def test_by_a_secret(
     cluster: RdsCluster,
@@ -71,7 +71,7 @@ def test_by_a_secret(
 ) -> None:
     """The plugin rds_secret does the same."""
     host, port = cluster.names.cluster.address
-    cluster.secrets.create("prod/app", "keeper")
+    cluster.secrets.create("prod/app", "keeper", database="app")
     query = {
         "plugin": "rds_secret",
         "rds_secret_id": "prod/app",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from failover_support import INSERT, LATE, aside, follow, looks, pid, rows, using, write
+from families import Words
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
-from worlds import Database
+from worlds import POSTGRESQL, Database, on
 
 from sqlalchemy_rds_iam.testing import RdsCluster
 
@@ -54,11 +56,30 @@ def _by_default(connection: Connection) -> DBAPIError:
     return error
 
 
-@pytest.mark.parametrize("own", [_by_option, _by_transaction, _by_session, _by_default])
-def test_a_users_own(
-    cluster: RdsCluster, writer: MakeWriter, own: Callable[[Connection], DBAPIError]
-) -> None:
+def _by_mysql_transaction(connection: Connection) -> DBAPIError:
+    connection.execute(text("START TRANSACTION READ ONLY"))
+    return _refused(connection)
+
+
+def _by_mysql_session(connection: Connection) -> DBAPIError:
+    connection.execute(text("SET SESSION TRANSACTION READ ONLY"))
+    error = _refused(connection)
+    connection.execute(text("SET SESSION TRANSACTION READ WRITE"))
+    return error
+
+
+_OWN = {
+    "postgresql": (_by_option, _by_transaction, _by_session, _by_default),
+    "mysql": (_by_mysql_transaction, _by_mysql_session),
+}
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_a_users_own(cluster: RdsCluster, writer: MakeWriter, words: Words, which: int) -> None:
     """Its error is an error, and its connection stays what it is."""
+    if which >= len(_OWN[words.family]):
+        pytest.skip(f"{words.family} has fewer ways")
+    own = _OWN[words.family][which]
     database = writer(pool_pre_ping=True, pool_size=1, max_overflow=0)
     before = pid(database)
 
@@ -72,6 +93,7 @@ def test_a_users_own(
     write(database)
 
 
+@on(*POSTGRESQL)
 def test_a_session_that_is_left_so(cluster: RdsCluster, writer: MakeWriter) -> None:
     """One that its user leaves read-only is replaced, and no other connection of the pool is."""
     database = writer(pool_size=2)
@@ -114,6 +136,7 @@ def test_the_servers(cluster: RdsCluster, writer: MakeWriter, isolation: str) ->
     assert rows(cluster) == {1}
 
 
+@on(*POSTGRESQL)
 def test_a_savepoint(cluster: RdsCluster, writer: MakeWriter) -> None:
     """Of a user's own, the transaction around it is usable; its failure is no disconnect."""
     database = writer(pool_size=1, max_overflow=0)
@@ -132,6 +155,7 @@ def test_a_savepoint(cluster: RdsCluster, writer: MakeWriter) -> None:
     assert rows(cluster) == {1, 3}
 
 
+@on(*POSTGRESQL)
 @pytest.mark.parametrize("reports", [True, False])
 def test_a_savepoint_on_a_server_that_has_changed(
     cluster: RdsCluster, writer: MakeWriter, *, reports: bool
@@ -172,6 +196,7 @@ def app_is_serializable(cluster: RdsCluster) -> Iterator[None]:
     cluster.execute("ALTER ROLE app RESET default_transaction_isolation")
 
 
+@on(*POSTGRESQL)
 def test_serializable(cluster: RdsCluster, writer: MakeWriter, app_is_serializable: None) -> None:
     """A standby does not even answer such a session, which so is on the wrong server."""
     database = writer(poolclass=NullPool)
@@ -185,6 +210,7 @@ def test_serializable(cluster: RdsCluster, writer: MakeWriter, app_is_serializab
     assert rows(cluster) == {1, 2}
 
 
+@on(*POSTGRESQL)
 def test_a_server_that_lies(cluster: RdsCluster, writer: MakeWriter) -> None:
     """What reports to be a writer and is none is found by its first error, at the next checkout."""
     for member in cluster.members:
@@ -210,6 +236,7 @@ def app_is_read_only(cluster: RdsCluster) -> Iterator[None]:
     cluster.catch_up()
 
 
+@on(*POSTGRESQL)
 def test_a_role_that_is_read_only(
     cluster: RdsCluster,
     writer: MakeWriter,
@@ -240,12 +267,14 @@ def test_a_role_that_is_read_only(
 def test_the_urls_own_options(cluster: RdsCluster, writer: MakeWriter) -> None:
     """What the connection's own options want is the user's wish, too."""
     wish = "default_transaction_read_only"
-    given = {
+    of_mysql = {"init_command": "SET SESSION TRANSACTION READ ONLY"}
+    given: dict[str, Any] = {
         "asyncpg": {"server_settings": {wish: "on"}},
         "pg8000": {"startup_params": {wish: "on"}},
+        **dict.fromkeys(("pymysql", "asyncmy", "mysqldb"), of_mysql),
     }
     url = writer(pool_size=1).engine.url
-    arguments = given.get(url.get_driver_name(), {"options": f"-c {wish}=on"})
+    arguments: Any = given.get(url.get_driver_name(), {"options": f"-c {wish}=on"})
     database = writer(pool_size=1, max_overflow=0, connect_args=arguments)
     before = pid(database)
     assert not using(database, _refused).connection_invalidated

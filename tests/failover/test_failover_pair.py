@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from failover_support import INSERT, rows
+from families import Words, words_of
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -20,16 +21,11 @@ from hypothesis.stateful import (
 from pair_support import Pair
 from sqlalchemy import event, literal_column, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from worlds import WORLDS
+from worlds import WORLDS, on, worlds
 
 from sqlalchemy_rds_iam import RoutingSession
 from sqlalchemy_rds_iam._routing import reader_fallback
 from sqlalchemy_rds_iam.testing import RdsCluster
-
-IN_RECOVERY = text("SELECT pg_is_in_recovery()")
-# A plain select, which goes to the reader.
-ON_STANDBY = select(literal_column("pg_is_in_recovery()"))
-
 
 LAGS = st.sampled_from([0.3, 0.0])
 
@@ -40,6 +36,7 @@ class Faults(RuleBasedStateMachine):
     cluster: RdsCluster
     drivername: str
     is_async: bool
+    words: Words
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +102,7 @@ class Faults(RuleBasedStateMachine):
 
         def body(session: RoutingSession) -> bool:
             session.execute(INSERT, {"n": self.n})
-            is_stale = session.scalar(IN_RECOVERY)
+            is_stale = session.scalar(text(f"SELECT {self.words.standby}"))
             session.commit()
             return bool(is_stale)
 
@@ -122,7 +119,7 @@ class Faults(RuleBasedStateMachine):
         """By a standby, or not at all."""
         # The name may be late, or there is no standby; or the session was ended.
         with contextlib.suppress(SQLAlchemyError, OSError):
-            assert self.pair.session(lambda session: session.scalar(ON_STANDBY)) is True
+            assert _reads(self.pair) is True
 
     @rule()
     def write_by_the_reader(self) -> None:
@@ -138,10 +135,10 @@ class Faults(RuleBasedStateMachine):
         assert -1 not in rows(self.cluster)
 
 
-@pytest.mark.parametrize("world", ["psycopg", "asyncpg"], indirect=True)
-def test_any_sequence_of_faults(cluster: RdsCluster, world: tuple[str, bool]) -> None:
+@on("psycopg", "asyncpg", "pymysql")
+def test_any_sequence_of_faults(cluster: RdsCluster, world: tuple[str, bool], words: Words) -> None:
     """As above."""
-    Faults.cluster, (Faults.drivername, Faults.is_async) = cluster, world
+    Faults.cluster, Faults.words, (Faults.drivername, Faults.is_async) = cluster, words, world
     few = settings(
         max_examples=6,
         stateful_step_count=10,
@@ -153,10 +150,16 @@ def test_any_sequence_of_faults(cluster: RdsCluster, world: tuple[str, bool]) ->
     run_state_machine_as_test(Faults, settings=few)
 
 
-@pytest.fixture(params=["psycopg", "asyncpg"])
-def pair(request: pytest.FixtureRequest, cluster: RdsCluster) -> Iterator[Callable[..., Pair]]:
+@pytest.fixture(params=worlds(("psycopg", "asyncpg", "pymysql")))
+def pair_world(request: pytest.FixtureRequest) -> tuple[str, bool]:
+    """A sync driver, an async one, and one of the other family."""
+    return WORLDS[request.param]
+
+
+@pytest.fixture
+def pair(cluster: RdsCluster, pair_world: tuple[str, bool]) -> Iterator[Callable[..., Pair]]:
     """Make a pair at the cluster's endpoints."""
-    drivername, is_async = WORLDS[request.param]
+    drivername, is_async = pair_world
     made: list[Pair] = []
 
     def make(**reader_options: Any) -> Pair:
@@ -170,8 +173,14 @@ def pair(request: pytest.FixtureRequest, cluster: RdsCluster) -> Iterator[Callab
         each.close()
 
 
-def _reads(pair: Pair, **options: Any) -> Any:
-    return pair.session(lambda session: session.scalar(ON_STANDBY), **options)
+def _on_standby(session: RoutingSession) -> bool:
+    """Whether a plain select, which goes to the reader, is answered by a standby."""
+    drivername = session.get_bind().engine.url.drivername
+    return bool(session.scalar(select(literal_column(words_of(drivername).standby))))
+
+
+def _reads(pair: Pair, **options: Any) -> bool:
+    return pair.session(_on_standby, **options)
 
 
 def test_a_reader_that_is_down(cluster: RdsCluster, pair: Callable[..., Pair]) -> None:
@@ -212,14 +221,16 @@ def test_a_reader_that_was_promoted(
     assert len(said) == 1
 
 
-def test_what_does_not_fall_back(cluster: RdsCluster, pair: Callable[..., Pair]) -> None:
+def test_what_does_not_fall_back(
+    cluster: RdsCluster, pair: Callable[..., Pair], words: Words
+) -> None:
     """What is forced to the reader fails, as do errors that are no outage."""
     both = pair()
     cluster.failover(kill=True)
 
     def forced(session: RoutingSession) -> None:
         with session.on_reader():
-            session.scalar(ON_STANDBY)
+            _on_standby(session)
 
     def missing(session: RoutingSession) -> None:
         session.scalar(select(literal_column("no_such_column")))
@@ -233,7 +244,7 @@ def test_what_does_not_fall_back(cluster: RdsCluster, pair: Callable[..., Pair])
     cluster.standby.gateway.refuse_next = 100
     refused = pair()
     # Of asyncpg, as it is: old versions of SQLAlchemy do not translate errors of connecting.
-    with pytest.raises(Exception, match="authentication failed"):
+    with pytest.raises(Exception, match=words.refused):
         _reads(refused, reader_fallback=True)
     assert reader_fallback.outage_of(refused.reader).retry_at is None
 
@@ -244,7 +255,7 @@ def test_a_transaction_stays(cluster: RdsCluster, pair: Callable[..., Pair]) -> 
     cluster.failover(kill=True)
 
     def body(session: RoutingSession) -> tuple[Any, Any]:
-        first = session.scalar(ON_STANDBY)
+        first = _on_standby(session)
         session.execute(INSERT, {"n": 7})
         cluster.rejoin()
         reader_fallback.outage_of(both.reader).retry_at = 0.0

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from failover_support import LATE, aside, follow, looks, rows, search_of, write
+from families import Words
 from patience import DEADLINE, eventually
 from soak.children import Child
 from sqlalchemy.pool import NullPool
-from worlds import Database
+from worlds import Database, on
 
 from sqlalchemy_rds_iam import Event
 from sqlalchemy_rds_iam._failover import server_search
@@ -127,7 +128,7 @@ def test_a_prober_that_is_lost(
     assert rows(cluster) == {1}
 
 
-@pytest.mark.parametrize("world", ["psycopg-async", "asyncpg"], indirect=True)
+@on("psycopg-async", "asyncpg", "asyncmy")
 def test_a_prober_that_is_cancelled(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +213,11 @@ def test_events_are_told_without_a_lock(cluster: RdsCluster, writer: MakeWriter)
 
 @pytest.mark.parametrize("kill", [True, False], ids=["killed", "read-only"])
 def test_no_writer_within_the_limit(
-    cluster: RdsCluster, writer: MakeWriter, caplog: pytest.LogCaptureFixture, kill: Any
+    cluster: RdsCluster,
+    writer: MakeWriter,
+    words: Words,
+    caplog: pytest.LogCaptureFixture,
+    kill: Any,
 ) -> None:
     """A clear error says what was reached, what was wanted and for how long; also to waiters."""
     database = writer(poolclass=NullPool, rds_iam_failover_timeout=0.3)
@@ -224,7 +229,7 @@ def test_no_writer_within_the_limit(
         assert limit in said, said
         if not kill:
             assert isinstance(error, TimeoutError)
-            assert "is read-only by its own settings, and rds_iam_target_session_attrs=" in said
+            assert f"is {words.was_writer}, and rds_iam_target_session_attrs=" in said
     assert [r.levelname for r in caplog.records if "no read-write server at" in r.message] == [
         "WARNING"
     ]

@@ -25,6 +25,11 @@ class Words(NamedTuple):
         new_password: makes the statement that gives a user another password.
         enter: makes the statement that lets a user into a database.
         home: the database of secrets that say nothing else.
+        open_table: makes a table for failovers, which all users of its database may write to.
+        standby: the expression that is true on a standby.
+        is_standby: what a server is that is one, in words.
+        was_writer: what one is that was a writer, and is read-only.
+        read_only: what a server says of a write when it has become read-only.
     """
 
     family: str
@@ -40,6 +45,11 @@ class Words(NamedTuple):
     new_password: Callable[[str, str], str]
     enter: Callable[[str, str], str]
     home: str
+    open_table: tuple[str, ...]
+    standby: str
+    is_standby: str
+    was_writer: str
+    read_only: str
 
 
 POSTGRESQL = Words(
@@ -56,6 +66,11 @@ POSTGRESQL = Words(
     new_password=lambda user, password: f"ALTER ROLE {user} PASSWORD '{password}'",
     enter=lambda user, database: f"GRANT CONNECT ON DATABASE {database} TO {user}",
     home="postgres",
+    open_table=("CREATE TABLE {} (n bigint PRIMARY KEY)", "GRANT ALL ON {} TO PUBLIC"),
+    standby="pg_is_in_recovery()",
+    is_standby="a standby",
+    was_writer="read-only by its own settings",
+    read_only="read-only transaction",
 )
 
 _ACCOUNT = "substring_index(current_user(), '@', 1)"  # without the hosts that it may come from
@@ -74,6 +89,11 @@ MYSQL = Words(
     new_password=lambda user, password: f"ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'",
     enter=lambda user, database: f"GRANT ALL ON {database}.* TO '{user}'@'%'",
     home="test",
+    open_table=("CREATE TABLE {} (n bigint PRIMARY KEY)",),
+    standby="@@GLOBAL.read_only",
+    is_standby="read-only, as a replica is",
+    was_writer="read-only, as a replica is",
+    read_only="--read-only option",
 )
 
 _FAMILIES = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}

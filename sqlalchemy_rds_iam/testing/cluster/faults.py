@@ -126,7 +126,10 @@ class ClusterFaults(EmulatedAccount, ABC):
 
     def _restart(self, member: ClusterMember, how: Callable[[Any], None]) -> None:
         how(self.writer.server)
-        self._call(self.writer.replica.replicate(synchronous=self._synchronous))
+        writer = self.writer.replica
+        self._call(writer.replicate(synchronous=self._synchronous))
+        # Before anybody comes: what it has fetched anew may be long in coming.
+        self._call(writer.await_replay(member.replica))
         self._call(self.names.joined(member))
 
     def _existing_standby(self) -> ClusterMember:
