@@ -99,7 +99,7 @@ def commit_in_vain(cluster: RdsCluster, connection: psycopg.Connection) -> None:
 
     def demote() -> None:
         eventually(lambda: cluster.execute(waiting), "the commit does not wait")
-        cluster._call(cluster.writer.release())
+        cluster._call(cluster.writer.replica.release())
 
     thread = threading.Thread(target=demote)
     thread.start()

@@ -19,7 +19,7 @@ import pytest
 from emulator_support import libpq, libpq_at, sign
 from patience import DEADLINE, SOON, eventually
 from sqlalchemy import NullPool
-from worlds import WORLDS, Database
+from worlds import POSTGRESQL, WORLDS, Database
 
 from sqlalchemy_rds_iam.testing import ClusterEndpoint, RdsCluster, RdsEmulator
 
@@ -253,7 +253,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return point
 
 
-@pytest.mark.parametrize("world", sorted(WORLDS.keys() - {"psycopg2"}))  # it asks the C library
+@pytest.mark.parametrize("world", sorted({*POSTGRESQL} - {"psycopg2"}))  # it asks the C library
 def test_the_name_is_looked_up_at_each_connect(
     rds_cluster: RdsCluster,
     resolver: Callable[..., list[str]],
@@ -263,9 +263,9 @@ def test_the_name_is_looked_up_at_each_connect(
     """With a resolver instead of endpoints that move: a new connection goes where the name does."""
     cluster, signed = rds_cluster, rds_cluster.names.cluster.signed
     doors = [ClusterEndpoint(signed, member) for member in cluster.members]
-    cluster._call(doors[0].start("127.0.0.2"))
+    cluster._call(doors[0].start(["127.0.0.2"]))
     port = doors[0].address[1]
-    cluster._call(doors[1].start("127.0.0.3", port))
+    cluster._call(doors[1].start(["127.0.0.3"], port))
     driver, is_async = WORLDS[world]
     url = cluster.writer_url(driver).set(host=signed.host, port=port)
     database = databases(url, is_async=is_async, poolclass=NullPool)

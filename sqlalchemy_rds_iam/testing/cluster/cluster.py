@@ -25,7 +25,7 @@ _LAST_PORT = 65_535
 
 
 class RdsCluster(ClusterFaults):
-    """A real primary and a real standby that follows it, each behind a gateway like `RdsEmulator`'s.
+    """A real primary and its real standby, each behind a gateway like `RdsEmulator`'s.
 
     Four endpoints with the names that RDS gives them, each on a port of its own, stand for DNS
     names: of the cluster (the writer), of its reader, and of each instance. A failover moves where

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from sqlalchemy_rds_iam.testing.cluster.replica import Replica, ReplicatedServer
 from sqlalchemy_rds_iam.testing.database.decisions import Records
 from sqlalchemy_rds_iam.testing.database.engines import DatabaseEngine
 from sqlalchemy_rds_iam.testing.database.gateway import Gateway
+from sqlalchemy_rds_iam.testing.database.replica import Replica, ReplicatedServer
 from sqlalchemy_rds_iam.testing.database.users import Backend, Users
 from sqlalchemy_rds_iam.testing.database.verifier import Decision, SignedEndpoint
 

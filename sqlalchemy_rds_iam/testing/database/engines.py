@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy_rds_iam.testing.cluster.replica import Replica, ReplicatedServer
 from sqlalchemy_rds_iam.testing.database.gateway import Gateway
+from sqlalchemy_rds_iam.testing.database.replica import Replica, ReplicatedServer
 from sqlalchemy_rds_iam.testing.database.users import Backend, Users
 
 NAMES = ("postgresql", "mysql")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sqlalchemy_rds_iam.testing.cluster.replica import Replica
+from sqlalchemy_rds_iam.testing.database.replica import Replica
 from sqlalchemy_rds_iam.testing.mysql.replication_port import ReplicationPort
 
 _FOLLOWED = "SELECT 1 FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
@@ -38,22 +38,22 @@ class MariaDbReplica(Replica):
         # What has come from the old primary may have been reported there as done.
         [status] = await self._users.execute("SHOW SLAVE STATUS")
         received = status[status.index("Slave_Pos") + 1]  # Using_Gtid, Gtid_IO_Pos
-        await self._until(_SHOWS.format(received))
+        await self.until(_SHOWS.format(received))
         await self._users.execute("STOP SLAVE")
         await self._users.execute("RESET SLAVE ALL")
         await self._users.execute("SET GLOBAL read_only = 0")
 
     async def replicate(self, *, synchronous: bool) -> None:
         """As a primary, wait for the standby, and have commits wait for it from then on."""
-        await self._until(_FOLLOWED)
+        await self.until(_FOLLOWED)
         if synchronous:
             await self._users.execute("SET GLOBAL rpl_semi_sync_master_enabled = 1")
-            await self._until(_SYNCHRONOUS)
+            await self.until(_SYNCHRONOUS)
 
     async def await_replay(self, standby: Any) -> None:
         """As a primary, wait until `standby` shows what has been written by now."""
         [(written,)] = await self._users.execute(_WROTE)
-        await standby._until(_SHOWS.format(written))
+        await standby.until(_SHOWS.format(written))
 
     async def make_read_only(self, patience: float) -> None:
         """Take no more writes.

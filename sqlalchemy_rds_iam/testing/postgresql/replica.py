@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from sqlalchemy_rds_iam.testing.cluster.replica import Replica
+from sqlalchemy_rds_iam.testing.database.replica import Replica
 from sqlalchemy_rds_iam.testing.postgresql.wire import quote_literal
 
 _REPLAYED = "SELECT 1 FROM pg_stat_replication WHERE replay_lsn >= {}"
@@ -24,20 +24,20 @@ class PostgresReplica(Replica):
     async def promote(self) -> None:
         """Make a standby a primary; return once it takes writes."""
         await self._users.execute("SELECT pg_promote(false)")
-        await self._until("SELECT 1 WHERE NOT pg_is_in_recovery()")
+        await self.until("SELECT 1 WHERE NOT pg_is_in_recovery()")
 
     async def replicate(self, *, synchronous: bool) -> None:
         """As a primary, wait for the standby, and have commits wait for it from then on."""
-        await self._until("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'")
+        await self.until("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'")
         if synchronous:
             await self._users.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
             await self._users.execute("SELECT pg_reload_conf()")
-            await self._until("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+            await self.until("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
 
     async def await_replay(self, _standby: Any) -> None:
         """As a primary, wait until the standby shows what has been written by now."""
         [(end,)] = await self._users.execute("SELECT pg_current_wal_lsn()")
-        await self._until(_REPLAYED.format(quote_literal(str(end))))
+        await self.until(_REPLAYED.format(quote_literal(str(end))))
 
     async def make_read_only(self, patience: float) -> None:
         """Have transactions be read-only by default; return once none from before is under way.
@@ -49,11 +49,11 @@ class PostgresReplica(Replica):
         await self._users.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         await self._users.execute("SELECT pg_reload_conf()")
         # The server has told all its sessions by the time that it takes a new one.
-        await self._until(f"SELECT 1 WHERE pg_conf_load_time() >= {quote_literal(str(before))}")
+        await self.until(f"SELECT 1 WHERE pg_conf_load_time() >= {quote_literal(str(before))}")
         [(told,)] = await self._users.execute("SELECT clock_timestamp()")
         older = f"xact_start <= {quote_literal(str(told))}"
         with contextlib.suppress(TimeoutError):
-            await self._until(_NONE.format(older), patience)
+            await self.until(_NONE.format(older), patience)
         await self._end_sessions(older)
 
     async def release(self) -> None:
@@ -70,4 +70,4 @@ class PostgresReplica(Replica):
 
     async def _end_sessions(self, which: str) -> None:
         await self._users.execute(f"SELECT pg_terminate_backend(pid) {_CLIENTS} AND {which}")
-        await self._until(_NONE.format(which))
+        await self.until(_NONE.format(which))

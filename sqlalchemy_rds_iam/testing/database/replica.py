@@ -67,10 +67,12 @@ class Replica(ABC):
         self._server, self._users, self._deadline = server, users, deadline
 
     async def start(self) -> None:
-        """Let others follow."""
+        """Let others follow, where that takes more than a server."""
+        return
 
     async def stop(self) -> None:
         """End that."""
+        return
 
     @abstractmethod
     async def promote(self) -> None:
@@ -115,7 +117,12 @@ class Replica(ABC):
     async def hand_over(self, standby: Any) -> None:
         """As a primary that shuts down next, in good order, see that `standby` will have it all."""
 
-    async def _until(self, question: str, patience: float | None = None) -> None:
+    async def until(self, question: str, patience: float | None = None) -> None:
+        """Ask until there is an answer, for so many seconds.
+
+        Raises:
+            TimeoutError: There is none.
+        """
         async with asyncio.timeout(patience or self._deadline):
             while not await self._users.execute(question):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(_POLL)
