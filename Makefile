@@ -27,7 +27,7 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor unit portable check docs bench bench-failover mutants soak clean
+.PHONY: help demo test current floor unit portable check docs bench bench-failover dialect mutants soak clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -67,6 +67,9 @@ bench: $(VENV)/installed  ## every benchmark in ten minutes; results and charts 
 
 bench-failover: $(VENV)/installed  ## failovers under load with every driver, in twenty minutes
 	@$(VENV)/bin/python -m benchmarks.suite.everything --only failover
+
+dialect: $(VENV)/installed  ## SQLAlchemy's own dialect suite on MariaDB, with and without the plugin
+	@PYTHONPATH=tests $(VENV)/bin/python -m dialect
 
 # A sample of so many mutants of each room, or of the one that ROOM names; all of them with MUTANTS=0.
 MUTANTS ?= 300

@@ -1,0 +1,3 @@
+"""SQLAlchemy's tests for dialects, all of them."""
+
+from sqlalchemy.testing.suite import *  # noqa: F403  (as its README.dialects.rst says)
