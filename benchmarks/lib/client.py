@@ -11,7 +11,6 @@ import gc
 import itertools
 import json
 import os
-import ssl
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from benchmarks.lib import runtime
+from benchmarks.lib.drivers import DRIVERS
 from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 
 STACK = 1 << 19
@@ -243,17 +243,14 @@ async def _with_tasks(engine: AsyncEngine, work: Work, task: Task) -> None:
 
 
 def _bare(url: URL, task: Task) -> Callable[[], object]:
-    import psycopg  # what is measured with it has no engine
-
-    plain, arguments = without_plugin(url)
-    arguments |= {
-        "password": signed_token(task, url),
-        "dbname": plain.database,
-        "user": plain.username,
-    }
+    """The driver alone, without an engine."""
+    plain, arguments = without_plugin(url.set(password=signed_token(task, url)))
+    dialect = plain.get_dialect()
+    driver = dialect.import_dbapi()
+    positional, named = dialect().create_connect_args(plain)
 
     def connect() -> None:
-        psycopg.connect(host=plain.host, port=plain.port, **arguments).close()
+        driver.connect(*positional, **named, **arguments).close()
 
     return connect
 
@@ -266,11 +263,7 @@ def _engine(url: URL, *, is_async: bool, **more: Any) -> AnyEngine:
 def without_plugin(url: URL) -> tuple[URL, dict[str, Any]]:
     """`url` without the plugin, and arguments for as much TLS."""
     ca = url.query.get("rds_iam_ca") or os.environ.get("PGSSLROOTCERT")
-    driver = url.get_driver_name()
-    arguments: dict[str, Any] = {"sslmode": "verify-full", "sslrootcert": ca}
-    if driver in {"asyncpg", "pg8000"}:
-        argument = "ssl" if driver == "asyncpg" else "ssl_context"
-        arguments = {argument: ssl.create_default_context(cafile=str(ca))}
+    arguments = DRIVERS[url.get_driver_name()].tls(str(ca))
     ours = [name for name in url.query if name == "plugin" or name.startswith("rds_iam_")]
     return url.difference_update_query(ours), arguments
 
@@ -294,6 +287,7 @@ def _words(error: Exception) -> str:
     text = str(error)
     kinds = (
         "PAM authentication failed",
+        "Access denied",
         "timeout expired",
         "no turn to connect",
         "Connection refused",

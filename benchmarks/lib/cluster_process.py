@@ -23,7 +23,7 @@ def _serve() -> None:
     with RdsCluster(synchronous="asynchronous" not in sys.argv) as rds:
         rds.execute("CREATE TABLE written (number bigint PRIMARY KEY)", _DATABASE)
         rds.execute("GRANT INSERT ON written TO PUBLIC", _DATABASE)
-        introduce(rds, rds.writer_url())
+        introduce(rds, "postgresql", rds.writer_url)
         serve(_Commands(rds))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import URL, make_url
 
 from benchmarks.lib.command_process import CommandProcess, say
+from benchmarks.lib.drivers import DRIVERS, drivername
 from benchmarks.lib.runtime import many_files
 
 if TYPE_CHECKING:
@@ -20,12 +22,14 @@ class DatabaseProcess:
     """The database, seen from another process.
 
     Attributes:
-        url: of the plugin, for psycopg.
+        url: of the plugin, for the first of the drivers.
+        urls: the same for each driver of that kind of database, by its name.
         signed: host, port and region that tokens are signed for.
-        environ: of a process in the emulated account, and no other AWS or PostgreSQL settings.
+        environ: of a process in the emulated account, and no other settings of AWS or databases.
     """
 
     url: URL
+    urls: dict[str, URL]
     signed: dict[str, Any]
     environ: dict[str, str]
 
@@ -39,7 +43,11 @@ class DatabaseProcess:
         except BaseException:
             self.__exit__()
             raise
-        self.url = make_url(told["url"]).difference_update_query(["rds_iam_throttle_retry"])
+        self.urls = {
+            driver: make_url(url).difference_update_query(["rds_iam_throttle_retry"])
+            for driver, url in told["urls"].items()
+        }
+        self.url = next(iter(self.urls.values()))
         self.signed = told["signed"]
         self.environ = own_environment() | told["environ"]
         return self
@@ -56,12 +64,22 @@ def prepare() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, -10)
 
 
-def introduce(rds: RdsEmulator | RdsCluster, url: URL) -> None:
-    """In such a process: say where the database is, once it has started."""
+def introduce(rds: RdsEmulator | RdsCluster, engine: str, url: Callable[[str], URL]) -> None:
+    """In such a process: say where the database is, once it has started.
+
+    Args:
+        rds: the database.
+        engine: the kind of database.
+        url: its URL, by how the URLs of a driver begin.
+    """
     host, port, region = rds.endpoint.host, rds.endpoint.port, rds.endpoint.region
     say(
         {
-            "url": url.render_as_string(),
+            "urls": {
+                name: url(drivername(name)).render_as_string()
+                for name, driver in DRIVERS.items()
+                if driver.engine == engine
+            },
             "signed": {"host": host, "port": port, "region": region},
             "environ": rds.environ(),
         }
@@ -69,6 +87,6 @@ def introduce(rds: RdsEmulator | RdsCluster, url: URL) -> None:
 
 
 def own_environment() -> dict[str, str]:
-    """This process's environment without what it says about AWS and PostgreSQL."""
-    foreign = ("AWS_", "PG")
+    """This process's environment without what it says about AWS and databases."""
+    foreign = ("AWS_", "PG", "MYSQL_", "MARIADB_")
     return {name: v for name, v in os.environ.items() if not name.startswith(foreign)}

@@ -12,11 +12,15 @@ import json
 import statistics
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any, Self
 
 from benchmarks.lib import measure
 from benchmarks.lib.command_process import CommandProcess
 from benchmarks.lib.database_process import DatabaseProcess
+from benchmarks.lib.drivers import DRIVERS, missing
+from sqlalchemy_rds_iam.testing.server import mariadb_programs
 
 CEILING = 200
 """New connections a second, which AWS documented for years."""
@@ -30,12 +34,13 @@ class Emulator(DatabaseProcess):
     """The emulator, seen from another process.
 
     Args:
+        engine: the kind of database.
         reuse: let one server session after another serve many clients, as RDS Proxy does: forking a
             PostgreSQL process costs more than all the rest of a login.
     """
 
-    def __init__(self, *, reuse: bool = True) -> None:
-        arguments = ["reuse"] if reuse else []
+    def __init__(self, engine: str = "postgresql", *, reuse: bool = True) -> None:
+        arguments = [engine, *(["reuse"] if reuse else [])]
         super().__init__(
             CommandProcess("benchmarks.lib.emulator_process", *arguments, name="the emulator")
         )
@@ -79,6 +84,55 @@ class Emulator(DatabaseProcess):
             )
             found.append(sum(ok for _, _, ok in done["connects"]) / seconds)
         return float(statistics.median(found))
+
+
+class Emulators:
+    """The emulators that some drivers need, one for each kind of database, running meanwhile.
+
+    Attributes:
+        drivers: Those that are installed, and whose server is; the others are named.
+    """
+
+    def __init__(self, drivers: Iterable[str], *, reuse: bool = True) -> None:
+        self.drivers = [driver for driver in drivers if _is_here(driver)]
+        if not self.drivers:
+            raise measure.NoResult("none of the drivers can be measured on this machine")
+        engines = dict.fromkeys(DRIVERS[driver].engine for driver in self.drivers)
+        self._emulators = {engine: Emulator(engine, reuse=reuse) for engine in engines}
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            for each in self._emulators.values():
+                starting.enter_context(each)
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def of(self, driver: str) -> Emulator:
+        """The one that a driver connects to."""
+        return self._emulators[DRIVERS[driver].engine]
+
+    def __iter__(self) -> Iterator[Emulator]:
+        return iter(self._emulators.values())
+
+    def maximum(self, rounds: int = 3) -> float:
+        """The least of their own maxima."""
+        return min(each.maximum(rounds=rounds) for each in self)
+
+
+def _is_here(driver: str) -> bool:
+    why = missing(driver)
+    if why is None and DRIVERS[driver].engine == "mysql":
+        try:
+            mariadb_programs.find()
+        except RuntimeError as error:
+            why = str(error)
+    if why is not None:
+        measure.progress(f"{driver} is left out: {why}")
+    return why is None
 
 
 def take_ceiling(command: argparse.ArgumentParser) -> None:

@@ -19,7 +19,8 @@ ROLE = "app"
 
 def _serve() -> None:
     prepare()
-    with RdsEmulator() as rds:
+    engine = sys.argv[1]
+    with RdsEmulator(engine=engine) as rds:
         rds.gateway.reuse_sessions = "reuse" in sys.argv
         role = rds.identities.role(ROLE)
         config = Path(rds.environ()["AWS_CONFIG_FILE"])
@@ -30,7 +31,7 @@ def _serve() -> None:
             encoding="utf-8",
         )
         commands = _Commands(rds)
-        introduce(rds, rds.url())
+        introduce(rds, engine, rds.url)
         # What there is by now is there to stay: no collection that is to stop the gateway for
         # longer than the ceiling's window can bear has to look at it.
         gc.collect()

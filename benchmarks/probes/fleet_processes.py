@@ -100,7 +100,7 @@ def case(
         fleet: how many.
         meanwhile: what happens to them; told when they begin, in seconds of the epoch.
     """
-    url = rds.url.set(drivername="postgresql+asyncpg").update_query_dict(options)
+    url = rds.urls["asyncpg"].update_query_dict(options)
     task = {
         "url": url.render_as_string(),
         "way": "boto3-recipe" if way == "nothing" else "plugin",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import sys
 import time
 from typing import Any, Self
@@ -15,6 +14,8 @@ from typing import Any, Self
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from benchmarks.lib.drivers import DRIVERS
 
 TICK = 0.001
 SETTLE = 0.3
@@ -143,10 +144,7 @@ def _recipe(url: URL, task: dict[str, Any]) -> AsyncEngine:
 
 
 def _without_plugin(url: URL) -> AsyncEngine:
-    ca = str(url.query["rds_iam_ca"])
-    arguments: dict[str, Any] = {"sslmode": "verify-full", "sslrootcert": ca}
-    if "asyncpg" in url.drivername:
-        arguments = {"ssl": ssl.create_default_context(cafile=ca)}
+    arguments = DRIVERS[url.get_driver_name()].tls(str(url.query["rds_iam_ca"]))
     return create_async_engine(url.set(query={}), connect_args=arguments, poolclass=NullPool)
 
 

@@ -27,6 +27,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from benchmarks.lib import charts, emulated, measure
+from benchmarks.lib.drivers import drivername
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
@@ -180,7 +181,7 @@ def _case(
 ) -> Callable[[], dict[str, Any]]:
     driver, way, concurrency = what
     name, is_async = DRIVERS[driver]
-    url = target.url.set(drivername=f"postgresql+{name}")
+    url = target.url.set(drivername=drivername(name))
     url = url.update_query_dict({"rds_iam_connect_rate": str(ceiling)})
 
     def run() -> dict[str, Any]:

@@ -27,13 +27,13 @@ FULL = {
     "listener": "",
     "cold_start": "",
     "scale": "",
-    "connect_cost": "",
+    "connect_cost": "--rounds 75",
     "connect_rate": "--rounds 1",
-    "storm": "",
+    "storm": "--connects 1500",
     "rollover": "",
     "fleet": "",
     "simulation": "--rounds 2",
-    "loop_stall": "--rounds 1",
+    "loop_stall": "--rounds 1 --latency 1",
 }
 """The benchmarks, and what is asked of them for the sake of time."""
 
@@ -41,12 +41,12 @@ LONG = {"failover": ""}
 """Those that take twenty minutes, and run only if asked for."""
 
 QUICK = {
-    "listener": "--rounds 5 --driver psycopg",
+    "listener": "--rounds 5 --driver psycopg --driver pymysql",
     "cold_start": "--rounds 1",
     "scale": "--rounds 1 --endpoints 1 --endpoints 5",
-    "connect_cost": "--rounds 2 --driver psycopg",
+    "connect_cost": "--rounds 2 --driver psycopg --driver pymysql",
     "connect_rate": "--rounds 1 --seconds 0.3 --concurrency 2 --driver psycopg",
-    "storm": "--connects 5 --ceiling 20 --driver psycopg --way plugin --way unpaced",
+    "storm": "--connects 5 --ceiling 20 --driver psycopg --driver pymysql --way plugin",
     "rollover": "--due 1.5 --latency 0.2 --driver asyncpg --way plugin --workers 2",
     "fleet": "--processes 2 --seconds 1 --way 'shared store' --way 'congestion control'",
     "simulation": "--rounds 1 --processes 10 --strategy 'congestion control'",

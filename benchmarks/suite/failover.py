@@ -134,7 +134,7 @@ def _case(cluster: Cluster, given: Any, case: dict[str, Any]) -> Callable[[], di
     is_async = DRIVERS[case["driver"]]
     workers = given.tasks if is_async else given.threads
     task = {
-        "url": cluster.url.set(drivername=f"postgresql+{case['driver']}").render_as_string(),
+        "url": cluster.urls[case["driver"]].render_as_string(),
         "way": case["way"],
         "is_async": is_async,
         "workers": workers,

@@ -29,18 +29,21 @@ from sqlalchemy.util import greenlet_spawn
 
 from benchmarks.lib import charts, measure
 from benchmarks.lib.ca import ca_file
+from benchmarks.lib.drivers import drivername, missing
 from sqlalchemy_rds_iam._databases import known
 
 BUDGET = 2e-6
 """Seconds that the plugin may add to a connect."""
 
-HOST, PORT, USER, REGION = (
-    "app-db.c0ffee123456.us-east-1.rds.amazonaws.com",
-    5432,
-    "app",
-    "us-east-1",
-)
-ASYNC = {"psycopg": False, "asyncpg": True, "psycopg2": False, "pg8000": False}
+HOST, USER, REGION = "app-db.c0ffee123456.us-east-1.rds.amazonaws.com", "app", "us-east-1"
+ASYNC = {
+    "psycopg": False,
+    "asyncpg": True,
+    "psycopg2": False,
+    "pg8000": False,
+    "pymysql": False,
+    "asyncmy": True,
+}
 """The drivers, and whether their engine is an async one."""
 
 CALLS = 50
@@ -106,7 +109,10 @@ def main() -> int:
     own_environment()
     with ca_file() as ca:
         rows = [
-            row for driver in given.driver or ASYNC for row in _measured(driver, ca, given.rounds)
+            row
+            for driver in given.driver or ASYNC
+            if missing(driver) is None
+            for row in _measured(driver, ca, given.rounds)
         ]
     within = all(row["added_us"] <= BUDGET * 1e6 for row in rows if row["way"] == "plugin")
     measure.report(
@@ -174,9 +180,8 @@ def _engine(driver: str, query: dict[str, str]) -> Engine:
 
 def url(driver: str, query: dict[str, str]) -> URL:
     """A database of an account that does not exist."""
-    return URL.create(
-        f"postgresql+{driver}", USER, host=HOST, port=PORT, database="app", query=query
-    )
+    port = known.driver(driver).family.port
+    return URL.create(drivername(driver), USER, host=HOST, port=port, database="app", query=query)
 
 
 def _rds_client() -> Any:

@@ -36,7 +36,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 TARGET = 0.020
 """Seconds that the loop may stand still in a first connect and in a renewal, in the median."""
 
-DRIVERS = ("asyncpg", "psycopg")
+DRIVERS = ("asyncpg", "psycopg", "asyncmy")
 PLUGIN = ("plugin-aiobotocore", "plugin-botocore")
 WAYS = ("no-aws", *PLUGIN, "boto3-recipe")
 SHORT_LIFE = 2.0
@@ -54,12 +54,13 @@ def main() -> int:
     given = command.parse_args()
     if given.latency < 0:
         command.error(f"--latency {given.latency}: expected seconds from 0 on")
-    with emulated.Emulator() as rds:
-        maximum = rds.maximum(rounds=1)
-        rds.slow_sts(given.latency)
+    with emulated.Emulators(given.driver or DRIVERS) as emulators:
+        maximum = emulators.maximum(rounds=1)
+        for rds in emulators:
+            rds.slow_sts(given.latency)
         cases = {
-            f"{driver} {way}": _case(rds, driver, way, given.latency)
-            for driver in given.driver or DRIVERS
+            f"{driver} {way}": _case(emulators.of(driver), driver, way, given.latency)
+            for driver in emulators.drivers
             for way in given.way or WAYS
         }
         found = measure.interleave(cases, given.rounds)
@@ -115,7 +116,7 @@ def _process(rds: emulated.Emulator, driver: str, task: dict[str, Any]) -> Windo
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     environ = {name: value for name, value in rds.environ.items() if name not in keys}
     task = task | {
-        "url": rds.url.set(drivername=f"postgresql+{driver}").render_as_string(),
+        "url": rds.urls[driver].render_as_string(),
         "profile": emulated.PROFILE,
         "endpoint": rds.signed,
         "token": _token(rds),

@@ -103,8 +103,7 @@ def main() -> int:
 def _case(
     rds: emulated.Emulator, driver: str, way: str, given: Any
 ) -> Callable[[], dict[str, Any]]:
-    url = rds.url.set(drivername=f"postgresql+{driver}")
-    url = url.update_query_dict({"rds_iam_profile": emulated.PROFILE})
+    url = rds.urls[driver].update_query_dict({"rds_iam_profile": emulated.PROFILE})
     task = {
         "url": url.render_as_string(),
         "way": way,

@@ -127,7 +127,7 @@ def _connector(ca: str) -> Connect:
     (listens,) = dialect.dispatch.do_connect
 
     def connect(host: str) -> object:
-        cparams = {"host": host, "port": listener.PORT, "user": listener.USER, "dbname": "app"}
+        cparams = {"host": host, "port": engine.url.port, "user": listener.USER, "dbname": "app"}
         return listens(dialect, None, [], cparams)
 
     connect(listener.HOST)

@@ -16,7 +16,7 @@ aws-wrapper   The AWS Advanced Python Wrapper with its plugin "iam", where it is
 
 Turns are waited for up to rds_iam_timeout, which is 120 s here instead of 30 s, as the last of so
 many connects has to wait for longer than usual. A connect that gets no answer ends after 30 s:
-psycopg would wait for ever.
+psycopg would wait for ever, and drivers of MySQL for 10 s.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks.lib import charts, emulated, measure
 TARGET = 1.05
 """The longest that a storm with the plugin may take, in ideal times."""
 
-DRIVERS = {"psycopg": False, "asyncpg": True}
+DRIVERS = {"psycopg": False, "asyncpg": True, "pymysql": False, "asyncmy": True}
 """The drivers, and whether they are used in tasks instead of threads."""
 
 WAYS = ("plugin", "half", "unpaced", "boto3-recipe", "aws-wrapper")
@@ -50,13 +50,13 @@ def main() -> int:
     )
     emulated.take_ceiling(command)
     given = command.parse_args()
-    with emulated.Emulator() as rds:
-        maximum = rds.maximum()
+    with emulated.Emulators(given.driver or DRIVERS) as emulators:
+        maximum = emulators.maximum()
         ceiling = emulated.ceiling(given.ceiling, maximum)
         cases = {
-            f"{driver} {way}": _case(rds, driver, way, given.connects, ceiling)
+            f"{driver} {way}": _case(emulators.of(driver), driver, way, given.connects, ceiling)
             for way in given.way or WAYS
-            for driver in given.driver or DRIVERS
+            for driver in emulators.drivers
             if way != "aws-wrapper" or (driver == "psycopg" and importlib.util.find_spec(WRAPPER))
         }
         if not cases:
@@ -90,9 +90,9 @@ def _case(
 ) -> Callable[[], dict[str, Any]]:
     admitted = ceiling / 2 if way == "half" else ceiling
     settings = {"rds_iam_connect_rate": str(ceiling), "rds_iam_timeout": str(TIMEOUT)}
-    if driver == "psycopg":
+    if driver != "asyncpg":  # which ends a connect that gets no answer after 60 s
         settings["connect_timeout"] = str(CONNECT_TIMEOUT)
-    url = rds.url.set(drivername=f"postgresql+{driver}").update_query_dict(settings)
+    url = rds.urls[driver].update_query_dict(settings)
     task = {
         "url": url.render_as_string(),
         "way": "plugin" if way == "half" else way,
