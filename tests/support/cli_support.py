@@ -15,6 +15,7 @@ from patience import DEADLINE
 from typer.testing import CliRunner
 
 from sqlalchemy_rds_iam.cli.app import app
+from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.server import binaries
 
 MAIN = "from sqlalchemy_rds_iam.cli import main; main()"
@@ -85,3 +86,11 @@ def programs() -> Path | None:
         if "not compiled in" not in said.stderr:
             return directory
     return None
+
+
+def clients_url(
+    rds: RdsEmulator, drivername: str = "mysql+pymysql", port: int | None = None
+) -> str:
+    """A URL for the clients of MySQL and MariaDB, which verify the name that they dial."""
+    url = rds.url("mysql+mysqldb").set(drivername=drivername)
+    return url.set(port=port or url.port).render_as_string()
