@@ -68,5 +68,5 @@ def _texts(row: nodes.row) -> Iterator[str]:
                     if sum(map(str.isalpha, piece)) >= _FEWEST:
                         yield piece.strip(" .,:;()'\"")
         # Of two cells the first may be the level of a record in the log, or an error's number.
-        if not re.fullmatch(r"[A-Z]+|[\d, –]+", cell.astext()):
+        if not re.fullmatch(r"[A-Z]+|[\d, \u2013]+", cell.astext()):
             return
