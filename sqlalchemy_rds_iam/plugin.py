@@ -137,8 +137,9 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
         self._drivername = f"{dialect.name}+{dialect.driver}"
         provider = self._provider(cparams, row, runtime)
         provider.validate(cparams)
-        # What plugins before this one have put back into the URL is not among them.
-        asked = {*self._connect_args, *(url.query.keys() & self.url.query.keys())}
+        # What plugins before this one have put back into the URL is not among them, and neither is
+        # what the dialect has made other arguments of.
+        asked = {*self._connect_args, *(url.query.keys() & self.url.query.keys())} & cparams.keys()
         refuse_unknown_arguments(dialect, asked)
         if self._empty:
             logger.info("%s: empty, and so not given: %s", name, ", ".join(self._empty))

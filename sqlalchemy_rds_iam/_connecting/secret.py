@@ -17,6 +17,7 @@ from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver
+from sqlalchemy_rds_iam._databases.known import family_in
 from sqlalchemy_rds_iam._databases.user_names import Lengths
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._masking import on_one_line
@@ -26,7 +27,7 @@ from sqlalchemy_rds_iam._passwords.expiry import Cached
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._secretsmanager.rotation import Search, explain, explain_unsent
 from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretPassword, agree
-from sqlalchemy_rds_iam._secretsmanager.secret_errors import contradiction
+from sqlalchemy_rds_iam._secretsmanager.secret_errors import contradiction, other_engine
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError
 
 # The one has the form of a proxy, for whose certificates there always are authorities. The other
@@ -163,6 +164,9 @@ class SecretProvider:
     def _filled(self, cparams: Mapping[str, Any], password: SecretPassword) -> dict[str, Any]:
         """The connect arguments that the secret says, where the user does not say the same."""
         config, login = self._config, _secret_of(password).login
+        mine, theirs = self.driver.family, family_in(login.engine)
+        if theirs is not None and theirs.name != mine.name and config.conflict == "error":
+            raise ConfigError(other_engine(config, mine.title, theirs.title))
         found = {
             self.driver.user: login.user,
             "host": login.host,
@@ -170,17 +174,17 @@ class SecretProvider:
             self.driver.database: login.database,
         }
         filled = {}
-        for name, theirs in found.items():
-            mine = cparams.get(name)
-            if theirs is None:
+        for name, said in found.items():
+            given = cparams.get(name)
+            if said is None:
                 continue
-            if not mine:
-                filled[name] = theirs
-            elif not agree(name, mine, theirs) and not self._is_tunnel(name):
+            if not given:
+                filled[name] = said
+            elif not agree(name, given, said) and not self._is_tunnel(name):
                 if config.conflict == "error":
-                    raise ConfigError(contradiction(config, name, mine, theirs))
+                    raise ConfigError(contradiction(config, name, given, said))
                 if config.conflict == "secret":
-                    filled[name] = theirs
+                    filled[name] = said
         if not (filled.get("host") or cparams.get("host")):
             raise ConfigError(
                 f"neither the URL nor the secret {config.name!r} says where the database is: name "

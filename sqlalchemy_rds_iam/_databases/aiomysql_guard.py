@@ -1,6 +1,6 @@
 """aiomysql sends the password in clear, in spite of an SSL context, where a server offers no TLS.
 
-It asks for TLS only if the greeting offers it, and anything in between can change that. So connections
+It asks for TLS only if the greeting offers it, which anything in between can change. So connections
 are made of a subclass that looks at the greeting before anything is answered.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -55,6 +56,10 @@ def refuse_unknown_arguments(dialect: Dialect, names: Iterable[str]) -> None:
 
 _SETTINGS = {
     "asyncpg": " (settings of the server go into connect_args={'server_settings': {…}})",
+    **dict.fromkeys(
+        ("asyncmy", "aiomysql"),
+        " (in a URL, ssl_ca and ssl_check_hostname; or rds_iam_ca and rds_iam_tls)",
+    ),
     "pg8000": " (settings of the server go into connect_args={'startup_params': {…}})",
 }
 
@@ -93,6 +98,70 @@ def _pg8000(dbapi: Any) -> _Known:
     return known.__contains__, known
 
 
+def _pymysql(dbapi: Any) -> _Known:
+    known = _parameters(dbapi.connections.Connection)
+    return known.__contains__, known
+
+
+def _asyncmy(dbapi: Any) -> _Known:
+    # Compiled functions of Cython's have a signature, too.
+    known = _parameters(dbapi.asyncmy.connect)
+    return known.__contains__, known
+
+
+def _aiomysql(dbapi: Any) -> _Known:
+    known = _parameters(dbapi.aiomysql.Connection)
+    return known.__contains__, known
+
+
+def _mysqldb(dbapi: Any) -> _Known:
+    # What is written in C has no signature.
+    from MySQLdb import connections
+
+    source = inspect.getsource(connections.Connection.__init__)
+    own = [*_OF_MYSQLDB, *re.findall(r'kwargs2\.pop\("(\w+)"', source)]
+
+    def knows(name: str) -> bool:
+        if name in own:
+            return True
+        try:
+            # It looks at the names before it looks at this value, and connects only after that.
+            dbapi._mysql.connection(ssl_mode="?", **{name: None})  # noqa: SLF001
+        except TypeError as error:
+            return "invalid keyword" not in str(error)
+        except dbapi.Error:
+            pass
+        return True
+
+    return knows, own
+
+
+_OF_MYSQLDB = ("db", "passwd", "conv", "cursorclass", "charset", "collation", "ssl", "ssl_mode")
+
+
+def _mysqlconnector(_dbapi: Any) -> _Known:
+    from mysql.connector import constants  # the driver's own table
+
+    known = [*constants.DEFAULT_CONFIGURATION, *constants.CNX_POOL_ARGS]
+    known += ["username", "option_files", "option_groups", "failover", "read_default_file"]
+    return known.__contains__, known
+
+
+def _mariadb(dbapi: Any) -> _Known:
+    # What it is made of takes any name, and has no signature.
+    told = re.findall(r"`(\w+)`(?=.*\*\*)", str(dbapi.connect.__doc__))
+    if "ssl_verify_cert" not in told:
+        raise ValueError
+    known = [*told, *_OF_MARIADB]
+    return known.__contains__, known
+
+
+_OF_MARIADB = (
+    *("client_flag", "pool_name", "pool_size", "pool_reset_connection", "ssl_crl", "ssl_enforce"),
+    *("tls_fp", "tls_fp_list", "tls_peer_fp", "tls_peer_fp_list", "pool_validation_interval"),
+)
+
+
 def _parameters(function: Callable[..., Any]) -> list[str]:
     """The names that a function takes, but for those in ``**kwargs``."""
     parameters = inspect.signature(function).parameters.values()
@@ -104,4 +173,10 @@ _KNOWN: dict[str, Callable[[Any], _Known]] = {
     "psycopg2": _psycopg2,
     "asyncpg": _asyncpg,
     "pg8000": _pg8000,
+    "pymysql": _pymysql,
+    "asyncmy": _asyncmy,
+    "aiomysql": _aiomysql,
+    "mysqldb": _mysqldb,
+    "mysqlconnector": _mysqlconnector,
+    "mariadbconnector": _mariadb,
 }

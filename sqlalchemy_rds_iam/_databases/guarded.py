@@ -11,26 +11,32 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sqlalchemy_rds_iam._databases import mysql_words
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import contexts, trust
 
 _PLACES = {
     *("host", "hostaddr", "port", "user", "username"),
     *("service", "servicefile", "dsn", "conninfo", "unix_sock", "sock"),
+    *(mysql_words.REFUSED.keys() | mysql_words.PLUGINS),
 }
-_TLS_BEGINS = ("ssl", "gss")
+_TLS_BEGINS = ("ssl", "gss", "tls_")
 _TLS = {"direct_tls", "channel_binding"}
 # About the client's certificate: another one leaves the check of the server's as it is.
 _CLIENT = {"sslcert", "sslkey", "sslpassword", "sslsni"}
 _REVOCATION = {"sslcrl", "sslcrldir"}
-# The values of libpq's words that protect at least as much as its default does, weakest first.
-_ORDER = {
+_AUTHORITIES = {"sslrootcert", "ssl_ca", "ca"}
+_CHECKS = {"ssl_verify_cert", "ssl_verify_identity"}
+# The values of the drivers' words that protect at least as much as the default does, weakest first.
+_ORDER: dict[str, tuple[Any, ...]] = {
     "sslmode": tuple(trust.STRENGTH),
     "gssencmode": ("disable",),
     "sslcertmode": ("allow", "require"),
     "channel_binding": ("prefer", "require"),
     "ssl_min_protocol_version": ("TLSv1.2", "TLSv1.3"),
     "ssl_max_protocol_version": ("TLSv1.2", "TLSv1.3"),
+    "ssl_mode": ("REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"),
+    "ssl_disabled": (False,),
 }
 
 
@@ -76,12 +82,22 @@ def _as_safe(name: str, before: Any, now: Any) -> bool:
         return False
     if isinstance(now, ssl.SSLContext):
         return isinstance(before, ssl.SSLContext) and _trusts_no_more(before, now)
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return all(_as_safe(word, before.get(word), now.get(word)) for word in {*before, *now})
+    return _is_as_good_a_word(name, before, now)
+
+
+def _is_as_good_a_word(name: str, before: Any, now: Any) -> bool:
+    if name in _CHECKS:
+        return now is True and before is False
     if name in _ORDER:
         levels = _ORDER[name]
         return now in levels and levels.index(now) >= levels.index(before or levels[0])
-    if name == "sslrootcert":
-        return before is None or _trusts_no_more(_authorities(before), _authorities(now))
-    return name in _CLIENT or (name in _REVOCATION and before is None)
+    if name in _AUTHORITIES and before is not None:
+        return _trusts_no_more(_authorities(before), _authorities(now))
+    # A new `ssl_ca` is another matter: PyMySQL makes a context of it, and forgets the one it has.
+    is_new = before is None and (name in _REVOCATION or name == "sslrootcert")
+    return is_new or name in _CLIENT
 
 
 def _trusts_no_more(before: ssl.SSLContext, now: ssl.SSLContext) -> bool:

@@ -56,3 +56,11 @@ def family_of(backend: str) -> Family:
         known = " or ".join(FAMILIES)
         raise ConfigError(f"the dialect {backend!r} is not supported: expected {known}")
     return FAMILIES[backend]
+
+
+def family_in(engine: str | None) -> Family | None:
+    """The family of what a secret of AWS calls its ``engine``; None if it says nothing known.
+
+    Source: "JSON structure of AWS Secrets Manager secrets" in the AWS Secrets Manager User Guide.
+    """
+    return next((each for each in FAMILIES.values() if engine in each.engines), None)

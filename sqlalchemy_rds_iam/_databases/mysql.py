@@ -35,6 +35,7 @@ MYSQL = Family(
     port=3306,
     longest_name=mysql_grants.LONGEST_USER,
     counts="characters",
+    engines=frozenset({"mysql", "mariadb", "aurora", "aurora-mysql"}),
     is_refusal=mysql_errors.is_refusal,
     is_throttled=mysql_errors.is_throttled,
     causes=mysql_causes.refused,

@@ -6,6 +6,7 @@ given the password that is not to have it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ _FILE = "what it reads may change user, host and TLS unseen: say in the URL what
 _PASSWORD = "it would take the place of the password that every new connection gets"  # noqa: S105
 _PLUGIN = "it decides which code is given the password: the driver's own plugins are enough"
 _POOL = "the driver's own pool would connect without asking for a new password"
+_PINNED = "a fingerprint takes the place of every other check of the certificate"
 _ELSEWHERE = "it leads to other servers than the host of the URL"
 
 REFUSED = {
@@ -41,9 +43,13 @@ REFUSED = {
         _PLUGIN,
     ),
     **dict.fromkeys(("pool_name", "pool_size", "pool_reset_session"), _POOL),
+    **dict.fromkeys(("tls_fp", "tls_fp_list", "tls_peer_fp", "tls_peer_fp_list"), _PINNED),
     **dict.fromkeys(("failover", "dns_srv", "dsn"), _ELSEWHERE),
 }
 """By the argument's name."""
+
+_OLD = {"TLSV1", "TLSV1.0", "TLSV1.1", "SSLV3"}
+_VERSIONS = ("tls_version", "tls_versions")
 
 PLUGINS = ("auth_plugin", "default_auth")
 """What drivers call the plugin to begin with."""
@@ -58,6 +64,12 @@ def refuse(cparams: Mapping[str, Any]) -> None:
     for name, why in REFUSED.items():
         if not is_blank(cparams.get(name)):
             raise ConfigError(f"{name} cannot be used here: {why}")
+    for name in _VERSIONS:
+        if _OLD & {*re.findall(r"[\w.]+", str(cparams.get(name)).upper())}:
+            raise ConfigError(
+                f"{name}={cparams[name]!r} allows TLS before 1.2, which is broken (RFC 8996): "
+                "expected TLSv1.2 or TLSv1.3"
+            )
     for name in PLUGINS:
         plugin = cparams.get(name)
         if not is_blank(plugin) and plugin != CLEAR_TEXT:

@@ -74,6 +74,7 @@ POSTGRESQL = Family(
     causes=postgresql_causes.refused,
     grants=grants,
     at_proxy=postgresql_causes.at_proxy,
+    engines=frozenset({"postgres", "postgresql", "aurora-postgresql"}),
     sessions=postgresql_sessions.RULES,
     alpn="postgresql",
     ca_places=CaPlaces("PGSSLROOTCERT", ".postgresql/root.crt"),

@@ -30,6 +30,7 @@ class SecretFields:
         host: where the database is; `port` likewise.
         port: see `host`.
         database: the database to use.
+        engine: what kind of database it is, in AWS's words.
     """
 
     password: MaskedStr
@@ -37,6 +38,7 @@ class SecretFields:
     host: str | None = None
     port: int | None = None
     database: str | None = None
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         keep_secret(self)
@@ -149,6 +151,7 @@ def fields_in(text: str, name: str, username_key: str, password_key: str) -> Sec
         reader.text("host") if "host" in fields else None,
         reader.port("port") if "port" in fields else None,
         reader.text("dbname") if "dbname" in fields else None,
+        engine if isinstance(engine := fields.get("engine"), str) else None,
     )
 
 

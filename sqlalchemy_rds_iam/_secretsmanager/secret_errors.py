@@ -145,11 +145,19 @@ def _refused(
 
 def contradiction(config: SecretOptions, name: str, mine: Any, theirs: Any) -> str:
     """What to say when URL and secret differ about a connect argument of this name."""
-    what = {"dbname": "database"}.get(name, name)
+    what = {"dbname": "database", "db": "database", "username": "user"}.get(name, name)
     hint = ""
-    if name == "user":
+    if what == "user":
         hint = "; where users alternate in a rotation, the URL must not name one"
     return (
         f"the URL says {what} {mine!r} and the secret {config.name!r} says {theirs!r}: remove it "
         f"from the URL, or say whose word counts with rds_secret_conflict=url or =secret{hint}"
+    )
+
+
+def other_engine(config: SecretOptions, mine: str, theirs: str) -> str:
+    """What to say when a secret is about a database of another kind than the engine's."""
+    return (
+        f"the engine is one for {mine}, and the secret {config.name!r} is about {theirs} (its key "
+        "'engine'): name another secret, or say with rds_secret_conflict=url that the URL counts"
     )
