@@ -102,6 +102,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
 _SERVERS = {
     "rds",
     "rds_emulator",
+    "rds_mysql_emulator",
     "rds_cluster_emulator",
     "running_clusters",
     "documents_emulator",

@@ -50,3 +50,9 @@ def user(rds: RdsEmulator) -> Iterator[str]:
     name = "rotated"
     yield name
     rds.execute(f"DROP ROLE IF EXISTS {name}_clone; DROP ROLE IF EXISTS {name}")
+
+
+@pytest.fixture
+def mysql(rds_iam_mysql_environment: RdsEmulator) -> RdsEmulator:
+    """The emulator of MySQL, and an environment in which it is all of AWS."""
+    return rds_iam_mysql_environment

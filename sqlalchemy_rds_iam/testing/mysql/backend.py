@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy_rds_iam.testing.database.streams import Stream
 from sqlalchemy_rds_iam.testing.database.users import Row
 from sqlalchemy_rds_iam.testing.mysql import wire
+from sqlalchemy_rds_iam.testing.mysql.cursor import Cursor
 from sqlalchemy_rds_iam.testing.mysql.login import (
     log_in,
     read_greeting,
@@ -160,7 +161,7 @@ class Connection:
     async def _result(self) -> tuple[list[Row] | None, bool]:
         """The rows of one statement, None for one without; and whether there is another result."""
         payload = await self._packet()
-        cursor = wire.Cursor(payload)
+        cursor = Cursor(payload)
         if payload[0] == wire.OK:
             cursor.take(1)
             cursor.number()
@@ -171,7 +172,7 @@ class Connection:
             await self._packet()
         rows: list[Row] = []
         while (payload := await self._packet())[0] != wire.SWITCH or len(payload) > 5:  # noqa: PLR2004 - EOF_Packet
-            cursor = wire.Cursor(payload)
+            cursor = Cursor(payload)
             rows.append(tuple(_text(cursor.value()) for _ in range(columns)))
         return rows, _has_more(payload[3:5])
 

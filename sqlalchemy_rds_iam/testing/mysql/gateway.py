@@ -23,8 +23,6 @@ from sqlalchemy_rds_iam.testing.mysql.handshake import Client, receive, send, sh
 from sqlalchemy_rds_iam.testing.mysql.login import log_in, read_greeting, read_packet
 from sqlalchemy_rds_iam.testing.mysql.users import Accounts
 
-# In the first packet a token comes only by these, which send it as it is.
-_IN_CLEAR = {wire.CLEAR_PASSWORD.encode(), b"sha256_password"}
 _BAD_HANDSHAKE = (1043, "08S01", "Bad handshake")
 _ENDS = (bytes([wire.OK]), bytes([wire.ERROR]))
 
@@ -66,6 +64,7 @@ class MySqlGateway(Gateway[Client, Stream, Accounts]):
     async def _admit(self, client: Client) -> Stream | None:
         with ExitStack() as undo:
             undo.callback(client.server[1].transport.abort)
+            client.expect(2 if client.encrypted else 1)
             response = await self._response(client)
             if await self._ask(self._users.uses_iam(response.name)):
                 await self._judge(client, response.name, await self._token(client, response))
@@ -100,7 +99,8 @@ class MySqlGateway(Gateway[Client, Stream, Accounts]):
 
     async def _token(self, client: Client, response: wire.Response) -> bytes:
         """What the client sends as its password: at once, or when it is asked for that."""
-        if response.plugin in _IN_CLEAR and response.password and self.switch_to is None:
+        at_once = response.plugin == wire.CLEAR_PASSWORD.encode() and response.password
+        if at_once and self.switch_to is None:
             return response.password.removesuffix(b"\0")
         if self.switch_to is None:
             answer = await client.answer(wire.switch(wire.CLEAR_PASSWORD))
@@ -120,7 +120,7 @@ class MySqlGateway(Gateway[Client, Stream, Accounts]):
             self.refuse_next -= 1
             self._record_password(response.name, "refuse_next said so")
             raise RefusedError(*self._denied(client, response.name))
-        outcome = await self._ask(self._relay_login(client, response))
+        outcome = await self._ask(self._relay_login(client))
         refusal = None
         if outcome[:1] == bytes([wire.ERROR]):
             number, sqlstate, refusal = wire.parse_error(outcome)
@@ -132,9 +132,9 @@ class MySqlGateway(Gateway[Client, Stream, Accounts]):
         return outcome
 
     @staticmethod
-    async def _relay_login(client: Client, response: wire.Response) -> bytes:
+    async def _relay_login(client: Client) -> bytes:
         reader, writer = client.server
-        answer, number = response.masked(client.greeting.capabilities).encode(), 1
+        answer, number = wire.without_tls(client.payload), 1
         while True:
             writer.write(wire.packet(number, answer))
             number, payload = await read_packet(reader)

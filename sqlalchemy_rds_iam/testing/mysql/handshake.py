@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy_rds_iam.testing.database.streams import (
     ProtocolError,
+    RefusedError,
     Stream,
     abort,
     closed_on_failure,
@@ -23,8 +24,7 @@ from sqlalchemy_rds_iam.testing.database.streams import (
 from sqlalchemy_rds_iam.testing.mysql import wire
 from sqlalchemy_rds_iam.testing.mysql.login import MAX_LOGIN, read_packet
 
-# What is not passed on: its other end is the gateway, or there is none.
-_NOT_OFFERED = wire.COMPRESS | wire.ZSTD_COMPRESSION | wire.SSL
+_OUT_OF_ORDER = (1156, "08S01", "Got packets out of order")
 
 
 @dataclass
@@ -62,12 +62,24 @@ class Client:
         """Send a packet, and return what the client answers.
 
         Raises:
-            ProtocolError: That is too long.
+            RefusedError: That is of another number.
+            ProtocolError: It is too long.
             EOFError: The client left.
         """
         self.writer.write(self.packet(payload))
+        expected = self.sequence + 2
         self.sequence, answer = await read_packet(self.reader)
+        self.expect(expected)
         return answer
+
+    def expect(self, number: int) -> None:
+        """Have the packet that came last be of this number.
+
+        Raises:
+            RefusedError: It is of another.
+        """
+        if self.sequence != number & 0xFF:
+            raise RefusedError(*_OUT_OF_ORDER)
 
 
 async def receive(
@@ -122,5 +134,5 @@ def shown(greeting: wire.Greeting, plugin: str | None, *, tls: bool) -> wire.Gre
         plugin: What to name as the default plugin, None for the server's own.
         tls: Whether to offer TLS.
     """
-    capabilities = greeting.capabilities & ~_NOT_OFFERED | (wire.SSL if tls else 0)
+    capabilities = greeting.capabilities & ~wire.ONE_SIDED | (wire.SSL if tls else 0)
     return replace(greeting, capabilities=capabilities, plugin=plugin or greeting.plugin)

@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass, replace
 
 from sqlalchemy_rds_iam.testing.database.streams import ProtocolError
+from sqlalchemy_rds_iam.testing.mysql.cursor import Cursor
 
 # Capabilities ("Capability Flags").
 CONNECT_WITH_DB = 1 << 3
@@ -41,6 +42,9 @@ COM_QUERY = b"\x03"
 # The most that one packet holds; what is longer is cut into several.
 MAX_PAYLOAD = 0xFFFFFF
 HEADER = 4
+
+# What one side of the gateway has, and the other has not.
+ONE_SIDED = SSL | COMPRESS | ZSTD_COMPRESSION
 
 _VERSION = 10
 _SSL_REQUEST = 32
@@ -129,7 +133,7 @@ class Response:
 
     def masked(self, offered: int) -> Response:
         """The same without TLS and compression, and without what a server has not offered."""
-        capabilities = self.capabilities & offered & ~(SSL | COMPRESS | ZSTD_COMPRESSION)
+        capabilities = self.capabilities & offered & ~ONE_SIDED
         # Not needed for what the emulator sends, which is short.
         capabilities &= ~PLUGIN_AUTH_LENENC
         return replace(self, capabilities=capabilities)
@@ -143,6 +147,12 @@ def packet(sequence: int, payload: bytes) -> bytes:
 def header(four: bytes) -> tuple[int, int]:
     """The length of the payload that follows, and the packet's number."""
     return int.from_bytes(four[:3], "little"), four[3]
+
+
+def without_tls(payload: bytes) -> bytes:
+    """A client's answer to the greeting as it came, but for TLS and compression."""
+    capabilities = int.from_bytes(payload[:4], "little") & ~ONE_SIDED
+    return capabilities.to_bytes(4, "little") + payload[4:]
 
 
 def is_ssl_request(payload: bytes) -> bool:
@@ -184,8 +194,9 @@ def parse_response(payload: bytes) -> Response:
         password = cursor.take(cursor.take(1)[0])
     else:
         password = cursor.text()
-    database = cursor.text() if capabilities & CONNECT_WITH_DB else None
-    plugin = cursor.text() if capabilities & PLUGIN_AUTH else None
+    # As servers read them, which have a zero behind every packet.
+    database = cursor.text(cut=True) if capabilities & CONNECT_WITH_DB else None
+    plugin = cursor.text(cut=True) if capabilities & PLUGIN_AUTH else None
     rest = cursor.rest() if capabilities & CONNECT_ATTRS else b""
     return Response(
         capabilities, max_packet, charset, filler, user, password, database, plugin, rest
@@ -242,51 +253,6 @@ def quote_literal(text: str) -> str:
 def quote_identifier(name: str) -> str:
     """`name` as SQL may hold it."""
     return "`" + name.replace("`", "``") + "`"
-
-
-class Cursor:
-    """Reads the parts of a payload one after the other; each raises ProtocolError at its end."""
-
-    def __init__(self, payload: bytes, at: int = 0) -> None:
-        self._payload = payload
-        self._at = at
-
-    def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
-        if self._at + count > len(self._payload):
-            raise ProtocolError("a packet ends too early")
-        self._at += count
-        return self._payload[self._at - count : self._at]
-
-    def text(self) -> bytes:
-        """Bytes up to a zero."""
-        end = self._payload.find(b"\0", self._at)
-        if end < 0:
-            raise ProtocolError("a packet ends within a string")
-        found = self._payload[self._at : end]
-        self._at = end + 1
-        return found
-
-    def number(self) -> int:
-        """A length-encoded integer."""
-        first = self.take(1)[0]
-        size = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first)
-        if size is not None:
-            return int.from_bytes(self.take(size), "little")
-        if first > 0xFA:  # noqa: PLR2004
-            raise ProtocolError("a packet holds a length that is none")
-        return first
-
-    def value(self) -> bytes | None:
-        """A length-encoded string, or NULL."""
-        if self._payload[self._at : self._at + 1] == b"\xfb":
-            self._at += 1
-            return None
-        return self.take(self.number())
-
-    def rest(self) -> bytes:
-        """What is left."""
-        return self.take(len(self._payload) - self._at)
 
 
 def _sha1(text: bytes) -> bytes:
