@@ -204,21 +204,19 @@ def _made(
     for name, value in (("host", host), ("server", more.get("server"))):
         if value is not None:
             raise ValueError(f"a cluster has a {name} of its own: leave out --{name}")
-    if engine != "postgresql":
-        raise ValueError(
-            f"a cluster is one of PostgreSQL: leave out --cluster, or --engine {engine}"
-        )
-    return RdsCluster(port=port or 5432, **{k: v for k, v in more.items() if v is not None})
+    given = {name: value for name, value in more.items() if value is not None}
+    return RdsCluster(port=port, engine=engine, **given)
 
 
 def _urls(emulator: RdsEmulator | RdsCluster, drivername: str, user: str) -> dict[str, str]:
     """The variables that `engine_pair` reads, as far as there are servers for them."""
     where = drivername, user, user
+    # For programs such as mysqldump, too, which verify the name that they dial.
     if isinstance(emulator, RdsEmulator):
-        # For programs such as mysqldump, too, which verify the name that they dial.
         made = {"URL": emulator.address_url(*where)}
     else:
-        made = {"URL": emulator.writer_url(*where), "READER_URL": emulator.reader_url(*where)}
+        names = {"URL": emulator.names.cluster, "READER_URL": emulator.names.reader}
+        made = {name: emulator.address_url(each, *where) for name, each in names.items()}
     return {
         f"RDS_IAM_{name}": url.render_as_string(hide_password=False) for name, url in made.items()
     }

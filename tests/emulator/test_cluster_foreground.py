@@ -29,8 +29,9 @@ from sqlalchemy_rds_iam import engine_pair
 pair = engine_pair()
 for engine in (pair.writer, pair.reader):
     with engine.connect() as connection:
-        print(engine.driver, connection.scalar(text("SELECT pg_is_in_recovery()")), flush=True)
+        print(engine.driver, bool(connection.scalar(text("SELECT {}"))), flush=True)
 """
+PG_ROLES = ROLES.format("pg_is_in_recovery()")
 
 
 @contextmanager
@@ -138,8 +139,17 @@ def test_what_to_export(tmp_path: Path) -> None:
 
 def test_a_command() -> None:
     """A pair of the environment alone connects to both, with the driver and as the user asked."""
-    found = ran("emulator", "--cluster", "--user", "report", "--driver", "pg8000", *python(ROLES))
+    found = ran(
+        "emulator", "--cluster", "--user", "report", "--driver", "pg8000", *python(PG_ROLES)
+    )
     assert (found.code, found.out) == (0, "pg8000 False\npg8000 True\n"), found.err
+
+
+def test_a_command_on_mysql() -> None:
+    """The same of the other family, dialled by an address that every driver can verify."""
+    roles = python(ROLES.format("@@GLOBAL.read_only"))
+    found = ran("emulator", "--cluster", "--engine", "mysql", *roles)
+    assert (found.code, found.out) == (0, "pymysql False\npymysql True\n"), found.err
 
 
 def test_a_signal_to_a_command() -> None:
@@ -147,7 +157,7 @@ def test_a_signal_to_a_command() -> None:
     code = (
         "import signal, sys\n"
         "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(42))\n"
-        f"{ROLES}signal.pause()"
+        f"{PG_ROLES}signal.pause()"
     )
     arguments = [*CLUSTER, *python(code)]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

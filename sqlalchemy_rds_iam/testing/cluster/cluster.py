@@ -159,6 +159,17 @@ class RdsCluster(ClusterFaults):
         """A URL of the instance endpoint of member `number`, like `RdsEmulator.url`."""
         return self._url_of(self.names.instance(number), drivername, user, database, query)
 
+    def address_url(
+        self,
+        endpoint: ClusterEndpoint,
+        drivername: str | None = None,
+        user: str = "app",
+        database: str = "app",
+        **query: str,
+    ) -> URL:
+        """A URL of one of the `names`, like `RdsEmulator.address_url`."""
+        return self._url_of(endpoint, drivername, user, database, query, by_address=True)
+
     def execute(
         self, sql: str, database: str | None = None, *, member: ClusterMember | None = None
     ) -> list[Row]:
@@ -235,8 +246,17 @@ class RdsCluster(ClusterFaults):
         user: str,
         database: str,
         query: dict[str, str],
+        *,
+        by_address: bool = False,
     ) -> URL:
         # Where nothing is throttled a refusal need not be taken for that.
         options = {"rds_iam_throttle_retry": "off"} if self._ceiling is None else {}
-        where = endpoint.signed, endpoint.addresses
-        return self._url(*where, drivername, user, database, query=options | query)
+        return self._url(
+            endpoint.signed,
+            endpoint.addresses,
+            drivername,
+            user,
+            database,
+            query=options | query,
+            by_address=by_address,
+        )

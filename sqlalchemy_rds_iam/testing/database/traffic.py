@@ -15,7 +15,8 @@ class Traffic:
         logins: Sessions that the server opened.
         round_trips: Requests that a client waits for the answer of, without those of its login.
         messages: The messages of clients by type, as in the chapter "Message Formats": ``Q`` is a
-            simple query, ``P`` Parse, ``S`` Sync, ``X`` a goodbye.
+            simple query, ``P`` Parse, ``S`` Sync, ``X`` a goodbye. With MySQL the commands, as in
+            "Command Phase": ``query``, ``ping``, ``quit``, and others by their number.
     """
 
     connects: int = 0

@@ -21,6 +21,7 @@ from sqlalchemy_rds_iam.testing.mysql import wire
 from sqlalchemy_rds_iam.testing.mysql.backend import Backend
 from sqlalchemy_rds_iam.testing.mysql.handshake import Client, receive, send, shown
 from sqlalchemy_rds_iam.testing.mysql.login import log_in, read_greeting, read_packet
+from sqlalchemy_rds_iam.testing.mysql.tap import Tap
 from sqlalchemy_rds_iam.testing.mysql.users import Accounts
 
 _BAD_HANDSHAKE = (1043, "08S01", "Bad handshake")
@@ -77,8 +78,9 @@ class MySqlGateway(Gateway[Client, Stream, Accounts]):
             undo.pop_all()
         return client.server
 
-    async def _pass_on(self, client: Client, session: Stream, _traffic: Traffic | None) -> None:
-        await relay((client.reader, client.writer), session, path=self.reachable)
+    async def _pass_on(self, client: Client, session: Stream, traffic: Traffic | None) -> None:
+        tap = None if traffic is None else Tap(traffic)
+        await relay((client.reader, client.writer), session, tap, self.reachable)
 
     def _leave(self, session: Stream) -> StreamWriter | None:
         return session[1]
