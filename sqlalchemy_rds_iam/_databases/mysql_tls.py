@@ -122,24 +122,33 @@ def context(wanted: TlsWanted) -> TlsArguments:
 
 
 def mysqldb(wanted: TlsWanted) -> TlsArguments:
-    """What mysqlclient is told: ``ssl_mode`` alone makes it verify, ``ssl`` has the files."""
+    """What mysqlclient is told: ``ssl_mode`` alone makes it verify, ``ssl`` has the files.
+
+    Connector/C insists on TLS only if it verifies: else a server that offers none gets the password
+    in clear. So it always verifies.
+    """
     level, files, rest = said(wanted)
-    _refuse_other_name(wanted, level, "mysqlclient", _LOCAL)
-    found = _file(wanted, level, files)
-    ca = {"ca": found.arguments[FILE]} if found.arguments else {}
+    level = _higher(level, "verify-ca")
+    _refuse_other_name(wanted, "mysqlclient", _LOCAL)
+    found = ca_file(wanted, level, files)
     mode = next(word for word, each in _MODES.items() if each == level)
-    return found._replace(arguments={"ssl_mode": mode, "ssl": {**rest, **ca}})
+    return found._replace(
+        arguments={"ssl_mode": mode, "ssl": {**rest, "ca": found.arguments[FILE]}}
+    )
 
 
 def mariadb(wanted: TlsWanted) -> TlsArguments:
-    """What MariaDB Connector/Python is told, which checks the name whenever it verifies."""
+    """What MariaDB Connector/Python is told, which checks the name whenever it verifies.
+
+    It always does, for the same reason as `mysqldb`.
+    """
     level, files, rest = said(wanted)
-    _refuse_other_name(wanted, level, "MariaDB Connector/Python", _LOCAL)
-    found = _file(wanted, level, files)
-    ca = {"ssl_ca": found.arguments[FILE]} if found.arguments else {}
+    level = _higher(level, "verify-ca")
+    _refuse_other_name(wanted, "MariaDB Connector/Python", _LOCAL)
+    found = ca_file(wanted, level, files)
     words = {f"ssl_{name}": value for name, value in rest.items()}
-    switches = {"ssl": True, "ssl_verify_cert": level != "require"}
-    return found._replace(arguments={**words, **switches, **ca})
+    told = {"ssl": True, "ssl_verify_cert": True, "ssl_ca": found.arguments[FILE]}
+    return found._replace(arguments={**words, **told})
 
 
 def mysqlconnector(wanted: TlsWanted) -> TlsArguments:
@@ -151,8 +160,8 @@ def mysqlconnector(wanted: TlsWanted) -> TlsArguments:
     level, files, rest = said(wanted)
     level = _higher(level, "verify-ca")
     if level == "verify-full":
-        _refuse_other_name(wanted, level, "MySQL Connector/Python", ())
-    found = _file(wanted, level, files)
+        _refuse_other_name(wanted, "MySQL Connector/Python", ())
+    found = ca_file(wanted, level, files)
     arguments = {
         **{f"ssl_{name}": value for name, value in rest.items()},
         "ssl_ca": found.arguments[FILE],
@@ -165,15 +174,7 @@ def mysqlconnector(wanted: TlsWanted) -> TlsArguments:
     return found._replace(arguments=arguments)
 
 
-def _file(wanted: TlsWanted, level: str, files: Mapping[str, str | None]) -> TlsArguments:
-    if level == "require" and not any(files.values()):
-        return TlsArguments({})
-    return ca_file(wanted, level, files)
-
-
-def _refuse_other_name(
-    wanted: TlsWanted, level: str, driver: str, unchecked: tuple[str, ...]
-) -> None:
+def _refuse_other_name(wanted: TlsWanted, driver: str, unchecked: tuple[str, ...]) -> None:
     """Refuse to connect by another name than is verified, or by one that is taken on trust.
 
     Raises:
@@ -185,8 +186,6 @@ def _refuse_other_name(
             f"{driver} takes 'localhost' for a socket of this machine, where there is no TLS: name "
             "the endpoint itself"
         )
-    if level == "require":
-        return
     if wanted.tunnelled:
         raise ConfigError(
             f"{driver} verifies the name that it connects to, and so cannot connect to {dialled!r} "

@@ -79,7 +79,7 @@ def test_refused_new_token(connect: Any, rds: RdsEmulator) -> None:
     assert database.words.refused in str(error)
     assert len(rds.decisions) == 1
     note = "\n".join(error.__notes__)
-    assert rds.endpoint.host in note
+    assert database.inside.plan.target.endpoint.host in note
     assert "stranger" in note
     assert "…" + rds.key.access_key[-4:] in note
     assert database.scalar(database.words.user) == "stranger"
@@ -88,11 +88,12 @@ def test_refused_new_token(connect: Any, rds: RdsEmulator) -> None:
 def test_later_listeners_fire(connect: Any, rds: RdsEmulator) -> None:
     """A user's own listeners still run after ours, in order, and may even connect themselves."""
     database = connect(poolclass=NullPool)
+    user = database.inside.plan.target.driver.user
     seen: list[str] = []
 
     @event.listens_for(database.engine, "do_connect")
     def change(dialect: Any, record: Any, cargs: Any, cparams: Any) -> None:
-        seen.append(cparams["user"])
+        seen.append(cparams[user])
 
     assert database.scalar("select 1") == 1
     assert seen == ["app"]

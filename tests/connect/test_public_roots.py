@@ -19,7 +19,7 @@ from worlds import on
 from sqlalchemy_rds_iam import ConfigError, engine_pair
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
-from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam._tls import public_roots, trust
 from sqlalchemy_rds_iam.doctor import examine
 from sqlalchemy_rds_iam.testing import RdsEmulator

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 import trustme
+import worlds
 from ca_support import find_ca
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
-from tls_support import ARGUMENT, CONTEXT, LIBPQ, POSTGRESQL, asked
+from tls_support import ARGUMENT, CONTEXT, LEAST, LIBPQ, POSTGRESQL, asked
+from worlds import on
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
-from sqlalchemy_rds_iam._databases.postgresql import DRIVERS
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -104,7 +106,8 @@ def test_verify_full_by_default(driver: str, ca: str) -> None:
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_levels(driver: str, level: str, ca: str) -> None:
     """Each level of rds_iam_tls is what the driver is told."""
-    assert asked(driver, _settle(driver, level)).level == level
+    expected = max(level, LEAST.get(driver, level), key=trust.STRENGTH.__getitem__)
+    assert asked(driver, _settle(driver, level)).level == expected
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
@@ -200,6 +203,7 @@ def test_root_dot(ca: str) -> None:
     assert target.arguments["port"] == target.endpoint.port == 5432
 
 
+@on(*worlds.POSTGRESQL, "pymysql", "asyncmy", "aiomysql")
 @pytest.mark.parametrize("dialled", ["127.0.0.1", "localhost"])
 def test_tunnel_checks_the_signed_name(
     rds: RdsEmulator, world: tuple[str, bool], databases: Callable[..., Any], dialled: str
@@ -211,6 +215,21 @@ def test_tunnel_checks_the_signed_name(
     assert databases(url, is_async=is_async).scalar("select 1") == 1
     rds.gateway.certificate = rds.certificates.other_host(dialled)
     assert "ertificate" in str(databases(url, is_async=is_async).raises(Exception))
+
+
+@on("mysqldb", "mysqlconnector", "mariadbconnector")
+@pytest.mark.parametrize("level", trust.STRENGTH)
+def test_no_tunnel_without_its_name(
+    rds: RdsEmulator, world: tuple[str, bool], databases: Callable[..., Any], level: str
+) -> None:
+    """A driver that verifies no other name than it dials is refused one, or checks none at all."""
+    options = {"rds_iam_host": rds.endpoint.host, "rds_iam_tls": level}
+    url = rds.url(world[0], **options).set(host="tunnel.example.com")
+    if world[0].endswith("mysqlconnector") and level != "verify-full":
+        databases(url, is_async=False)
+        return
+    with pytest.raises(ConfigError, match=r"verifies the name that it connects to.*use pymysql"):
+        databases(url, is_async=False)
 
 
 def test_hostaddr(rds: RdsEmulator, databases: Callable[..., Any]) -> None:

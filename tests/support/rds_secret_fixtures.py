@@ -16,23 +16,40 @@ from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 
 @pytest.fixture
-def secret(rds: RdsEmulator) -> Secret:
+def dialled(
+    rds: RdsEmulator, words: Words, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, int]:
+    """The address that this test's driver dials, and that secrets name.
+
+    One that verifies what it dials, and no other name, has an address that is in the certificate.
+    """
+    drivername = words.sync
+    if "world" in request.fixturenames:
+        drivername = request.getfixturevalue("world")[0]
+    url = rds.url(drivername)
+    found = str(url.host), int(url.port or 0)
+    monkeypatch.setitem(rds.secrets._instance, "host", found[0])
+    return found
+
+
+@pytest.fixture
+def secret(rds: RdsEmulator, dialled: tuple[str, int]) -> Secret:
     """A secret with all there is to know about logging in."""
     return rds.secrets.create("prod/app", USER)
 
 
 @pytest.fixture
 def log_in(
-    rds: RdsEmulator, world: tuple[str, bool], databases: Callable[..., Database]
+    rds: RdsEmulator,
+    world: tuple[str, bool],
+    databases: Callable[..., Database],
+    dialled: tuple[str, int],
 ) -> Callable[..., Database]:
     """Make a database of this test's driver and world that asks for a secret at each connect.
 
     Its URL says nothing but the name of the secret, and what the emulator's certificate names.
-    A driver that verifies the name which it dials is told an address that is in the certificate.
     """
     drivername, is_async = world
-    usual = rds.url(drivername)
-    tunnels = "rds_iam_host" in usual.query
 
     def make(
         secret: Secret | str,
@@ -44,13 +61,12 @@ def log_in(
         query = {
             "plugin": "rds_secret",
             "rds_secret_id": secret if isinstance(secret, str) else secret.name,
-            "rds_secret_host": rds.endpoint.host if tunnels else None,
+            "rds_secret_host": rds.url(drivername).query.get("rds_iam_host"),
             "rds_secret_ca": str(rds.ca_file),
             "rds_secret_region": rds.endpoint.region,
         }
         given = {k: v for k, v in (query | (options or {})).items() if v is not None}
-        where = (place or {}) if tunnels else {"host": usual.host} | (place or {})
-        url = URL.create(drivername, **where, query=given)
+        url = URL.create(drivername, **(place or {}), query=given)
         return databases(url, is_async=is_async, **{"poolclass": NullPool} | kwargs)
 
     return make
@@ -64,7 +80,7 @@ def calls(rds: RdsEmulator) -> Callable[[], int]:
 
 
 @pytest.fixture
-def place(rds: RdsEmulator, words: Words) -> dict[str, Any]:
+def place(dialled: tuple[str, int], words: Words) -> dict[str, Any]:
     """Where the emulator listens, for URLs of secrets that do not say so."""
-    host, port = rds.address
+    host, port = dialled
     return {"host": host, "port": port, "database": words.home}
