@@ -88,7 +88,7 @@ def test_refused_new_token(connect: Any, rds: RdsEmulator) -> None:
 def test_later_listeners_fire(connect: Any, rds: RdsEmulator) -> None:
     """A user's own listeners still run after ours, in order, and may even connect themselves."""
     database = connect(poolclass=NullPool)
-    user = database.inside.plan.target.driver.user
+    user = database.inside.driver.user
     seen: list[str] = []
 
     @event.listens_for(database.engine, "do_connect")

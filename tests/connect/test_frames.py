@@ -129,7 +129,7 @@ def test_later_listeners(rds: RdsEmulator, connect: Any) -> None:
 
     @event.listens_for(database.engine, "do_connect")
     def dial(dialect: Any, _record: Any, cargs: Any, cparams: Any) -> Any:
-        copied = str.__str__(cparams["password"])
+        copied = str.__str__(cparams[database.inside.driver.password])
         assert SIGNATURE.search(copied)
         return dialect.connect(*cargs, **cparams)
 

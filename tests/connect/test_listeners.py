@@ -151,7 +151,8 @@ def test_a_replaced_token(rds: RdsEmulator, connect: Any, replaced: str) -> None
     database = connect(poolclass=NullPool, pool_pre_ping=False)
 
     def change(cparams: dict[str, Any]) -> None:
-        cparams["password"] = "made-by-an-old-listener" if replaced == "by-another" else ""
+        word = database.inside.driver.password
+        cparams[word] = "made-by-an-old-listener" if replaced == "by-another" else ""
 
     _with(database, change)
     limiter = database.inside.limiter
@@ -168,7 +169,8 @@ def test_a_replaced_token(rds: RdsEmulator, connect: Any, replaced: str) -> None
 
 def test_a_replaced_secret(rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any) -> None:
     """The same with a secret: no other version is looked for."""
-    database = _with(log_in(secret), lambda cparams: cparams.update(password="mine"))
+    database = log_in(secret)
+    _with(database, lambda cparams: cparams.update({database.inside.driver.password: "mine"}))
     error = database.raises(Exception)
     assert "tamper" in "\n".join(error.__notes__)
     assert (calls(), len(rds.decisions)) == (1, 1)
@@ -178,7 +180,8 @@ def test_a_right_password_of_its_own(rds: RdsEmulator, log_in: LogIn, secret: Se
     """A listener that knows better logs in with what it knows."""
     password = secret.fields()["password"]
     secret.put(secret.fields() | {"password": "wrong"})
-    database = _with(log_in(secret), lambda cparams: cparams.update(password=password))
+    database = log_in(secret)
+    _with(database, lambda cparams: cparams.update({database.inside.driver.password: password}))
     assert database.scalar(database.words.user) == USER
 
 
@@ -195,7 +198,7 @@ def test_a_listener_that_connects(rds: RdsEmulator, connect: Any) -> None:
 
     @event.listens_for(database.engine, "do_connect")
     def take_over(dialect: Any, _record: Any, cargs: Any, cparams: Any) -> Any:
-        return dialect.connect(*cargs, **cparams | {"password": "its own"})
+        return dialect.connect(*cargs, **cparams | {database.inside.driver.password: "its own"})
 
     error = database.raises(Exception)
     assert len(rds.decisions) == 1

@@ -198,8 +198,9 @@ def test_a_later_listener(log_in: LogIn, secret: Secret) -> None:
         seen.append(dict(cparams))
 
     database.scalar("select 1")
-    assert seen[0]["user"] == USER
-    assert seen[0]["password"] == secret.fields()["password"]
+    driver = database.inside.driver
+    assert seen[0][driver.user] == USER
+    assert seen[0][driver.password] == secret.fields()["password"]
     assert secret.fields()["password"] not in repr(seen)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from sqlalchemy_rds_iam._connecting.listener import ConnectListener
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 
 
@@ -16,6 +17,7 @@ class Inside:
 
     Attributes:
         listener: SQLAlchemy calls it.
+        driver: what is particular about the DBAPI, the names of its arguments among it.
         provider: where its passwords come from.
         cache: of the passwords, and of what they are made of; `caches` of all versions of a secret.
     """
@@ -25,6 +27,7 @@ class Inside:
         owners = [getattr(each, "__self__", None) for each in listeners]
         [self.listener] = [each for each in owners if isinstance(each, ConnectListener)]
         self.provider: Any = self.listener.provider
+        self.driver = DRIVERS[engine.dialect.driver]
         self.caches: tuple[Any, ...] = self.provider.caches
         self.cache: Any = self.caches[0]
 
