@@ -28,7 +28,7 @@ from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER
 _TEMPORARY = "ASIA"
 _TITLES = tuple(f"{plugin}: " for plugin in PLUGINS)
 # Connect arguments without a secret that decide where a connect leads, and whom it trusts.
-_CONNECTING = ("hostaddr", "ssl", "sslmode", "sslrootcert")
+_CONNECTING = ("hostaddr", "ssl", "sslmode", "sslrootcert", "ssl_mode", "ssl_ca")
 
 
 def explain(

@@ -179,7 +179,7 @@ def strongest(config: PluginOptions, argument: str, given: Any) -> str:
         kind = type(given).__name__
         raise ConfigError(
             f"{argument} is an object of the type {kind}: expected {' or '.join(trust.STRENGTH)}, "
-            f"or with asyncpg and pg8000 an ssl.SSLContext; or leave it out and say {option}"
+            f"or with drivers that take one an ssl.SSLContext; or leave it out and say {option}"
         )
     level = trust.STRENGTH.get(given, 0)
     if level >= trust.STRENGTH[config.tls]:

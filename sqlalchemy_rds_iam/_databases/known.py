@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+
 from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._databases import mysql, postgresql
 from sqlalchemy_rds_iam._databases.drivers import Driver
@@ -44,6 +47,31 @@ def driver(name: str, backend: str | None = None) -> Driver:
             f"a URL that begins with {' or '.join(row.family.backends)}"
         )
     return row._replace(family=family_of(backend))
+
+
+_MODULES = {
+    "mysqldb": ("MySQLdb", "mysqlclient"),
+    "mysqlconnector": ("mysql.connector", "mysqlconnector"),
+    "mariadbconnector": ("mariadb", "mariadb"),
+}
+"""The module of a driver, and the extra that brings it, if they have other names than it."""
+
+
+def require_module(name: str) -> None:
+    """Look whether a driver is installed, of those that are known.
+
+    Raises:
+        ModuleNotFoundError: it is not; as SQLAlchemy says it, and with what to install.
+    """
+    if name not in DRIVERS:
+        return
+    module, extra = _MODULES.get(name, (name, name))
+    with contextlib.suppress(ModuleNotFoundError, ValueError):  # of the package that it is in
+        if importlib.util.find_spec(module) is not None:
+            return
+    raise ModuleNotFoundError(
+        f"No module named {module!r}: pip install 'sqlalchemy-rds-iam[{extra}]'", name=module
+    )
 
 
 def family_of(backend: str) -> Family:

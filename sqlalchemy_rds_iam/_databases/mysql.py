@@ -43,6 +43,7 @@ MYSQL = Family(
     at_proxy=mysql_causes.at_proxy,
     certificate=mysql_errors.CERTIFICATE,
     wrong_name=mysql_errors.WRONG_NAME,
+    hindrances=mysql_causes.hindrances,
     sessions=mysql_sessions.RULES,
 )
 

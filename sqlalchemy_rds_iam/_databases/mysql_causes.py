@@ -10,8 +10,12 @@ authentication" and "Troubleshooting for RDS Proxy" in the Amazon RDS User Guide
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from sqlalchemy_rds_iam._databases import token_causes
+from sqlalchemy_rds_iam._databases import mysql_errors, token_causes
+from sqlalchemy_rds_iam._databases.mysql_grants import IDENTIFIED, account
+from sqlalchemy_rds_iam._databases.mysql_words import CLEAR_TEXT
 from sqlalchemy_rds_iam._databases.token_causes import Cause, RefusedLogin
 
 _PORT = 3306
@@ -49,11 +53,55 @@ def refused(login: RefusedLogin, said: str) -> list[Cause]:
         said: the text of the driver's error, which is the same for every reason.
     """
     del said
-    causes = token_causes.by_iam(login, _PORT)
-    return causes[: token_causes.MOST]
+    at_server = _at_the_proxy(login) if login.host.is_proxy else _account(login)
+    return token_causes.by_iam(login, _PORT, at_server)[: token_causes.MOST]
+
+
+def _account(login: RefusedLogin) -> list[Cause]:
+    """What may be wrong with the user, of whom the server has to know that IAM is to be asked."""
+    user = login.endpoint.user
+    if login.accepted is not None:
+        text = f"{user!r} was dropped, or is no longer identified by AWSAuthenticationPlugin"
+        return [Cause("account", text)]
+    text = (
+        f"there is no user {user!r}, in this very spelling, that was created for IAM: "
+        f"CREATE USER {account(user)} {IDENTIFIED} REQUIRE SSL"
+    )
+    disabled = "IAM database authentication is off for this instance or cluster: turn it on there"
+    return [Cause("account", text), Cause("disabled", disabled)]
+
+
+def _at_the_proxy(login: RefusedLogin) -> list[Cause]:
+    user = login.endpoint.user
+    auth = (
+        "IAM authentication is not set to Required at the proxy, which so takes the token for a "
+        "password"
+    )
+    secret = (
+        f"the proxy has no secret of the user {user!r}, or one with another password: add it, or "
+        "let the proxy log in by IAM"
+    )
+    return [Cause("proxy-auth", auth), Cause("proxy-secret", secret)]
 
 
 def at_proxy(user: str, said: str) -> list[Cause]:
     """What has to be set at an RDS Proxy that answers in such words; nothing for other words."""
     found = (each for each in _AT_THE_PROXY if re.search(each[0], said))
     return [Cause(name, text.format(user=user)) for _, name, text in found][:1]
+
+
+def hindrances(said: str, _cparams: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps a client from handing over a token; nothing for other words.
+
+    Args:
+        said: the text of the driver's error.
+    """
+    if not re.search(mysql_errors.NO_PLUGIN, said) or CLEAR_TEXT not in said:
+        return
+    if "not enabled" in said or "2059" in said:
+        yield f"the client library has the plugin {CLEAR_TEXT}, which sends tokens, switched off:"
+        yield "set LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN=1 in the environment of this process"
+    else:
+        yield f"the client library has no plugin {CLEAR_TEXT}, which sends tokens: install it"
+        yield "(on Debian it is in libmariadb3), and name its directory in connect_args, as in"
+        yield "connect_args={'plugin_dir': '/usr/lib/x86_64-linux-gnu/libmariadb3/plugin'}"

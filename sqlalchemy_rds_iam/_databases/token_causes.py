@@ -7,6 +7,7 @@ knows: who signed what, when, and whether the server has let this user in before
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName
@@ -70,24 +71,25 @@ class RefusedLogin(NamedTuple):
     expires_in: float | None = None
 
 
-def by_iam(login: RefusedLogin, port: int) -> list[Cause]:
+def by_iam(login: RefusedLogin, port: int, at_server: Sequence[Cause] = ()) -> list[Cause]:
     """Why IAM may have refused the token, most likely first.
 
     Args:
         login: what is known.
         port: the port where servers of this kind listen by default.
+        at_server: what may be wrong with the user at the server, where that says the same of it.
     """
     known = [*_certain(login), *_signed_for(login, port)]
     tunnel = [_port(login, port)] if login.dialled is not None else []
     if login.accepted is None and login.is_temporary and login.expires_in is None:
         # They were pasted in, or written into a file, which nothing does anew.
-        rest = [*_keys(login), _policy(login), *tunnel, CLOCK, THROTTLED, TROUBLE]
+        rest = [*at_server, *_keys(login), _policy(login), *tunnel, CLOCK, THROTTLED, TROUBLE]
     elif login.accepted is None:
-        rest = [_policy(login), *_keys(login), *tunnel, CLOCK, THROTTLED, TROUBLE]
+        rest = [*at_server, _policy(login), *_keys(login), *tunnel, CLOCK, THROTTLED, TROUBLE]
     elif login.accepted < _JUST_NOW:
-        rest = [THROTTLED, *_keys(login), TROUBLE, _policy(login), CLOCK]
+        rest = [THROTTLED, *_keys(login), *at_server, TROUBLE, _policy(login), CLOCK]
     else:
-        rest = [*_keys(login), TROUBLE, _policy(login), THROTTLED, CLOCK]
+        rest = [*_keys(login), *at_server, TROUBLE, _policy(login), THROTTLED, CLOCK]
     return _without_doubles([*known, *rest])
 
 

@@ -26,9 +26,9 @@ _WANTED = frozenset({_TARGET, *(f"{plugin}_{_TARGET}" for plugin in PLUGINS)})
 _ID_OPTION = "rds_secret_id"
 
 # Where a driver takes them from the query, they win over the other parts of the URL.
-_ADDRESS = {"host", "hostaddr", "port", "service"}
-_LOGIN = {"user", "password", "passfile"}
-_DATABASE = {"dbname", "database"}
+_ADDRESS = {"host", "hostaddr", "port", "service", "unix_socket"}
+_LOGIN = {"user", "username", "password", "passwd", "passfile"}
+_DATABASE = {"dbname", "database", "db"}
 
 
 def complete(writer: URL, reader: URL) -> URL:
