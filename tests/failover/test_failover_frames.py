@@ -10,12 +10,14 @@ import pytest
 from failover_support import aside, looks
 from frames_support import SIGNATURE, shown
 from sqlalchemy.pool import NullPool
-from worlds import Database
+from worlds import POSTGRESQL, Database, on
 
 from sqlalchemy_rds_iam import WrongServerError
 from sqlalchemy_rds_iam.testing import RdsCluster
 
 MakeWriter = Callable[..., Database]
+
+pytestmark = on(*POSTGRESQL, "pymysql", "asyncmy")
 
 
 @pytest.fixture

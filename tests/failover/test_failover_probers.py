@@ -15,7 +15,7 @@ from families import Words
 from patience import DEADLINE, eventually
 from soak.children import Child
 from sqlalchemy.pool import NullPool
-from worlds import Database, on
+from worlds import POSTGRESQL, Database, on
 
 from sqlalchemy_rds_iam import Event
 from sqlalchemy_rds_iam._failover import server_search
@@ -50,6 +50,7 @@ def probe_hangs(cluster: RdsCluster, old: ClusterMember) -> None:
     eventually(lambda: traffic.connects > connects, "no probe")
 
 
+@on(*POSTGRESQL, "pymysql", "asyncmy")
 @pytest.mark.parametrize("kill", ["restart", False], ids=["restarted", "read-only"])
 def test_waiters_do_not_log_in(
     cluster: RdsCluster,
@@ -61,10 +62,10 @@ def test_waiters_do_not_log_in(
 ) -> None:
     """Two engines have one prober: those that come during its search log in when it has ended."""
     monkeypatch.setattr(server_search, "INTERVAL", LATE)
-    first = databases(
-        cluster.writer_url(), poolclass=NullPool, rds_iam_target_session_attrs="read-write"
-    )
     database = writer(pool_size=WAITERS)
+    # Another driver of the same family, at the same address.
+    url = database.engine.url.set(drivername=cluster.writer_url().drivername)
+    first = databases(url, poolclass=NullPool, rds_iam_target_session_attrs="read-write")
     old = cluster.writer
     cluster.failover(lag=LATE, kill=kill)
     cluster.clear()
@@ -82,6 +83,7 @@ def test_waiters_do_not_log_in(
     assert len(cluster.writer.decisions) == WAITERS + 1
 
 
+@on(*POSTGRESQL, "pymysql", "asyncmy")
 def test_a_slow_connect_does_not_begin_a_search(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_slow_connect_does_not_begin_a_search(
     assert searched.found == 1
 
 
+@on(*POSTGRESQL, "pymysql", "asyncmy")
 def test_a_prober_that_is_lost(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +164,7 @@ def test_a_prober_that_is_cancelled(
     database._runner.run(cancel())
 
 
+@on(*POSTGRESQL, "pymysql", "asyncmy")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_prober_that_is_forked_away(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
@@ -181,6 +185,7 @@ def test_a_prober_that_is_forked_away(
     assert reading.result() == 1
 
 
+@on(*POSTGRESQL, "pymysql", "asyncmy")
 def test_events_are_told_without_a_lock(cluster: RdsCluster, writer: MakeWriter) -> None:
     """A hook may connect itself, and waits for nothing of ours."""
     held: list[str] = []
@@ -211,6 +216,7 @@ def test_events_are_told_without_a_lock(cluster: RdsCluster, writer: MakeWriter)
     assert held == []
 
 
+@on(*POSTGRESQL, "pymysql", "asyncmy")
 @pytest.mark.parametrize("kill", [True, False], ids=["killed", "read-only"])
 def test_no_writer_within_the_limit(
     cluster: RdsCluster,
