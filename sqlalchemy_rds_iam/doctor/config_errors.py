@@ -15,6 +15,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._tls import trust
+from sqlalchemy_rds_iam.doctor import manners
 from sqlalchemy_rds_iam.doctor.advice import environment, option, shell
 from sqlalchemy_rds_iam.doctor.dialects import with_driver
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, Kind, problem
@@ -35,7 +36,6 @@ _CODES = (
     ("needs the dnspython|greenlet package|not installed", "package-missing"),
     ("named more than once|both want to give", "plugin-twice"),
 )
-_TLS = ("sslmode", "ssl", "ssl_context", "sslnegotiation", "ssl_min_protocol_version", "gssencmode")
 _CORRECT = "Correct it in the URL, or in the keywords of create_engine()"
 _FIXES = {
     Kind.URL: "Use this URL",
@@ -74,7 +74,8 @@ def _unknown_region(state: State, words: str) -> tuple[Command, ...]:
 
 
 def _tls(state: State, _: str) -> tuple[Command, ...]:
-    return changed(state, *_TLS, *(f"{plugin}_tls" for plugin in OURS))
+    words = manners.of_url(make_url(state.given)).tls_words
+    return changed(state, *words, *(f"{plugin}_tls" for plugin in OURS))
 
 
 def _password(state: State, _: str) -> tuple[Command, ...]:

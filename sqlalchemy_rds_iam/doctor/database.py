@@ -6,6 +6,7 @@ Nothing is changed, and what is looked at is open to every user.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,11 +22,19 @@ from sqlalchemy_rds_iam.doctor.state import State
 def examine(state: State) -> Iterator[Finding]:
     """Connect as the application does, and look at user, TLS and limits."""
     assert state.engine is not None
-    engine, look = state.engine, manners.of(state).look
+    engine, inside = state.engine, threading.Event()
+
+    def look(connection: Connection) -> Seen:
+        inside.set()
+        return manners.of(state).look(connection)
+
     state.logins += 1
     try:
         seen = _look(engine, look)
-    except (SQLAlchemyError, OSError) as error:
+    except Exception as error:
+        # Before the session a driver may raise anything, such as of an argument it does not know.
+        if inside.is_set() and not isinstance(error, SQLAlchemyError | OSError):
+            raise
         if state.secret is not None:
             yield secret_failure.explained(state, error)
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -60,7 +59,6 @@ class Manner(NamedTuple):
         client: the command of the family's own client that connects to a place with TLS.
         look: reads all there is to see in a session.
         look_around: what that amounts to.
-        jdbc: matches a URL of Java's: host, database, user.
         variables: matches variables of the environment that a driver reads.
         idle: those of them that change nothing.
         tls_words: the drivers' own words for TLS in a URL.
@@ -80,7 +78,6 @@ class Manner(NamedTuple):
     client: Callable[[str, int], Command]
     look: Callable[[Connection], Seen]
     look_around: Callable[[State, Seen], Iterator[Finding]]
-    jdbc: re.Pattern[str]
     variables: str
     idle: frozenset[str]
     tls_words: tuple[str, ...]

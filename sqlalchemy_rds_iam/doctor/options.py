@@ -24,19 +24,21 @@ from sqlalchemy_rds_iam._config.preconditions import (
 )
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import without_blanks, without_plugins
+from sqlalchemy_rds_iam._databases.known import FAMILIES
 from sqlalchemy_rds_iam._endpoints import cname
 from sqlalchemy_rds_iam._tls import trust
-from sqlalchemy_rds_iam.doctor import dialects, plugin_names
+from sqlalchemy_rds_iam.doctor import dialects, manners, plugin_names
 from sqlalchemy_rds_iam.doctor.config_errors import explained
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, Kind, note, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import changed
 from sqlalchemy_rds_iam.errors import ConfigError
 
-_TEMPLATE = "postgresql+psycopg://USER@HOST/DATABASE?plugin=rds_iam"
+_TEMPLATE = "{begin}://USER@HOST/DATABASE?plugin=rds_iam"
 # user, with or without a password; host; database; what is before them does not matter.
 _PARTS = re.compile(r"(?:[\w+:.-]*//)?([^:@/]+)(?::.*)?@([\w.-]+(?::\d+)?)/([\w-]+)(?:\?.*)?")
-_JDBC = re.compile(r"jdbc:postgresql://([\w.-]+(?::\d+)?)/([\w-]+)(?:\?.*?\buser=([\w-]+).*|\?.*)?")
+_JDBC = re.compile(r"jdbc:\w+://([\w.-]+(?::\d+)?)/([\w-]+)(?:\?.*?\buser=([\w-]+).*|\?.*)?")
+_BEGINS = re.compile(rf"(?:jdbc:)?({'|'.join(FAMILIES)})\b")
 _DSN = re.compile(r"\b(host|port|user|dbname)\s*=\s*([\w.-]+)")
 
 
@@ -61,8 +63,11 @@ def examine(state: State) -> Iterator[Finding]:
 
 def _unreadable(given: Any) -> Finding:
     """The URL itself is not quoted, as there may be a password in it."""
-    url = _TEMPLATE
-    for name, part in _parts(given if isinstance(given, str) else "").items():
+    text = given if isinstance(given, str) else ""
+    named = _BEGINS.match(text)
+    family = FAMILIES[named[1]] if named else next(iter(FAMILIES.values()))
+    url = _TEMPLATE.format(begin=family.example)
+    for name, part in _parts(text).items():
         url = url.replace(name, part)
     return problem(
         "url-unreadable",
@@ -175,8 +180,8 @@ def _settled(state: State) -> Iterator[Finding]:
         yield warning(
             "tls-unverified",
             f"TLS at the level {level!r} does not check that the right server gets the token",
-            fix="Leave out rds_iam_tls and sslmode, which makes it verify-full",
-            commands=changed(state, "rds_iam_tls", "sslmode"),
+            fix="Leave out rds_iam_tls and the driver's own words, which makes it verify-full",
+            commands=changed(state, "rds_iam_tls", *manners.of(state).tls_words),
         )
 
 
@@ -184,9 +189,13 @@ def _secrets(url: URL, keywords: dict[str, Any]) -> Iterator[str | None]:
     """What must not be seen of what was given: passwords of the database, a key, a rate storage."""
     yield url.password
     for given in (url.query, keywords, keywords.get("connect_args") or {}):
-        yield from (_text(given.get(name)) for name in ("password", "sslpassword"))
+        yield from (_text(given.get(name)) for name in _PASSWORDS)
         with contextlib.suppress(ValueError):
             yield urlsplit(_text(given.get("rds_iam_rate_storage")) or "").password
+
+
+# Of the database, and of a key.
+_PASSWORDS = ("password", "passwd", "sslpassword", "ssl_key_password")
 
 
 def _text(value: Any) -> str | None:

@@ -7,10 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from doctor_catalogue import FAULTS
 from doctor_support import Ward
+from families import Words, words_of
 
 from sqlalchemy_rds_iam.doctor import refused_token
 from sqlalchemy_rds_iam.testing import RdsEmulator
+
+
+@pytest.fixture
+def words(request: pytest.FixtureRequest) -> Words:
+    """Those of the family that the test names, or its driver's or its fault's."""
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    named = FAULTS.get(parameters.get("name", ""))
+    family = parameters.get("family") or parameters.get("drivername")
+    return words_of(family or (named.family if named else "postgresql"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import doctor_faults
 import doctor_faults_aws
 import doctor_faults_credentials
 import doctor_faults_login
+import doctor_faults_mysql
 import doctor_faults_tls
 import doctor_faults_url
 from doctor_support import FAULTS
@@ -16,6 +17,7 @@ __all__ = [
     "doctor_faults_aws",
     "doctor_faults_credentials",
     "doctor_faults_login",
+    "doctor_faults_mysql",
     "doctor_faults_tls",
     "doctor_faults_url",
 ]

@@ -82,7 +82,7 @@ def _environment(ward: Ward, text: str) -> None:
     done = _run(ward, f"{text}\nenv -0")
     after = dict(pair.split("=", 1) for pair in done.stdout.split("\0") if "=" in pair)
     for name in {*os.environ, *after}:
-        if not re.match(r"(AWS|PG|RDS|NO_PROXY|no_proxy)", name):
+        if not re.match(r"(AWS|PG|MYSQL|MARIADB|LIBMYSQL|RDS|NO_PROXY|no_proxy)", name):
             continue
         if name in after:
             ward.patch.setenv(name, after[name])

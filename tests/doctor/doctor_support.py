@@ -83,7 +83,7 @@ class Ward:
     @property
     def driver(self) -> str:
         """The URL's driver."""
-        return self.url.drivername if isinstance(self.url, URL) else "postgresql+psycopg"
+        return (self.url if isinstance(self.url, URL) else self.rds.url()).drivername
 
     def listener(self, backlog: int = 8) -> int:
         """A port that takes connections, which no program accepts."""
@@ -137,22 +137,26 @@ class Fault(NamedTuple):
         code: the cause that has to be named first.
         inject: makes the set-up ill.
         by_hand: why its fix cannot be pasted here; None where it is pasted, and has to work.
+        family: of the databases that it is a fault of; one of the AWS side may be of any.
     """
 
     code: str
     inject: Inject
     by_hand: str | None = None
+    family: str = "postgresql"
 
 
 FAULTS: dict[str, Fault] = {}
 """Every fault by its name."""
 
 
-def fault(code: str, *, by_hand: str | None = None) -> Callable[[Inject], Inject]:
+def fault(
+    code: str, *, by_hand: str | None = None, family: str = "postgresql"
+) -> Callable[[Inject], Inject]:
     """Add a fault to the list; its name is that of the function."""
 
     def add(inject: Inject) -> Inject:
-        FAULTS[inject.__name__.replace("_", " ")] = Fault(code, inject, by_hand)
+        FAULTS[inject.__name__.replace("_", " ")] = Fault(code, inject, by_hand, family)
         return inject
 
     return add
@@ -161,7 +165,7 @@ def fault(code: str, *, by_hand: str | None = None) -> Callable[[Inject], Inject
 def pose(ward: Ward, host: str, region: str = "us-east-1") -> None:
     """Have the emulator be another endpoint."""
     gateway = ward.rds.gateway
-    ward.patch.setattr(gateway, "_endpoint", SignedEndpoint(host, 5432, region))
+    ward.patch.setattr(gateway, "_endpoint", SignedEndpoint(host, ward.rds.endpoint.port, region))
     gateway.certificate = ward.rds.certificates.other_host(host)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from doctor_faults_url import GLOBAL
 from doctor_fixes import paste
 from doctor_support import CANARY, Ward, assert_no_secret, pose, printed
 from patience import DEADLINE
+from sqlalchemy import make_url
 
 from sqlalchemy_rds_iam import doctor
 from sqlalchemy_rds_iam.doctor import MOST_LOGINS
@@ -27,8 +29,27 @@ UNSURE = {
 
 NEEDS_DNS = ("cname", "moved")
 
-FEWEST = 110
+FEWEST, FEWEST_OF_MYSQL = 160, 25
 """Faults that the list has at the least."""
+
+OF_ANY_FAMILY = (
+    # keys and AWS
+    *("profile misspelled", "file with a setting twice", "no credentials", "revoked key"),
+    *("role not assumable", "external id missing", "sts unreachable", "instance without a role"),
+    *("skewed clock", "policy for another user", "policy missing from a role", "throttled"),
+    *("throttled after the first login", "token truncated by a middle man"),
+    # the URL
+    *("wrong region", "password in the url", "option misspelled", "plugin forgotten", "no user"),
+    *("option with a value that is none", "plugin switched off", "several hosts", "plugin twice"),
+    *("region unknown", "port in words", "driver not supported"),
+    # names, network and certificates
+    *("address instead of a name", "cname that is not explained", "network closed"),
+    *("tunnel on the other loopback address", "port beside the right one", "swapped port"),
+    *("wrong region where the name says none", "wrong host without verification"),
+    *("wrong ca", "wrong name", "expired server certificate", "tunnel to another database"),
+    *("ca file missing", "bundle that is out of date"),
+)
+"""Faults that are tried on MySQL as well: a sample of each kind."""
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -37,7 +58,19 @@ def test_fault(name: str, ward: Ward) -> None:
 
     No more is sent anywhere than there should be.
     """
-    code, inject, by_hand = FAULTS[name]
+    _assert_found(name, ward)
+
+
+@pytest.mark.parametrize("name", OF_ANY_FAMILY)
+@pytest.mark.parametrize("family", ["mysql"])
+def test_fault_of_any_family(name: str, family: str, ward: Ward) -> None:
+    """A fault of keys, AWS, the URL or the network is the same whatever the database is."""
+    assert make_url(ward.url).get_backend_name() == family
+    _assert_found(name, ward)
+
+
+def _assert_found(name: str, ward: Ward) -> None:
+    code, inject, by_hand, _ = FAULTS[name]
     if any(word in name for word in NEEDS_DNS):
         pytest.importorskip("dns", reason="dnspython is not installed")
     inject(ward)
@@ -50,7 +83,7 @@ def test_fault(name: str, ward: Ward) -> None:
     assert sure == (code not in UNSURE) or name in SURENESS
     assert "doctor-failed" not in {finding.code for finding in report.warnings}
     assert len(ward.rds.decisions) <= MOST_LOGINS
-    if code.startswith(("tls", "certificate")):
+    if code.startswith(("tls", "certificate")) and code != "tls-required":
         assert {outcome.check: outcome.status for outcome in report.outcomes}["Login"] == "skipped"
         assert ward.rds.decisions == [], "a token was shown to a server that is not trusted"
     assert_no_secret(report, ward)
@@ -65,6 +98,9 @@ def test_fault(name: str, ward: Ward) -> None:
 SURENESS = {
     "proxy that asks for a password": "likely",
     "proxy with too many requests": "certain",
+    "proxy that wants the password": "likely",
+    "proxy that throttles iam": "certain",
+    "proxy that throttles connections": "certain",
     "session token cut where sts is silent": "likely",
     "instance whose role ec2 may not assume": "certain",
     "plugin forgotten and no option given": "likely",
@@ -78,7 +114,7 @@ SURENESS = {
 def test_fault_with_other_drivers(name: str, driver: str, ward: Ward) -> None:
     """What is found does not depend on the driver."""
     ward.url = ward.rds.url(f"postgresql+{driver}")
-    code, inject, _ = FAULTS[name]
+    code, inject, *_ = FAULTS[name]
     inject(ward)
     report = ward.examine()
     assert [cause.code for cause in report.causes][:1] == [code], printed(report)
@@ -86,7 +122,10 @@ def test_fault_with_other_drivers(name: str, driver: str, ward: Ward) -> None:
 
 def test_there_are_faults() -> None:
     """The list is as long as was promised, most fixes are pasted, and no two faults are one."""
-    assert len(FAULTS) >= FEWEST
+    families = Counter(each.family for each in FAULTS.values())
+    assert families["postgresql"] >= FEWEST
+    assert families["mysql"] >= FEWEST_OF_MYSQL
+    assert {*OF_ANY_FAMILY} <= {*FAULTS}
     pasted = [name for name, each in FAULTS.items() if each.by_hand is None]
     assert len(pasted) > len(FAULTS) / 2
     assert len({each.inject for each in FAULTS.values()}) == len(FAULTS)

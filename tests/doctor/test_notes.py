@@ -89,7 +89,7 @@ def _failure(ward: Ward) -> tuple[str, list[str]]:
 @pytest.mark.parametrize("name", NOTED)
 def test_causes(name: str, ward: Ward) -> None:
     """The first cause is the right one, or one of the others is where nothing tells them apart."""
-    code, inject, _ = FAULTS[name]
+    code, inject, *_ = FAULTS[name]
     if "cname" in name or "moved" in name:
         pytest.importorskip("dns", reason="dnspython is not installed")
     inject(ward)

@@ -93,10 +93,6 @@ MYSQL = Manner(
     client=_client,
     look=session.look,
     look_around=session.look_around,
-    jdbc=re.compile(
-        r"jdbc:(?:mysql|mariadb)://([\w.-]+(?::\d+)?)/([\w-]+)"
-        r"(?:\?.*?\buser=([\w-]+).*|\?.*)?"
-    ),
     variables=r"(?:MYSQL|MARIADB|LIBMYSQL)_[A-Z_]+",
     idle=frozenset({"MYSQL_PWD", "MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_HISTFILE", "MYSQL_PS1"}),
     tls_words=(

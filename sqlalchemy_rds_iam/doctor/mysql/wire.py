@@ -98,7 +98,7 @@ class MysqlDoor(Door):
     def _heard(self, found: Answer, plugin: str) -> ServerReply:
         if isinstance(found, Accepted):
             self._ready = True
-            return ServerReply("lets the user in without a password", False, True, True, True)
+            return ServerReply("lets the user in without a password, and asks for no token")
         if isinstance(found, Refused):
             reply = _refusal(found)
             if found.number in REFUSALS:

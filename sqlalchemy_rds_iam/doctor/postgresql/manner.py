@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -92,9 +91,6 @@ POSTGRESQL = Manner(
     client=_client,
     look=session.look,
     look_around=session.look_around,
-    jdbc=re.compile(
-        r"jdbc:postgresql://([\w.-]+(?::\d+)?)/([\w-]+)(?:\?.*?\buser=([\w-]+).*|\?.*)?"
-    ),
     variables=r"PG[A-Z]{4,}",
     # What the URL always says, or the plugin.
     idle=frozenset(
