@@ -24,6 +24,10 @@ from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import changed, instead, without_password
 
 _CODES = (
+    ("sends a password in clear|cannot be guarded", "driver-old"),
+    ("verifies the name that it connects to|does not check the certificate's", "driver-tunnel"),
+    ("takes 'localhost' for a socket", "driver-tunnel"),
+    ("cannot be used here|the plugin for a token is", "argument-refused"),
     ("unknown option|is not an option|knows no argument", "option-unknown"),
     ("contradicts", "region-wrong"),
     ("is weaker than|there are public roots|does not check names|TLS before 1.2", "tls-weak"),
@@ -118,6 +122,20 @@ def _driver(state: State, _: str) -> tuple[Command, ...]:
     return (instead(with_driver(make_url(state.given))),)
 
 
+def _newer(_: State, words: str) -> tuple[Command, ...]:
+    found = re.search(r"install (\w+) ([0-9.]+) or newer", words)
+    return (shell(f"pip install '{found[1]}>={found[2]}'"),) if found else ()
+
+
+def _tunnel(state: State, _: str) -> tuple[Command, ...]:
+    """The URL with a driver that can verify another name than the one that it connects to."""
+    return (instead(with_driver(make_url(state.given), tunnels=True)),)
+
+
+def _argument(state: State, words: str) -> tuple[Command, ...]:
+    return changed(state, re.split(r"\W", words)[0])
+
+
 def _package(_: State, words: str) -> tuple[Command, ...]:
     found = re.search(r"pip install '[^']+'", words)
     return (shell(found[0]),) if found else ()
@@ -150,6 +168,9 @@ def _option(state: State, words: str) -> tuple[Command, ...]:
 
 
 _COMMANDS = {
+    "driver-old": _newer,
+    "driver-tunnel": _tunnel,
+    "argument-refused": _argument,
     "region-wrong": _region,
     "region-unknown": _unknown_region,
     "tls-weak": _tls,

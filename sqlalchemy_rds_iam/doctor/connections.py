@@ -26,10 +26,18 @@ def context(state: State) -> ssl.SSLContext:
     for value in target.arguments.values():
         if isinstance(value, ssl.SSLContext):
             return value
-    mode, ca = target.arguments["sslmode"], target.arguments.get("sslrootcert")
+    mode, ca = verification(state)
     full, alpn = mode == "verify-full", target.driver.family.alpn
     found: ssl.SSLContext = contexts.context(mode, ca, target.host, check_name=full, alpn=alpn)
     return found
+
+
+def verification(state: State) -> tuple[str, str | None]:
+    """How much the driver verifies, and with which CA file; a context has its own."""
+    arguments = state.settled.arguments
+    if any(isinstance(value, ssl.SSLContext) for value in arguments.values()):
+        return state.config.tls, None
+    return manners.of(state).verification(arguments)
 
 
 def knock(state: State, seconds: float, port: int | None = None) -> Door:

@@ -117,16 +117,21 @@ def corrected(url: URL) -> URL:
     return with_driver(url) if url.get_backend_name() in _ALSO else url
 
 
-def with_driver(url: URL, backend: str | None = None) -> URL:
+def with_driver(url: URL, backend: str | None = None, *, tunnels: bool = False) -> URL:
     """The URL with a driver that the plugin knows: the closest one that is installed.
 
     Args:
         url: any URL.
         backend: SQLAlchemy's name of the dialect; that of the URL unless it is said.
+        tunnels: whether it has to verify another name than the one that it connects to.
     """
     named, _, driver = url.drivername.partition("+")
     backend = backend or (named if named in FAMILIES else _meant(named)) or next(iter(FAMILIES))
-    ours = [name for name, each in DRIVERS.items() if backend in each.family.backends]
+    ours = [
+        name
+        for name, each in DRIVERS.items()
+        if backend in each.family.backends and (each.tunnels or not tunnels)
+    ]
     there = [name for name in ours if _is_installed(name)] or ours
     close = difflib.get_close_matches(driver, there, 1, _CLOSE)
     return url.set(drivername=f"{backend}+{(close or there)[0]}")

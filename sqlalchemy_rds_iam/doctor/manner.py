@@ -57,6 +57,7 @@ class Manner(NamedTuple):
         database: the database that is asked for.
         no_token: the finding for a user whom the server asks for no token.
         client: the command of the family's own client that connects to a place with TLS.
+        verification: how much a driver with such connect arguments verifies, and its CA file.
         look: reads all there is to see in a session.
         look_around: what that amounts to.
         variables: matches variables of the environment that a driver reads.
@@ -76,6 +77,7 @@ class Manner(NamedTuple):
     database: Callable[[Mapping[str, Any], str], str]
     no_token: Callable[[State, tuple[str, ...]], Finding]
     client: Callable[[str, int], Command]
+    verification: Callable[[Mapping[str, Any]], tuple[str, str | None]]
     look: Callable[[Connection], Seen]
     look_around: Callable[[State, Seen], Iterator[Finding]]
     variables: str

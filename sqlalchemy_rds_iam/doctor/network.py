@@ -20,7 +20,7 @@ from sqlalchemy_rds_iam.doctor.findings import Command, Finding, note, ok, probl
 from sqlalchemy_rds_iam.doctor.options import settle
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.unreachable import said, unreached
-from sqlalchemy_rds_iam.doctor.urls import changed, instead
+from sqlalchemy_rds_iam.doctor.urls import changed, for_endpoint, instead
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError
 
 _ADDRESSES = 8
@@ -127,7 +127,7 @@ def _no_endpoint(state: State, found: str | None, leads: str) -> Finding:
         "certificates have no others",
         evidence=(f"CNAME  {leads}",) if state.aliases else (),
         fix="Say which endpoint it stands for",
-        commands=changed(state, rds_iam_host=found or _HOSTS),
+        commands=for_endpoint(state, found or _HOSTS),
         explains=_CERTIFICATE_CODES,
     )
 
@@ -143,7 +143,7 @@ def with_endpoint(state: State, finding: Finding) -> Finding:
     return dataclasses.replace(
         finding,
         summary=f"{finding.summary}; the certificate of the server there names {named[0]}",
-        commands=changed(state, rds_iam_host=named[0]),
+        commands=for_endpoint(state, named[0]),
     )
 
 

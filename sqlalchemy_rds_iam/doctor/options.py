@@ -29,15 +29,18 @@ from sqlalchemy_rds_iam._endpoints import cname
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.doctor import dialects, manners, plugin_names
 from sqlalchemy_rds_iam.doctor.config_errors import explained
+from sqlalchemy_rds_iam.doctor.connections import verification
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, Kind, note, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.state import State
-from sqlalchemy_rds_iam.doctor.urls import changed
+from sqlalchemy_rds_iam.doctor.urls import PASSWORDS, changed
 from sqlalchemy_rds_iam.errors import ConfigError
 
 _TEMPLATE = "{begin}://USER@HOST/DATABASE?plugin=rds_iam"
 # user, with or without a password; host; database; what is before them does not matter.
 _PARTS = re.compile(r"(?:[\w+:.-]*//)?([^:@/]+)(?::.*)?@([\w.-]+(?::\d+)?)/([\w-]+)(?:\?.*)?")
 _JDBC = re.compile(r"jdbc:\w+://([\w.-]+(?::\d+)?)/([\w-]+)(?:\?.*?\buser=([\w-]+).*|\?.*)?")
+# What drivers call the password of a key.
+_OF_KEYS = ("sslpassword", "ssl_key_password")
 _BEGINS = re.compile(rf"(?:jdbc:)?({'|'.join(FAMILIES)})\b")
 _DSN = re.compile(r"\b(host|port|user|dbname)\s*=\s*([\w.-]+)")
 
@@ -168,14 +171,14 @@ def settle(state: State, config: IamOptions) -> None:
 
 
 def _settled(state: State) -> Iterator[Finding]:
-    target, config = state.settled, state.config
+    target = state.settled
     yield ok(
         f"tokens for user {target.endpoint.user!r} are signed for {target.endpoint.host}:"
         f"{target.endpoint.port} in {target.endpoint.region}",
         f"endpoint   {target.host.kind}",
         f"driver     {state.engine.dialect.driver}" if state.engine else "",
     )
-    level = target.arguments.get("sslmode", config.tls)
+    level, _ = verification(state)
     if trust.STRENGTH.get(level, 0) < trust.STRENGTH["verify-full"]:
         yield warning(
             "tls-unverified",
@@ -189,13 +192,9 @@ def _secrets(url: URL, keywords: dict[str, Any]) -> Iterator[str | None]:
     """What must not be seen of what was given: passwords of the database, a key, a rate storage."""
     yield url.password
     for given in (url.query, keywords, keywords.get("connect_args") or {}):
-        yield from (_text(given.get(name)) for name in _PASSWORDS)
+        yield from (_text(given.get(name)) for name in (*PASSWORDS, *_OF_KEYS))
         with contextlib.suppress(ValueError):
             yield urlsplit(_text(given.get("rds_iam_rate_storage")) or "").password
-
-
-# Of the database, and of a key.
-_PASSWORDS = ("password", "passwd", "sslpassword", "ssl_key_password")
 
 
 def _text(value: Any) -> str | None:

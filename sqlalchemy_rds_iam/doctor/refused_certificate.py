@@ -16,7 +16,7 @@ from sqlalchemy_rds_iam.doctor.certificate import Certificate
 from sqlalchemy_rds_iam.doctor.connections import right_port
 from sqlalchemy_rds_iam.doctor.findings import Finding, problem
 from sqlalchemy_rds_iam.doctor.state import State
-from sqlalchemy_rds_iam.doctor.urls import changed
+from sqlalchemy_rds_iam.doctor.urls import changed, for_endpoint
 
 # OpenSSL's verification results (X509_V_ERR_…).
 _NOT_YET_VALID, _EXPIRED, _HOSTNAME, _IP_ADDRESS = 9, 10, 62, 64
@@ -50,7 +50,7 @@ def unverified(state: State, error: ssl.SSLCertVerificationError) -> Finding:
             "RDS, so say with rds_iam_host which endpoint it stands for",
             commands=(
                 *right_port(state),
-                *(changed(state, rds_iam_host=endpoint) if endpoint else ()),
+                *(for_endpoint(state, endpoint) if endpoint else ()),
             ),
         )
     return _untrusted(state, server, error, evidence)

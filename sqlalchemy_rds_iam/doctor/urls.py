@@ -11,6 +11,10 @@ PLUGIN_WORDS = ("plugin", "plugins")
 """What a URL's query may call the plugins; SQLAlchemy reads the first, and drops the second."""
 
 
+PASSWORDS = ("password", "passwd")
+"""What drivers call the database's password."""
+
+
 def shown(url: URL) -> str:
     """A URL as it may be printed."""
     return url.render_as_string(hide_password=True)
@@ -39,7 +43,19 @@ def changed(state: State, *without: str, **options: str) -> tuple[Command, ...]:
     return () if url == given else (instead(url),)
 
 
+def for_endpoint(state: State, host: str) -> tuple[Command, ...]:
+    """The URL that has tokens signed for the endpoint `host`, whatever leads there.
+
+    A driver that verifies the name that it connects to has to connect by that one.
+    """
+    if state.driver.tunnels:
+        return changed(state, rds_iam_host=host)
+    return (
+        instead(make_url(state.given).difference_update_query(["rds_iam_host"]).set(host=host)),
+    )
+
+
 def without_password(url: URL) -> URL:
     """The URL without a password, wherever it stands."""
-    query = {name: value for name, value in url.query.items() if name != "password"}
+    query = {name: value for name, value in url.query.items() if name not in PASSWORDS}
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query)

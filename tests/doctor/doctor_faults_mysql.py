@@ -9,9 +9,10 @@ import socket
 from typing import Any
 
 import pymysql
+import pytest
 from doctor_faults_login import PROXY, SERVER
 from doctor_faults_tls import ELSEWHERE
-from doctor_support import Ward, fault, pose
+from doctor_support import CANARY, Ward, fault, pose
 from sqlalchemy import make_url
 
 mysql_fault = functools.partial(fault, family="mysql")
@@ -330,6 +331,62 @@ def url_of_jdbc_for_mysql(ward: Ward) -> None:
     url = ward.rds.url()
     ward.keywords |= {name: value for name, value in url.query.items() if name != "plugin"}
     ward.url = f"jdbc:mysql://{url.host}:{url.port}/app?useSSL=true&user=app"
+
+
+@mysql_fault("driver-tunnel")
+def tunnel_of_a_driver_made_of_c(ward: Ward) -> None:
+    _made_of_c(ward, "mysql+mysqldb", "MySQLdb")
+
+
+@mysql_fault("driver-tunnel")
+def localhost_of_a_driver_made_of_c(ward: Ward) -> None:
+    _made_of_c(ward, "mariadb+mariadbconnector", "mariadb", host="localhost")
+
+
+def _made_of_c(ward: Ward, drivername: str, module: str, **place: str) -> None:
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    ward.url = ward.rds.url().set(drivername=drivername, **place)
+
+
+@mysql_fault("client-plugin")
+def directory_without_the_plugin_for_tokens(ward: Ward) -> None:
+    pytest.importorskip("mariadb", reason="mariadb is not installed")
+    ward.url = ward.rds.url("mariadb+mariadbconnector", plugin_dir=str(ward.directory))
+
+
+@mysql_fault("driver-old")
+def pymysql_that_sends_passwords_in_clear(ward: Ward) -> None:
+    now = pymysql.VERSION
+    ward.patch.setattr(pymysql, "VERSION", (1, 1, 3, "final", 1))
+    ward.effects["^pip install 'PyMySQL>=1.2.0'"] = lambda: ward.patch.setattr(
+        pymysql, "VERSION", now
+    )
+
+
+@mysql_fault("argument-refused")
+def option_file_in_the_url(ward: Ward) -> None:
+    ward.options(read_default_file="~/.my.cnf")
+
+
+@mysql_fault("argument-refused")
+def socket_in_the_url(ward: Ward) -> None:
+    ward.options(unix_socket="/run/mysqld/mysqld.sock")
+
+
+@mysql_fault("argument-refused")
+def plugin_that_is_not_for_tokens(ward: Ward) -> None:
+    ward.options(default_auth="mysql_native_password")
+
+
+@mysql_fault("password-in-url")
+def password_in_the_query(ward: Ward) -> None:
+    ward.secrets.add(CANARY)
+    ward.options(passwd=CANARY)
+
+
+@mysql_fault("option-wrong", by_hand="the right name is the user's to know")
+def user_whose_name_is_too_long(ward: Ward) -> None:
+    ward.url = ward.rds.url(user="a" * 33)
 
 
 @mysql_fault("driver-failed")

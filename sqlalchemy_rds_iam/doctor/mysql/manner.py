@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy_rds_iam._databases.mysql import MYSQL as FAMILY
 from sqlalchemy_rds_iam._databases.mysql_errors import number
 from sqlalchemy_rds_iam._databases.mysql_grants import account, pattern
+from sqlalchemy_rds_iam._databases.mysql_tls import MODES
 from sqlalchemy_rds_iam.doctor.advice import describe, enable, look
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, problem
 from sqlalchemy_rds_iam.doctor.manner import Manner, Words
@@ -69,6 +70,15 @@ def _database(cparams: Mapping[str, Any], _user: str) -> str:
     return str(cparams.get("database") or cparams.get("db") or "")
 
 
+def _verification(arguments: Mapping[str, Any]) -> tuple[str, str | None]:
+    """In the words of mysqlclient, of MySQL Connector/Python, and of MariaDB Connector/Python."""
+    if (mode := arguments.get("ssl_mode")) is not None:
+        return MODES[mode], arguments["ssl"].get("ca")
+    full = arguments.get("ssl_verify_identity", arguments.get("ssl_verify_cert"))
+    partly = "verify-ca" if arguments.get("ssl_verify_cert") else "require"
+    return "verify-full" if full else partly, arguments.get("ssl_ca")
+
+
 MYSQL = Manner(
     FAMILY,
     Words(
@@ -91,6 +101,7 @@ MYSQL = Manner(
     database=_database,
     no_token=_no_token,
     client=_client,
+    verification=_verification,
     look=session.look,
     look_around=session.look_around,
     variables=r"(?:MYSQL|MARIADB|LIBMYSQL)_[A-Z_]+",

@@ -19,6 +19,7 @@ from sqlalchemy_rds_iam.doctor.advice import (
 from sqlalchemy_rds_iam.doctor.findings import Command
 from sqlalchemy_rds_iam.doctor.meaning import EVENTS, Meaning
 from sqlalchemy_rds_iam.doctor.state import State
+from sqlalchemy_rds_iam.doctor.urls import changed
 
 SESSIONS = sql(
     "SELECT USER, HOST, DB, COMMAND, COUNT(*) FROM information_schema.PROCESSLIST "
@@ -35,6 +36,10 @@ IAM_ACCOUNT = (
 
 def _server_errors(state: State) -> tuple[Command, ...]:
     return (metric(state, "IamDbAuthConnectionFailureServerError"),)
+
+
+def _own_directory(state: State) -> tuple[Command, ...]:
+    return changed(state, "plugin_dir")
 
 
 # The first that fits counts.
@@ -226,7 +231,11 @@ MEANINGS = (
         "client-plugin",
         "the driver cannot load its plugin mysql_clear_password, by which tokens are sent",
         "Install it, in the client library's directory; if it is in another one, name that",
-        (shell("sudo apt-get install --yes libmariadb3"), option("plugin_dir=DIRECTORY")),
+        (
+            _own_directory,
+            shell("sudo apt-get install --yes libmariadb3"),
+            option("plugin_dir=DIRECTORY"),
+        ),
     ),
     Meaning(
         "2002",

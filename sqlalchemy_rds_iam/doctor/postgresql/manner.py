@@ -89,6 +89,7 @@ POSTGRESQL = Manner(
     database=_database,
     no_token=_no_token,
     client=_client,
+    verification=lambda arguments: (arguments["sslmode"], arguments.get("sslrootcert")),
     look=session.look,
     look_around=session.look_around,
     variables=r"PG[A-Z]{4,}",
