@@ -15,7 +15,7 @@ from frames_support import SIGNATURE, chain, shown
 from rds_secret_support import USER, LogIn
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import NullPool
-from worlds import Database
+from worlds import EVERY, Database, on
 
 from sqlalchemy_rds_iam import CredentialsError, _frames
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
@@ -32,7 +32,7 @@ WAYS = [
     "cancelled",
 ]
 # The drivers' own words for how long to try.
-LIMITS = {"psycopg": "connect_timeout", "psycopg2": "connect_timeout"}
+LIMITS = {"asyncpg": "timeout", "pg8000": "timeout"}
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def spoil(
     """Make connects fail in one of the `WAYS`; returns what the engine has to be told for it."""
 
     def make(way: str) -> dict[str, Any]:
-        driver = world[0].partition("+")[2]
+        driver, host = world[0].partition("+")[2], str(rds.url(world[0]).host)
         if way == "refused":
             frames_support.refuse(rds)
         elif way == "no-server":
@@ -61,8 +61,8 @@ def spoil(
         elif way == "server-error":
             rds.gateway.answer = words.starting
         else:
-            port = stack.enter_context(frames_support.odd_server(closes=way == "closed"))
-            limit = {LIMITS.get(driver, "timeout"): 2} if way == "timeout" else {}
+            port = stack.enter_context(frames_support.odd_server(host, closes=way == "closed"))
+            limit = {LIMITS.get(driver, "connect_timeout"): 2} if way == "timeout" else {}
             return {"port": port, "connect_args": limit}
         return {}
 
@@ -77,6 +77,7 @@ def _fail(database: Database, way: str) -> BaseException:
     return database._runner.run(frames_support.cancelled(database._async_engine.connect()))
 
 
+@on(*EVERY)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_token(
     rds: RdsEmulator, world: tuple[str, bool], databases: Any, spoil: Any, way: str
@@ -94,6 +95,7 @@ def test_a_token(
     assert rds.key.secret_key not in shown(error)
 
 
+@on(*EVERY)
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "server-error"])
 def test_a_secrets_password(
     rds: RdsEmulator,

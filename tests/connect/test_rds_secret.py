@@ -30,12 +30,12 @@ def test_everything_comes_from_the_secret(
 
 
 def test_the_url_says_the_same(
-    rds: RdsEmulator, log_in: LogIn, secret: Secret, words: Words
+    rds: RdsEmulator, log_in: LogIn, secret: Secret, place: dict[str, Any], words: Words
 ) -> None:
     """A URL that agrees with the secret is fine."""
-    host, port = rds.address
-    place = {"username": USER, "host": host, "port": port, "database": words.home}
-    assert log_in(secret, place=place).scalar(words.who) == f"{USER}@{words.home}"
+    assert (
+        log_in(secret, place=place | {"username": USER}).scalar(words.who) == f"{USER}@{words.home}"
+    )
 
 
 def test_a_managed_secret(
@@ -204,13 +204,12 @@ def test_a_later_listener(log_in: LogIn, secret: Secret) -> None:
     assert secret.fields()["password"] not in repr(seen)
 
 
-def test_neither_says_where(rds: RdsEmulator, log_in: LogIn) -> None:
+def test_neither_says_where(rds: RdsEmulator, log_in: LogIn, place: dict[str, Any]) -> None:
     """A host that neither the URL nor the secret names is an error, and so is a user."""
     fields = {"password": "x"}
     rds.secrets.store("bare", json.dumps(fields))
     assert "where the database is" in str(log_in("bare").raises(ConfigError))
-    host, port = rds.address
-    database = log_in("bare", place={"host": host, "port": port})
+    database = log_in("bare", place=place)
     assert "names a database user" in str(database.raises(ConfigError))
 
 

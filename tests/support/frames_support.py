@@ -108,10 +108,10 @@ def shown(error: BaseException) -> str:
 
 
 @contextmanager
-def odd_server(*, closes: bool) -> Iterator[int]:
+def odd_server(host: str = "127.0.0.1", *, closes: bool) -> Iterator[int]:
     """A port that accepts connections and says nothing, or closes them at once."""
     kept: list[socket.socket] = []
-    server = socket.create_server(("127.0.0.1", 0))
+    server = socket.create_server((host, 0))
 
     def serve() -> None:
         while True:
