@@ -18,12 +18,22 @@ _OLD: dict[str, bool | Literal["restart"]] = dict(
 )
 
 
+# What lets all users write to the table, and what keeps a standby from getting anything more.
+_OPEN = {"postgresql": ("GRANT INSERT ON written TO PUBLIC",), "mysql": ()}
+_CUT_OFF = {
+    "postgresql": ("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"),
+    "mysql": ("STOP SLAVE IO_THREAD",),
+}
+
+
 def _serve() -> None:
     prepare()
-    with RdsCluster(synchronous="asynchronous" not in sys.argv) as rds:
+    engine = sys.argv[1]
+    with RdsCluster(engine=engine, synchronous="asynchronous" not in sys.argv) as rds:
         rds.execute("CREATE TABLE written (number bigint PRIMARY KEY)", _DATABASE)
-        rds.execute("GRANT INSERT ON written TO PUBLIC", _DATABASE)
-        introduce(rds, "postgresql", rds.writer_url)
+        for sql in _OPEN[engine]:
+            rds.execute(sql, _DATABASE)
+        introduce(rds, engine, rds.writer_url)
         serve(_Commands(rds))
 
 
@@ -39,7 +49,7 @@ class _Commands:
 
     def stop_replication(self) -> None:
         standby = self._rds.standby
-        for sql in ("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"):
+        for sql in _CUT_OFF[self._rds.engine.name]:
             self._rds.execute(sql, member=standby)
 
     def fail_over(self, kind: str, lag: float) -> None:

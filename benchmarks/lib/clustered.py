@@ -16,12 +16,13 @@ class Cluster(DatabaseProcess):
 
     Args:
         synchronous: whether a commit waits for the standby.
+        engine: the kind of database.
 
     The URL is that of the writer endpoint.
     """
 
-    def __init__(self, *, synchronous: bool) -> None:
-        arguments = () if synchronous else ("asynchronous",)
+    def __init__(self, *, synchronous: bool, engine: str = "postgresql") -> None:
+        arguments = (engine,) if synchronous else (engine, "asynchronous")
         super().__init__(
             CommandProcess(
                 "benchmarks.lib.cluster_process", *arguments, name="the cluster", deadline=120.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import threading
 import time
 from typing import Any
@@ -20,7 +21,7 @@ from benchmarks.lib.client import AnyEngine, Task, signed_token, without_plugin
 from benchmarks.lib.command_process import serve
 
 _INSERT = text("INSERT INTO written VALUES (:number)")
-_READ_ONLY = "read-only transaction"
+_READ_ONLY = re.compile("read-only transaction|--read-only option")
 
 
 def engine_of(task: Task) -> AnyEngine:
@@ -74,7 +75,7 @@ class Record:
             return
         words = str(error).strip().partition("\n")[0][:200]
         told = bool(getattr(error, "connection_invalidated", False))
-        self.failed.append((worker, now, words, _READ_ONLY in str(error), told))
+        self.failed.append((worker, now, words, bool(_READ_ONLY.search(str(error))), told))
 
 
 class Client:

@@ -11,7 +11,7 @@ plugin        ?plugin=rds_iam with rds_iam_target_session_attrs=read-write, as t
 any           The same with "any", the default of a single engine.
 driver alone  Without the plugin, which would take the driver's setting for its own: the driver's
               own target_session_attrs=read-write, and a token signed beforehand as the password.
-              pg8000 has no such setting.
+              pg8000 has no such setting, nor have the drivers of MySQL.
 
 Lost are writes that were reported as done and are not on the new writer. Misdirected are writes
 that a server refused as it is read-only. The first write, and that of every worker, are in seconds
@@ -26,12 +26,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.lib import measure
 from benchmarks.lib.clustered import KINDS, Cluster
 from benchmarks.lib.command_process import CommandProcess
+from benchmarks.lib.drivers import DRIVERS as KNOWN
 from benchmarks.lib.failovers import Runs, chart, summaries, text
 
 DRIVERS = {
@@ -40,8 +41,12 @@ DRIVERS = {
     "pg8000": False,
     "asyncpg": True,
     "psycopg_async": True,
+    "pymysql": False,
+    "asyncmy": True,
 }
 """The drivers, and whether they are used in tasks instead of threads."""
+
+_NO_SETTING = {"pg8000", "pymysql", "asyncmy"}
 
 WAYS = ("plugin", "any", "driver alone")
 LAGS = (0.0, 1.0, 5.0, 15.0)
@@ -52,6 +57,7 @@ PAUSE = 1 / 320
 """Seconds between two writes of a worker, for each worker: so many writes a second are wanted."""
 
 BEHIND = 0.5
+_LOSSY = {"psycopg", "asyncpg", "pymysql"}
 DEADLINE = 100.0
 
 
@@ -72,12 +78,17 @@ def main() -> int:
     if given.quick:
         given.driver, given.way = given.driver or ["psycopg"], given.way or ["plugin", "any"]
         given.lag, given.threads, given.tasks = given.lag or [0.5], 4, 8
-    with Cluster(synchronous=True) as cluster:
-        runs = measure.interleave(_cases(cluster, given), given.rounds)
+    drivers = given.driver or DRIVERS
+    runs: Runs = {}
     lossy: Runs = {}
-    if not given.quick:
-        with Cluster(synchronous=False) as cluster:
-            lossy = measure.interleave(_lossy_cases(cluster, given), given.rounds)
+    for engine in dict.fromkeys(KNOWN[driver].engine for driver in drivers):
+        some = [driver for driver in drivers if KNOWN[driver].engine == engine]
+        with Cluster(synchronous=True, engine=engine) as cluster:
+            runs |= measure.interleave(_cases(cluster, given, some), given.rounds)
+        few = [driver for driver in some if given.driver or driver in _LOSSY]
+        if not given.quick and few:
+            with Cluster(synchronous=False, engine=engine) as cluster:
+                lossy |= measure.interleave(_lossy_cases(cluster, given, few), given.rounds)
     rows = summaries(runs)
     missed = [row for row in rows if row["misses"]]
     results = {
@@ -108,23 +119,27 @@ def _lag(text: str) -> float:
     return seconds
 
 
-def _cases(cluster: Cluster, given: Any) -> dict[str, Callable[[], dict[str, Any]]]:
+def _cases(
+    cluster: Cluster, given: Any, drivers: Sequence[str]
+) -> dict[str, Callable[[], dict[str, Any]]]:
     """Each driver with every lag; from one driver to the next, the kinds move by one."""
     kinds, cases = given.kind or KINDS, {}
-    for first, driver in enumerate(given.driver or DRIVERS):
+    for first, driver in enumerate(drivers):
         for number, lag in enumerate(given.lag or LAGS, first):
             kind = kinds[number % len(kinds)]
             for way in given.way or WAYS:
-                if (driver, way) != ("pg8000", "driver alone"):
+                if way != "driver alone" or driver not in _NO_SETTING:
                     case = {"driver": driver, "way": way, "kind": kind, "lag": lag}
                     case["behind"] = 0.0
                     cases[f"{driver}, {way}, {kind}, {lag:g} s late"] = _case(cluster, given, case)
     return cases
 
 
-def _lossy_cases(cluster: Cluster, given: Any) -> dict[str, Callable[[], dict[str, Any]]]:
+def _lossy_cases(
+    cluster: Cluster, given: Any, drivers: Sequence[str]
+) -> dict[str, Callable[[], dict[str, Any]]]:
     cases = {}
-    for driver in given.driver or ("psycopg", "asyncpg"):
+    for driver in drivers:
         case = {"driver": driver, "way": "plugin", "kind": "killed", "lag": 1.0, "behind": BEHIND}
         cases[f"{driver}, asynchronous"] = _case(cluster, given, case)
     return cases
