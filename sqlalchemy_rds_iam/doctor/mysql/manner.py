@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy_rds_iam._databases.mysql import MYSQL as FAMILY
 from sqlalchemy_rds_iam._databases.mysql_errors import number
 from sqlalchemy_rds_iam._databases.mysql_grants import account, pattern
-from sqlalchemy_rds_iam._databases.mysql_tls import MODES
 from sqlalchemy_rds_iam.doctor.advice import describe, enable, look
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, problem
 from sqlalchemy_rds_iam.doctor.manner import Manner, Words
@@ -20,6 +19,7 @@ from sqlalchemy_rds_iam.doctor.mysql.wire import REFUSALS, MysqlDoor
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.wire import ServerReply
 
+_MODES = {"REQUIRED": "require", "VERIFY_CA": "verify-ca", "VERIFY_IDENTITY": "verify-full"}
 # What Connector/C says of an error in place of the greeting.
 _QUOTED = re.compile(r"completion of TLS handshake.*: (\d+) - (.*)", re.DOTALL)
 
@@ -73,7 +73,7 @@ def _database(cparams: Mapping[str, Any], _user: str) -> str:
 def _verification(arguments: Mapping[str, Any]) -> tuple[str, str | None]:
     """In the words of mysqlclient, of MySQL Connector/Python, and of MariaDB Connector/Python."""
     if (mode := arguments.get("ssl_mode")) is not None:
-        return MODES[mode], arguments["ssl"].get("ca")
+        return _MODES[mode], arguments["ssl"].get("ca")
     full = arguments.get("ssl_verify_identity", arguments.get("ssl_verify_cert"))
     partly = "verify-ca" if arguments.get("ssl_verify_cert") else "require"
     return "verify-full" if full else partly, arguments.get("ssl_ca")
