@@ -47,8 +47,8 @@ def account_without_a_password(ward: Ward) -> None:
 
 @mysql_fault("account-not-iam")
 def account_that_does_not_exist(ward: Ward) -> None:
-    ward.rds.execute("DROP USER IF EXISTS 'nobody'@'%'")
-    ward.url = ward.rds.url(user="nobody")._replace(database=None)
+    ward.rds.execute("DROP USER IF EXISTS 'stranger'@'%'")
+    ward.url = ward.rds.url(user="stranger")._replace(database=None)
 
 
 @mysql_fault("account-not-iam", by_hand="the plugin is a knob of the emulator's")
