@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +21,8 @@ from sqlalchemy_rds_iam.testing.server.postgres import Postgres
 
 GUIDE = documents()["docs/from-passwords.md"]
 BEFORE, AFTER = [block for block in GUIDE.blocks if block.language == "env"]
-CREATE, _, CLOSE, _, WATCH, _ = [block.text for block in GUIDE.blocks if block.language == "sql"]
+_SQL = [block.text for block in GUIDE.blocks if block.language == "sql"]
+CREATE, CREATE_MYSQL, CLOSE, CLOSE_MYSQL, WATCH, WATCH_MYSQL = _SQL
 SETTINGS, ASYNC, DRY_RUN = [
     block for block in GUIDE.blocks if block.language == "python" and block.runs
 ]
@@ -56,6 +59,10 @@ def rds_emulator(port: int) -> Iterator[RdsEmulator]:
             yield emulator
 
 
+_IN_MYSQL = {"postgresql+psycopg": "mysql+pymysql", "postgresql+asyncpg": "mysql+asyncmy"}
+"""What the guide says to write in place of what it shows."""
+
+
 class Deployment:
     """The guide's application, whose engines are asked who they are."""
 
@@ -63,6 +70,7 @@ class Deployment:
         self._world = world
         self._rds = rds
         self._password_door = f"DB_HOST=127.0.0.1\nDB_PORT={port}"
+        self._endpoint = f"DB_PORT={rds.engine.port}"
 
     def sql(self, statements: str) -> list[tuple[str | None, ...]]:
         """Run statements as the master user."""
@@ -74,7 +82,7 @@ class Deployment:
 
     def by_token(self, statements: str, **changes: str) -> None:
         """Run the guide's snippet as after the move, and statements through its engine."""
-        self._run(AFTER, statements, "", changes)
+        self._run(AFTER, statements, self._endpoint, changes)
 
     def dry_run(self) -> None:
         """Run the guide's script."""
@@ -87,8 +95,14 @@ class Deployment:
             "with engine.begin() as connection:\n"
             f"    connection.execute(text({statements!r}))\n"
         )
-        blocks = [env, Block("test", 1, "env", overrides), SETTINGS, ASYNC]
+        blocks = [env, Block("test", 1, "env", overrides), self._own(SETTINGS), self._own(ASYNC)]
         self._run_blocks([*blocks, Block("test", 1, "python", use)])
+
+    def _own(self, block: Block) -> Block:
+        text = block.text
+        for shown, instead in _IN_MYSQL.items() if self._rds.engine.name == "mysql" else ():
+            text = text.replace(shown, instead)
+        return replace(block, text=text)
 
     def _run_blocks(self, blocks: list[Block]) -> None:
         document = Document(GUIDE.name, "")
@@ -184,3 +198,56 @@ def test_the_wrong_direction(wiki: Deployment) -> None:
     wiki.sql("GRANT wiki_iam TO wiki")
     with pytest.raises(OperationalError):
         wiki.by_password("SELECT 1")
+
+
+@pytest.fixture
+def wiki_in_mysql(
+    rds_iam_mysql_environment: RdsEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Deployment]:
+    """The deployment as it is in the beginning, with MySQL."""
+    rds, password = rds_iam_mysql_environment, variables(BEFORE.text)["DB_PASSWORD"]
+    rds.execute("CREATE DATABASE wiki")
+    rds.execute(f"CREATE USER 'wiki'@'%' IDENTIFIED BY '{password}'")
+    rds.execute("GRANT ALL ON wiki.* TO 'wiki'@'%'")
+    with World(rds, monkeypatch, tmp_path, provides=False).entered() as world:
+        yield Deployment(world, rds, rds.address[1])
+    rds.execute("DROP DATABASE wiki")
+    rds.execute("DROP USER IF EXISTS 'wiki'@'%', 'wiki_iam'@'%'")
+
+
+def as_account(name: str) -> str:
+    """A statement that fails unless it is run by this account."""
+    return f"SELECT IF(current_user() = '{name}@%', 1, (SELECT 1 UNION SELECT 2))"
+
+
+def test_two_users_in_mysql(wiki_in_mysql: Deployment) -> None:
+    """Before, after, and back: both modes work while both doors are open, and then one."""
+    wiki = wiki_in_mysql
+    wiki.by_password(as_account("wiki"))
+    wiki.by_password("CREATE TABLE page (words text)")
+    with pytest.raises(OperationalError, match="Access denied for user 'wiki'"):
+        wiki.by_password("SELECT 1", DB_PASSWORD="wrong")
+
+    wiki.sql(CREATE_MYSQL)
+    wiki.by_token(as_account("wiki_iam"))
+    wiki.by_token("INSERT INTO page VALUES ('by token')")
+    wiki.by_token("CREATE TABLE comment (words text)")
+    wiki.by_password("ALTER TABLE comment ADD COLUMN author text")
+    wiki.sql(WATCH_MYSQL)
+
+    wiki.sql(CLOSE_MYSQL)
+    with pytest.raises(OperationalError, match=r"locked"):
+        wiki.by_password("SELECT 1")
+    wiki.by_token(as_account("wiki_iam"))
+
+
+def test_one_user_in_mysql(wiki_in_mysql: Deployment) -> None:
+    """The account's plugin decides: by token from then on, and by password after the way back."""
+    there, back = re.findall(r"\| `(ALTER USER 'wiki'[^`]+)`", "\n".join(GUIDE.prose))
+    wiki = wiki_in_mysql
+    wiki.sql(there)
+    with pytest.raises(OperationalError, match="Access denied for user 'wiki'"):
+        wiki.by_password("SELECT 1")
+    wiki.by_token(as_account("wiki"), DB_USER="wiki")
+    wiki.sql(back.replace("…", variables(BEFORE.text)["DB_PASSWORD"]))
+    wiki.by_password(as_account("wiki"))
