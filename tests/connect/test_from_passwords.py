@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +24,8 @@ GUIDE = documents()["docs/from-passwords.md"]
 BEFORE, AFTER = [block for block in GUIDE.blocks if block.language == "env"]
 _SQL = [block.text for block in GUIDE.blocks if block.language == "sql"]
 CREATE, CREATE_MYSQL, CLOSE, CLOSE_MYSQL, WATCH, WATCH_MYSQL = _SQL
-SETTINGS, ASYNC, DRY_RUN = [
-    block for block in GUIDE.blocks if block.language == "python" and block.runs
+SETTINGS, ASYNC, DRY_RUN, DRY_RUN_MYSQL = [
+    block for block in GUIDE.blocks if block.language == "python"
 ]
 
 # Passwords over TCP, as RDS decides it: a user with rds_iam has none. The emulator's own way in is
@@ -86,7 +87,12 @@ class Deployment:
 
     def dry_run(self) -> None:
         """Run the guide's script."""
-        self._run_blocks([AFTER, DRY_RUN])
+        script = DRY_RUN
+        if self._rds.engine.name == "mysql":
+            head, begin, _ = DRY_RUN.text.partition("with engine.connect() as connection:\n")
+            body = textwrap.indent(DRY_RUN_MYSQL.text, "    ")
+            script = self._own(replace(DRY_RUN, text=f"{head}{begin}{body}engine.dispose()\n"))
+        self._run_blocks([AFTER, Block("test", 1, "env", self._endpoint), script])
 
     def _run(self, env: Block, statements: str, door: str, changes: dict[str, str]) -> None:
         overrides = "\n".join([door, *(f"{name}={value}" for name, value in changes.items())])
@@ -220,7 +226,7 @@ def as_account(name: str) -> str:
     return f"SELECT IF(current_user() = '{name}@%', 1, (SELECT 1 UNION SELECT 2))"
 
 
-def test_two_users_in_mysql(wiki_in_mysql: Deployment) -> None:
+def test_two_users_in_mysql(wiki_in_mysql: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     """Before, after, and back: both modes work while both doors are open, and then one."""
     wiki = wiki_in_mysql
     wiki.by_password(as_account("wiki"))
@@ -229,6 +235,10 @@ def test_two_users_in_mysql(wiki_in_mysql: Deployment) -> None:
         wiki.by_password("SELECT 1", DB_PASSWORD="wrong")
 
     wiki.sql(CREATE_MYSQL)
+    wiki.dry_run()
+    said = capsys.readouterr().out
+    assert said.startswith("logged in as wiki_iam@%\nGRANT ")
+    assert "GRANT ALL PRIVILEGES ON `wiki`.* TO `wiki_iam`@`%`" in said
     wiki.by_token(as_account("wiki_iam"))
     wiki.by_token("INSERT INTO page VALUES ('by token')")
     wiki.by_token("CREATE TABLE comment (words text)")

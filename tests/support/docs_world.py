@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import configparser
 import gc
+import inspect
 import os
 import re
 import socket
@@ -26,7 +27,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.ext.asyncio import AsyncEngine, async_engine_from_config
 
 from sqlalchemy_rds_iam import plugin
-from sqlalchemy_rds_iam._databases import dialing
+from sqlalchemy_rds_iam._databases import dialing, mysql_dialing
 from sqlalchemy_rds_iam._endpoints.hostname import HostName, parse_host
 from sqlalchemy_rds_iam._passwords.password import MaskedStr
 from sqlalchemy_rds_iam.testing import Decision, RdsEmulator, SignedEndpoint
@@ -267,18 +268,23 @@ class World:
             self.lead(cparams, dialect.name)
             return self._dial(dialect, *cargs, **cparams)
 
-        def reach(cparams: dict[str, Any], end: float) -> Any:
-            self.lead(cparams)
-            return make_socket(cparams, end)
+        def reach(make: Any, place: dialing.Place, **more: Any) -> Any:
+            # The socket is made before the driver is called, with the arguments that it will get.
+            arguments = inspect.getclosurevars(make).nonlocals
+            dialect, cparams = arguments.get("dialect"), arguments["cparams"]
+            self.lead(cparams, dialect.name if dialect else "postgresql")
+            place = place._replace(host=cparams["host"], port=cparams["port"])
+            return connected(make, place, **more)
 
-        make_socket = dialing._connected
+        connected = dialing.connected
 
         def note(connection: Connection) -> None:
             self._used.add(connection.engine)
 
         with _collected(), self._patch.context() as patch:
             patch.setattr(DefaultDialect, "connect", connect)
-            patch.setattr(dialing, "_connected", reach)
+            for module in (dialing, mysql_dialing):
+                patch.setattr(module, "connected", reach)
             patch.setattr(socket, "getaddrinfo", self.resolve)
             patch.chdir(self._directory)
             event.listen(Engine, "engine_connect", note)
