@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy.engine import Dialect
 
 from sqlalchemy_rds_iam._concurrency import call_with_timeout
+from sqlalchemy_rds_iam._databases.alarms import ALARMS
 
 CONNECT_LIMIT = 30.0
 """Seconds that a driver may take to connect, unless the password may take longer to arrive."""
@@ -197,12 +198,10 @@ def _shut_down_at(end: float, sock: socket.socket) -> Iterator[Callable[[], bool
             over.set()
             twin.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(max(end - monotonic(), 0), shut_down)
-    timer.daemon = True
-    timer.start()
+    alarm = ALARMS.at(end, shut_down)
     try:
         yield over.is_set
     finally:
-        timer.cancel()
+        alarm.call_off()
         with lock:
             twin.close()
