@@ -38,6 +38,7 @@ from benchmarks.lib import charts, emulated, measure
 from benchmarks.lib.drivers import DRIVERS
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
+from sqlalchemy_rds_iam._tls.ca_bundle import narrowed
 from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 
 AS_FAST = 0.98
@@ -138,7 +139,13 @@ def _ca_files(directory: Path, rds: emulated.Emulator) -> dict[str, str]:
 
 
 def _plugin(rds: emulated.Emulator, driver: str, file: str) -> Engine:
-    return _engine(driver, rds.urls[driver].update_query_dict({"rds_iam_ca": file}), {})
+    url = rds.urls[driver]
+    if "rds_iam_host" not in url.query:
+        # Such drivers verify what they dial, an address here, of which the plugin knows no region:
+        # what it does for the name of an endpoint is done for it.
+        part = narrowed(file, rds.signed["region"])
+        file = file if part is None else part.file
+    return _engine(driver, url.update_query_dict({"rds_iam_ca": file}), {})
 
 
 def _static(rds: emulated.Emulator, driver: str, file: str) -> Engine:
