@@ -27,7 +27,7 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor unit portable check docs bench bench-failover dialect mutants soak clean
+.PHONY: help demo test current floor mariadb unit portable check docs bench bench-failover dialect mutants soak clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -39,12 +39,17 @@ demo: $(VENV)/installed  ## the whole story on this machine, without AWS, in ten
 test: $(VENV)/installed $(FLOOR_VENV)/installed  ## the suite on current and on floor versions
 	@$(MAKE) --no-print-directory --keep-going --jobs 1 current floor
 
-current: $(VENV)/installed  ## the suite on current versions
+current: $(VENV)/installed mariadb  ## the suite on current versions
 	$(call suite,$(VENV),'$(PARALLEL)' '$(ALONE)')
 
 # Rates do not depend on versions, and are judged once.
-floor: $(FLOOR_VENV)/installed  ## the suite on the oldest supported versions, without aiobotocore
+floor: $(FLOOR_VENV)/installed mariadb  ## the suite on the oldest supported versions, without aiobotocore
 	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER)')
+
+# A MariaDB for the tests: that of the machine, else one that apt-get brings into this user's cache;
+# where neither is possible they skip, and say why.
+mariadb: $(VENV)/installed
+	-@$(VENV)/bin/python -m sqlalchemy_rds_iam.testing.server.mariadb_fetch
 
 unit: $(UNIT_VENV)/installed  ## the quick tests, which need neither an emulator nor a network
 	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 2 -m unit $(FEWER) tests/unit
@@ -94,13 +99,17 @@ clean:  ## remove what the other targets have made
 OLDEST_SQLALCHEMY = $(shell $(PYTHON) -c 'import sys; \
   print("2.0.44" if sys.version_info >= (3, 14) else "2.0.31" if sys.version_info >= (3, 13) else "2.0.0")')
 
-$(VENV)/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs
+# Drivers that pip compiles, where there is what they are compiled against.
+COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell echo ,mysqlclient,mariadb))
+
+$(VENV)/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs$(COMPILED)
 .venv-unit$(OF_ITS_OWN)/installed: EXTRAS := dev,aiobotocore
 $(MUTANTS_VENV)/installed: EXTRAS := dev,aiobotocore,mutants
-$(FLOOR_VENV)/installed: EXTRAS := dev
+$(FLOOR_VENV)/installed: EXTRAS := dev$(COMPILED)
 $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
   "redis==5.0.1" "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" \
-  "prometheus-client==0.17.0" greenlet
+  "prometheus-client==0.17.0" "PyMySQL==1.2.0" "asyncmy==0.2.10" "aiomysql==0.2.0" \
+  "mysql-connector-python==9.7.0" $(if $(COMPILED),"mysqlclient==2.2.7" "mariadb==1.1.14") greenlet
 
 # Written last, so that an installation that was cut short is done again.
 %/installed: pyproject.toml

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -113,3 +114,14 @@ def _output(*command: str, expires: float, cwd: Path | None = None) -> str:
             f"mariadb-server-core):\n{said[-1000:]}"
         )
     return done.stdout
+
+
+def _main() -> None:
+    try:
+        fetch(print)
+    except RuntimeError as failed:
+        sys.exit(str(failed))
+
+
+if __name__ == "__main__":
+    _main()

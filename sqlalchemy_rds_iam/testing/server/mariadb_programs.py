@@ -90,10 +90,12 @@ def find(choice: str | None = None) -> Installation:
 
 def cache() -> Path:
     """Where a server that was fetched is kept: a directory of this user."""
-    # Not Path.home(): tests, and sudo, have another HOME for the same user.
-    home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
-    base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "sqlalchemy-rds-iam" / "mariadb"
+    # Whatever HOME and XDG_CACHE_HOME say, which tests, and sudo, set for the same user.
+    try:
+        home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:  # a number that no user has, as in containers
+        home = Path.home()
+    return home / ".cache" / "sqlalchemy-rds-iam" / "mariadb"
 
 
 def _on_this_machine() -> Installation | None:
