@@ -86,14 +86,13 @@ class Access:
         if IamOptions.PLUGIN not in plugins:
             given = given.update_query_pairs([("plugin", IamOptions.PLUGIN)], append=True)
         self.engine_url = given
-        drivername = _known(given, self.family)
-        self.driver: Driver = known.driver(drivername.partition("+")[2], given.get_backend_name())
-        self.cparams = self.arguments(drivername)
+        own, example = _drivername(given, self.family), self.family.example
+        self.driver, self.cparams = _row(own), self.arguments(own)
         self.config = config = _followed(config, self.cparams.get("host"))
-        # Where to, without a CA file being looked for: signing needs none.
-        place = ("host", "port", self.driver.user)
-        where = {key: value for key, value in self.cparams.items() if key in place}
-        target = _target(self.driver, where, replace(config, tls="require", ca=None))
+        # Where to, in words of a driver that needs no CA file for that: signing needs none.
+        signer, said = _row(example), self.arguments(example)
+        where = {key: said[key] for key in ("host", "port", signer.user) if key in said}
+        target = _target(signer, where, replace(config, tls="require", ca=None))
         self.endpoint, self.host = target.endpoint, target.host
         role = AssumedRole.of(config, lambda: nearest_region(config, target.host))
         source = aws.AwsSource(config.profile, None, role)
@@ -188,10 +187,15 @@ def _parsed(url: str | URL) -> URL:
     return found
 
 
-def _known(url: URL, family: Family) -> str:
+def _drivername(url: URL, family: Family) -> str:
     """Dialect and driver of the URL; those of the family where the driver is none of ours."""
     name = url.get_driver_name()
     return f"{url.get_backend_name()}+{name}" if name in known.DRIVERS else family.example
+
+
+def _row(drivername: str) -> Driver:
+    backend, _, name = drivername.partition("+")
+    return known.driver(name, backend)
 
 
 def _followed(config: IamOptions, host: Any) -> IamOptions:

@@ -63,6 +63,7 @@ def _version(wanted: bool) -> None:
 Why it does not connect, and a query without a password:
 $ rds-iam doctor "$DATABASE_URL"
 $ rds-iam exec "$DATABASE_URL" -- psql -c 'select 1'
+$ rds-iam exec "$DATABASE_URL" -- mysql -e 'select 1'
 
 Without AWS, the whole story in ten seconds, and an endpoint to develop against:
 $ rds-iam demo
@@ -80,7 +81,7 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Password-less PostgreSQL on Amazon RDS: a fresh IAM token on every connection."""
+    """Password-less PostgreSQL, MySQL and MariaDB on Amazon RDS: a fresh IAM token every time."""
 
 
 def _commands() -> list[str]:

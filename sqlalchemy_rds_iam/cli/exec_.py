@@ -1,4 +1,4 @@
-"""``rds-iam exec``: run psql, pg_dump and similar programs, logged in by token."""
+"""``rds-iam exec``: run psql, mysql, pg_dump and similar programs, logged in by token."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli import exec_child, values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
+    MYSQL_EXAMPLE,
     Options,
     Profile,
     Region,
@@ -36,11 +37,15 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _LONGEST_PAUSE = 30.0
 
 EPILOG = f"""
-A session of psql's, and a dump with the URL of the environment:
+A session of psql's, one of MySQL's or MariaDB's client, and dumps with the URL of the environment:
 $ rds-iam exec \\
     {EXAMPLE} \\
     -- psql
+$ rds-iam exec \\
+    {MYSQL_EXAMPLE} \\
+    -- mysql
 $ rds-iam exec -- pg_dump -Fd -j 4 -f backup
+$ rds-iam exec -- mysqldump --single-transaction app
 
 Once more with a new token if the login is refused:
 $ rds-iam exec --retry 3 -- pg_dump -Fc -f backup.dump
@@ -82,12 +87,14 @@ def execute(
         ),
     ] = False,
 ) -> None:
-    """Run a program made of libpq, such as psql, logged in as an engine of the URL would be.
+    """Run a program, such as psql or mysql, logged in as an engine of the URL would be.
 
-    Host, port, user, database, verified TLS and a fresh token are in the environment of that
-    program (PGHOST, PGPASSWORD and so on), and nowhere else. Variables of yours that say otherwise
-    are set aside. AWS credentials, and URLs with a password, are taken out of its environment: it
-    needs none to log in.
+    For PostgreSQL host, port, user, database, verified TLS and a fresh token are in the environment
+    of that program (PGHOST, PGPASSWORD and so on), and nowhere else. For MySQL and MariaDB the
+    token is in MYSQL_PWD, and all else in a private option file that is removed at the end: mysql,
+    mariadb, mysqldump and their like get it as their first argument, other programs by MYSQL_HOME.
+    Variables of yours that say otherwise are set aside. AWS credentials, and URLs with a password,
+    are taken out of its environment: it needs none to log in.
 
     A token is good for 15 minutes, for logging in: sessions go on for as long as they like. What
     logs in anew after that time, such as a parallel pg_restore late in its work, is refused. With

@@ -74,6 +74,23 @@ def test_download(home: Path, bundle_server: Server) -> None:
     assert bundle_server.asked[0].startswith("sqlalchemy-rds-iam/")
 
 
+@pytest.mark.parametrize("drivername", ["mysql+pymysql", "mysql+mysqldb", "mariadb+asyncmy"])
+def test_mysql(home: Path, tmp_path: Path, drivername: str) -> None:
+    """Of MySQL and MariaDB the file may be named in their words; what libpq reads is no matter."""
+    file = tmp_path / "own.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    libpqs = home / ".postgresql" / "root.crt"
+    libpqs.parent.mkdir()
+    libpqs.write_bytes(file.read_bytes())
+    url = URL.replace("postgresql+psycopg", drivername)
+    named = json.loads(shown("ca", f"{url}&ssl_ca={file}", "--json").out)
+    assert (named["file"], named["rule"]) == (str(file), "ssl_ca")
+    assert shown("ca", url).code == 1
+    for level in ("require", "verify-ca"):
+        own = f"{url}&rds_iam_tls={level}&rds_iam_ca={file}"
+        assert json.loads(shown("ca", own, "--json").out)["rule"] == "rds_iam_ca"
+
+
 def test_of_a_region(home: Path, bundle_server: Server) -> None:
     """With a URL its region's authorities are shown; a region that is not there is a failure."""
     bundle_server.content = without("eu-west-3")

@@ -31,7 +31,7 @@ def test_help(command: str | None, columns: int, monkeypatch: pytest.MonkeyPatch
     # A name stays whole, however narrow the terminal is.
     wide = [line for line in prose.splitlines() if len(line) > min(columns, 80)]
     assert all(re.match(r"Usage:|  \S", line) for line in wide), wide
-    assert "…" not in re.sub(r"(AWS|PG|RDS_IAM)_?…", "", prose)
+    assert "…" not in re.sub(r"(AWS|PG|MYSQL|MARIADB|RDS_IAM)_?…", "", prose)
     assert not re.search(r"<bool>|<str>|\[default|--json [A-Z]|--version [A-Z]", prose)
     ours = re.findall(r"^  (?:.*[ ;(=])?rds-iam (\w+)", examples.replace("$(", "("), re.MULTILINE)
     assert set(ours) & ({command} if command else set(EVERY))

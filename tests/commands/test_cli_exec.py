@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_support import HOST, MODES, URL, WITHHELD, programs, python, ran, shown
+from cli_support import HOST, MODES, RUNS, URL, WITHHELD, programs, python, ran, shown
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -103,7 +103,7 @@ def test_environment(rds: RdsEmulator) -> None:
     ]
 
 
-@MODES
+@RUNS
 @pytest.mark.parametrize(
     ("command", "code", "sentence"),
     [
@@ -112,13 +112,29 @@ def test_environment(rds: RdsEmulator) -> None:
     ],
 )
 def test_not_to_be_run(
-    rds: RdsEmulator, mode: tuple[str, ...], command: tuple[str], code: int, sentence: str
+    rds: RdsEmulator,
+    url: str,
+    mode: tuple[str, ...],
+    command: tuple[str],
+    code: int,
+    sentence: str,
 ) -> None:
     """What cannot be run ends as in a shell, with a sentence."""
-    found = shown("exec", rds.url(), *mode, "--", *command)
+    found = shown("exec", f"{url}&rds_iam_ca={rds.ca_file}", *mode, "--", *command)
     assert (found.code, found.out) == (code, "")
     assert sentence in found.err
     assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN
+
+
+@RUNS
+def test_no_program(rds: RdsEmulator, url: str, mode: tuple[str, ...], tmp_path: Path) -> None:
+    """A file that may be run and is no program ends like that as well."""
+    file = tmp_path / "program"
+    file.write_bytes(b"\0")
+    file.chmod(0o700)
+    found = shown("exec", f"{url}&rds_iam_ca={rds.ca_file}", *mode, "--", file)
+    assert (found.code, found.out) == (126, "")
+    assert f"{file}: cannot be run (Exec format error)" in found.err
 
 
 def test_called_wrongly(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from cli_support import MODES, python, ran, shown
+from cli_support import HOST, MODES, MYSQL_URL, RUNS, python, ran, shown
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import URL
@@ -44,15 +44,15 @@ def _environ(rds: RdsEmulator) -> dict[str, str]:
     return SECRETS | HARMLESS | keys
 
 
-@MODES
-def test_no_secrets(rds: RdsEmulator, mode: tuple[str, ...]) -> None:
+@RUNS
+def test_no_secrets(rds: RdsEmulator, url: str, mode: tuple[str, ...]) -> None:
     """The program's environment holds no AWS credentials, and all else; that is said once."""
     environ = _environ(rds)
-    found = ran("exec", rds.url(), *mode, *python(NAMES), **environ)
+    found = ran("exec", f"{url}&rds_iam_ca={rds.ca_file}", *mode, *python(NAMES), **environ)
     theirs = json.loads(found.out)
     assert theirs.keys().isdisjoint(SECRETS)
     assert theirs.items() >= HARMLESS.items()
-    assert theirs["PGPASSWORD"].startswith(rds.endpoint.host)
+    assert theirs["MYSQL_PWD" if url == MYSQL_URL else "PGPASSWORD"].startswith(HOST)
     assert found.err == (
         f"rds-iam exec: secrets that {sys.executable} does not get "
         "(--keep-aws leaves it those of AWS): "

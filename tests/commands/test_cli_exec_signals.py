@@ -9,16 +9,16 @@ import subprocess
 import sys
 
 import pytest
-from cli_support import COMMAND, MODES, URL, python
+from cli_support import COMMAND, RUNS, python
 from patience import DEADLINE, running
 
 from sqlalchemy_rds_iam.cli import exec_child
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 
-@MODES
+@RUNS
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_signals(rds: RdsEmulator, mode: tuple[str, ...], number: signal.Signals) -> None:
+def test_signals(rds: RdsEmulator, url: str, mode: tuple[str, ...], number: signal.Signals) -> None:
     """A signal reaches the program, whose own exit status is that of the command."""
     code = (
         "import signal, sys, time\n"
@@ -27,10 +27,8 @@ def test_signals(rds: RdsEmulator, mode: tuple[str, ...], number: signal.Signals
         # In short naps: a signal just before one long sleep would be handled after it.
         "while True: time.sleep(0.01)"
     )
-    command = [*COMMAND, "exec", URL, *mode, *python(code)]
-    with running(
-        command, stdout=subprocess.PIPE, env=_with_ca(rds), start_new_session=True
-    ) as process:
+    command = [*COMMAND, "exec", _with_ca(rds, url), *mode, *python(code)]
+    with running(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
@@ -73,19 +71,16 @@ def _in_a_terminal(*command: str, key: bytes = b"") -> list[bytes]:
     return lines
 
 
-@MODES
-def test_key_of_the_terminal(
-    rds: RdsEmulator, mode: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@RUNS
+def test_key_of_the_terminal(rds: RdsEmulator, url: str, mode: tuple[str, ...]) -> None:
     """Ctrl-C reaches the program, and what it does then is its own affair."""
-    monkeypatch.setenv("PGSSLROOTCERT", str(rds.ca_file))
     code = (
         "import signal\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
         "print('ready', flush=True)\n"
         "print(signal.sigtimedwait([signal.SIGINT], 60).si_signo)"
     )
-    shown = _in_a_terminal(*COMMAND, "exec", URL, *mode, *python(code), key=b"\x03")
+    shown = _in_a_terminal(*COMMAND, "exec", _with_ca(rds, url), *mode, *python(code), key=b"\x03")
     assert shown == [b"ready\n", b"2\n"]
 
 
@@ -104,19 +99,20 @@ def test_told_once() -> None:
     assert _in_a_terminal(sys.executable, "-c", code) == [b"-15\n"]
 
 
-def _with_ca(rds: RdsEmulator) -> dict[str, str]:
-    return {**os.environ, "PGSSLROOTCERT": str(rds.ca_file)}
+def _with_ca(rds: RdsEmulator, url: str) -> str:
+    return f"{url}&rds_iam_ca={rds.ca_file}"
 
 
-@MODES
+@RUNS
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGPIPE])
-def test_ended_by_a_signal(rds: RdsEmulator, mode: tuple[str, ...], number: signal.Signals) -> None:
+def test_ended_by_a_signal(
+    rds: RdsEmulator, url: str, mode: tuple[str, ...], number: signal.Signals
+) -> None:
     """A program that a signal ends counts as ended by it, in a shell as 128+N."""
-    script = f"{' '.join(COMMAND[:-1])} '{COMMAND[-1]}' exec '{URL}' {' '.join(mode)} -- "
-    script += f"sh -c 'kill -{int(number)} $$'; echo $?"
+    script = f"{' '.join(COMMAND[:-1])} '{COMMAND[-1]}' exec '{_with_ca(rds, url)}' "
+    script += f"{' '.join(mode)} -- sh -c 'kill -{int(number)} $$'; echo $?"
     done = subprocess.run(
         ["bash", "-c", script],
-        env=_with_ca(rds),
         capture_output=True,
         timeout=DEADLINE,
         check=False,

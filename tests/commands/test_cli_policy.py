@@ -44,8 +44,8 @@ def api(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[RdsApi]:
         rds.aws.sts.recover()
 
 
-def _url(host: str, user: str = "app") -> str:
-    return f"postgresql+psycopg://{user}@{host}/app?plugin=rds_iam"
+def _url(host: str, user: str = "app", drivername: str = "postgresql+psycopg") -> str:
+    return f"{drivername}://{user}@{host}/app?plugin=rds_iam"
 
 
 def _resource(*arguments: Any, code: int = 0) -> Any:
@@ -73,7 +73,8 @@ def _resource(*arguments: Any, code: int = 0) -> Any:
 def test_resource_id(api: RdsApi, host: str, resource: str) -> None:
     """Each kind of endpoint leads to the id that counts: of the instance, cluster or proxy."""
     arn = f"arn:aws:rds-db:eu-central-1:123456789012:dbuser:{resource}/app"
-    assert _resource(_url(host)) == arn
+    for drivername in ("postgresql+psycopg", "mysql+pymysql", "mariadb+mariadbconnector"):
+        assert _resource(_url(host, drivername=drivername)) == arn
     assert set(api.regions) == {"eu-central-1"}
 
 

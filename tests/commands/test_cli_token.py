@@ -81,6 +81,26 @@ def test_without_a_ca_file(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) ->
         assert shown("token", url).code == 0
 
 
+@pytest.mark.parametrize(
+    "drivername",
+    [
+        *("mysql", "mariadb", "mysql+pymysql", "mysql+asyncmy", "mysql+aiomysql", "mysql+mysqldb"),
+        *("mysql+mysqlconnector", "mariadb+mariadbconnector", "mariadb+pymysql", "mysql+other"),
+    ],
+)
+@pytest.mark.parametrize("query", ["", "&ssl_disabled=true", "&unix_socket=/run/mysqld.sock"])
+def test_mysql(rds: RdsEmulator, drivername: str, query: str) -> None:
+    """Of MySQL and MariaDB, too, no driver has to be there and none is asked; the port is 3306."""
+    url = URL.replace("postgresql+psycopg", drivername)
+    found = shown("token", f"{url}{query}")
+    assert (found.code, found.err) == (0, "")
+    assert found.out.startswith(f"{HOST}:3306/?Action=connect&DBUser=app&")
+    for place in ("localhost", "127.0.0.1"):
+        tunnel = url.replace(HOST, place) + f"&rds_iam_host={HOST}{query}"
+        assert shown("token", tunnel).out.startswith(f"{HOST}:3306/?")
+    del rds
+
+
 def test_same_as_the_plugins() -> None:
     """A role is asked for at the STS that the plugin would ask, and signs as it would."""
     access = Access(URL, {"rds_iam_port": "6432"})
@@ -100,6 +120,9 @@ def test_same_as_the_plugins() -> None:
             ["mssql+pyodbc://app@h/d"],
             "begins with mssql+pyodbc://: expected postgresql://, mysql://, ",
         ),
+        (["mysql+psycopg://app@h/d"], "psycopg is a driver of PostgreSQL"),
+        (["postgresql+pymysql://app@h/d"], "pymysql is a driver of MySQL"),
+        ([f"mysql+pymysql://{'a' * 33}@{HOST}/d"], "MySQL keeps 32"),
         (["postgres://app@h/d"], "begins with postgres://: expected postgresql://"),
         (["postgresql://app:sesame@h/d"], "there is a password in the URL"),
         ([f"{URL}&rds_iam_regoin=x"], "did you mean rds_iam_region?"),

@@ -24,6 +24,13 @@ HOST = "mydb.abc123.eu-central-1.rds.amazonaws.com"
 URL = f"postgresql+psycopg://app@{HOST}/app?plugin=rds_iam"
 MODES = pytest.mark.parametrize("mode", [(), ("--retry", "1")], ids=["alone", "retry"])
 """`rds-iam exec` makes way for the program, or stays to run it again."""
+MYSQL_URL = URL.replace("postgresql+psycopg", "mysql+pymysql")
+RUNS = pytest.mark.parametrize(
+    ("url", "mode"),
+    [(URL, ()), (URL, ("--retry", "1")), (MYSQL_URL, ()), (MYSQL_URL, ("--retry", "1"))],
+    ids=["alone", "retry", "mysql", "mysql-retry"],
+)
+"""The same with both families; for MySQL it stays in any case, to remove a file."""
 WITHHELD = (
     "rds-iam exec: secrets that {} does not get (--keep-aws leaves it those of AWS): "
     "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY\n"
