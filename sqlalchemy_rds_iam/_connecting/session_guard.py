@@ -87,9 +87,17 @@ class SessionGuard:
         """Ask the server which one it is, in one round trip as a ping of the driver's takes.
 
         Returns:
-            False if it is not what is wanted; SQLAlchemy then doubts all connections of the pool.
+            False if it is not what is wanted, or gone; SQLAlchemy then doubts all connections of
+            the pool.
         """
-        return will_do(self._wanted, ask(self._dialect, dbapi_connection, self._rules))
+        try:
+            answered = ask(self._dialect, dbapi_connection, self._rules)
+        except Exception as error:
+            # Not all that drivers say of that is a disconnect to SQLAlchemy.
+            if self._rules.is_unreachable(error):
+                return False
+            raise
+        return will_do(self._wanted, answered)
 
     def _on_error(self, context: ExceptionContext) -> None:
         """Have SQLAlchemy drop connections to a server that has become read-only."""

@@ -38,6 +38,8 @@ _GONE = {
     3032,  # ER_SERVER_OFFLINE_MODE
     3169,  # ER_SESSION_WAS_KILLED
 }
+# What Connector/Python says of its own, without a number.
+_CLOSED = "Connection not available"
 _TLS = 2026  # CR_SSL_CONNECTION_ERROR
 _CUT = re.compile("(?i)unexpected.eof|eof occurred|connection (?:was )?(?:reset|closed)|errno 104")
 _NOT_TRUSTED = re.compile(f"{CERTIFICATE}|{WRONG_NAME}")
@@ -74,7 +76,7 @@ def _is_unreachable(error: BaseException) -> bool:
             code = int(quoted[1]) if quoted else code
             if code == _TLS or "[SSL:" in text:
                 return _CUT.search(text) is not None
-            return code in _GONE
+            return code in _GONE or _CLOSED in text
     return found
 
 

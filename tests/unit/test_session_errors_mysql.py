@@ -49,6 +49,7 @@ UNREACHABLE = [
     errors.OperationalError(1053, "Server shutdown in progress"),
     errors.OperationalError(2002, QUOTES.format("1053 - Server shutdown in progress")),
     _Numbered(2003, "Can't connect to server on 'db' (111)"),
+    _Numbered(-1, "MySQL Connection not available"),
     ConnectionRefusedError(111, "Connection refused"),
     TimeoutError(),
     socket.gaierror(-2, "Name or service not known"),
