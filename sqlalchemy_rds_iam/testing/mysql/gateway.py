@@ -24,7 +24,6 @@ from sqlalchemy_rds_iam.testing.mysql.login import log_in, read_greeting, read_p
 from sqlalchemy_rds_iam.testing.mysql.tap import Tap
 from sqlalchemy_rds_iam.testing.mysql.users import Accounts
 
-_BAD_HANDSHAKE = (1043, "08S01", "Bad handshake")
 _ENDS = (bytes([wire.OK]), bytes([wire.ERROR]))
 
 
@@ -67,7 +66,9 @@ class MySqlGateway(Gateway[Client, Stream, Accounts]):
             undo.callback(client.server[1].transport.abort)
             client.expect(2 if client.encrypted else 1)
             response = await self._response(client)
-            if await self._ask(self._users.uses_iam(response.name)):
+            if response is None:
+                outcome = await self._ask(self._relay_login(client))
+            elif await self._ask(self._users.uses_iam(response.name)):
                 await self._judge(client, response.name, await self._token(client, response))
                 outcome = await self._open_session(client, response)
             else:
@@ -89,7 +90,8 @@ class MySqlGateway(Gateway[Client, Stream, Accounts]):
         text = f"Access denied for user '{user}'@'{client.address}' (using password: YES)"
         return 1045, "28000", text
 
-    async def _response(self, client: Client) -> wire.Response:
+    async def _response(self, client: Client) -> wire.Response | None:
+        """Who the client says it is; None if only the real server can say what it has sent."""
         if self.asks_before_tls and wire.is_ssl_request(client.payload):
             # What is answered in clear after that has been given away, whatever it is.
             answer = await client.answer(wire.switch(wire.CLEAR_PASSWORD))
@@ -97,7 +99,7 @@ class MySqlGateway(Gateway[Client, Stream, Accounts]):
         try:
             return wire.parse_response(client.payload)
         except ProtocolError:
-            raise RefusedError(*_BAD_HANDSHAKE) from None
+            return None
 
     async def _token(self, client: Client, response: wire.Response) -> bytes:
         """What the client sends as its password: at once, or when it is asked for that."""

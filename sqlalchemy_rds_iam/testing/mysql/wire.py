@@ -152,7 +152,7 @@ def header(four: bytes) -> tuple[int, int]:
 def without_tls(payload: bytes) -> bytes:
     """A client's answer to the greeting as it came, but for TLS and compression."""
     capabilities = int.from_bytes(payload[:4], "little") & ~ONE_SIDED
-    return capabilities.to_bytes(4, "little") + payload[4:]
+    return capabilities.to_bytes(4, "little")[: len(payload)] + payload[4:]
 
 
 def is_ssl_request(payload: bytes) -> bool:
