@@ -103,5 +103,6 @@ def hindrances(said: str, _cparams: Mapping[str, Any]) -> Iterator[str]:
         yield "set LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN=1 in the environment of this process"
     else:
         yield f"the client library has no plugin {CLEAR_TEXT}, which sends tokens: install it"
-        yield "(on Debian it is in libmariadb3), and name its directory in connect_args, as in"
-        yield "connect_args={'plugin_dir': '/usr/lib/x86_64-linux-gnu/libmariadb3/plugin'}"
+        yield "(on Debian it is in libmariadb3, in /usr/lib/x86_64-linux-gnu/libmariadb3/plugin)"
+        yield "if it is elsewhere, name its directory: for mysqlclient by MARIADB_PLUGIN_DIR in the"
+        yield "environment of this process, for MariaDB Connector/Python by the argument plugin_dir"
