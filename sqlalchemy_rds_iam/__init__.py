@@ -1,4 +1,4 @@
-"""Password-less PostgreSQL on Amazon RDS for SQLAlchemy.
+"""Password-less PostgreSQL, MySQL and MariaDB on Amazon RDS for SQLAlchemy.
 
 Add ``?plugin=rds_iam`` to an engine URL, sync or async, and every new connection carries a fresh
 IAM token over verified TLS; with ``?plugin=rds_secret``, the password of a secret in AWS Secrets

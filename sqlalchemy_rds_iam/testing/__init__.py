@@ -1,4 +1,6 @@
-"""An RDS PostgreSQL with IAM authentication on loopback, for tests, demos and CI without AWS.
+"""An RDS with IAM authentication on loopback, for tests, demos and CI without AWS.
+
+A PostgreSQL, or a MariaDB that stands for MySQL, too.
 
     from sqlalchemy_rds_iam.testing import RdsEmulator
 
