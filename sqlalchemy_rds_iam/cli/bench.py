@@ -11,6 +11,7 @@ from sqlalchemy_rds_iam._tools.connect_benchmark import MOST_FAILURES, Benchmark
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
+    MYSQL_EXAMPLE,
     AsJson,
     Options,
     Profile,
@@ -24,9 +25,11 @@ from sqlalchemy_rds_iam.cli.output import FAILED, INTERRUPTED, document, note, o
 from sqlalchemy_rds_iam.cli.progress import Progress
 
 EPILOG = f"""
-20 connections at 5 a second, and 200 at 50 a second:
+20 connections at 5 a second to PostgreSQL and to MySQL, and 200 at 50 a second:
 $ rds-iam bench \\
     {EXAMPLE}
+$ rds-iam bench \\
+    {MYSQL_EXAMPLE}
 $ rds-iam bench --rate 50 --connects 200
 
 One number of it:

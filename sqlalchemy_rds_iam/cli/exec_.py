@@ -92,7 +92,7 @@ def execute(
     For PostgreSQL host, port, user, database, verified TLS and a fresh token are in the environment
     of that program (PGHOST, PGPASSWORD and so on), and nowhere else. For MySQL and MariaDB the
     token is in MYSQL_PWD, and all else in a private option file that is removed at the end: mysql,
-    mariadb, mysqldump and their like get it as their first argument, other programs by MYSQL_HOME.
+    mariadb, mysqldump and so on get it as their first argument, other programs by MYSQL_HOME.
     Variables of yours that say otherwise are set aside. AWS credentials, and URLs with a password,
     are taken out of its environment: it needs none to log in.
 

@@ -23,9 +23,11 @@ from sqlalchemy_rds_iam.cli.common import (
 from sqlalchemy_rds_iam.cli.output import FAILED, document, note, out
 
 POLICY_EPILOG = f"""
-What an identity needs to connect as the user of this URL:
+What an identity needs to connect as the user of this URL, which is the same with all databases:
 $ rds-iam policy \\
     {EXAMPLE}
+$ rds-iam policy \\
+    {MYSQL_EXAMPLE}
 
 Attached to a role, if it is complete:
 $ rds-iam policy > policy.json && aws iam put-role-policy \\

@@ -10,6 +10,7 @@ from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
+    MYSQL_EXAMPLE,
     AsJson,
     Options,
     Profile,
@@ -26,6 +27,8 @@ EPILOG = f"""
 The password of a URL's user, or of the user of DATABASE_URL with a profile of AWS's:
 $ rds-iam token \\
     {EXAMPLE}
+$ rds-iam token \\
+    {MYSQL_EXAMPLE}
 $ rds-iam token --profile reporting
 
 In the place of a password, for which rds-iam exec takes less typing:
