@@ -165,6 +165,16 @@ def test_a_commit_waits_for_its_standby(cluster: RdsCluster) -> None:
     thread.join(DEADLINE)
 
 
+def test_a_standby_that_is_behind(cluster: RdsCluster) -> None:
+    """What it has been sent, but does not show yet, is there when it has become the writer."""
+    for sql in ("STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 1", "START SLAVE"):
+        cluster.execute(sql, member=cluster.standby)
+    ask(cluster.writer_url(), "INSERT INTO note VALUES (8)")
+    assert rows(cluster, member=cluster.standby) == set()
+    cluster.failover(kill=True)
+    assert rows(cluster) == {8}
+
+
 def test_a_partition(cluster: RdsCluster) -> None:
     """What is sent to the writer arrives when it ends, and its standby goes on following."""
     engine = create_engine(cluster.writer_url())
