@@ -50,7 +50,7 @@ from sqlalchemy_rds_iam._connecting.runtime import (
 from sqlalchemy_rds_iam._connecting.session_guard import SessionGuard
 from sqlalchemy_rds_iam._databases.arguments import refuse_unknown_arguments
 from sqlalchemy_rds_iam._databases.drivers import Driver
-from sqlalchemy_rds_iam._databases.known import driver, require_module
+from sqlalchemy_rds_iam._databases.known import driver, refuse_mismatch, require_module
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._failover.wanted import is_checked
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
@@ -107,8 +107,10 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
             for argument in blanks(kwargs["connect_args"]):
                 del kwargs["connect_args"][argument]
         self._connect_args: dict[str, Any] = kwargs.get("connect_args") or {}
+        backend, _, name = url.drivername.partition("+")
+        refuse_mismatch(name, backend)
         if kwargs.get("module") is None:
-            require_module(url.drivername.partition("+")[2])
+            require_module(name)
 
     def update_url(self, url: URL) -> URL:
         """Take our options out of the URL, whose query goes to the driver."""

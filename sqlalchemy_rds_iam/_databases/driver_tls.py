@@ -112,20 +112,29 @@ def context(argument: str) -> Callable[[TlsWanted], TlsArguments]:
     """What a driver is told that takes an SSL context as `argument`."""
 
     def settle(wanted: TlsWanted) -> TlsArguments:
-        config, cparams = wanted.config, wanted.cparams
-        for name in ("sslmode", "sslrootcert"):
-            if name in cparams:
-                raise ConfigError(
-                    f"this driver has no argument {name!r}: say {config.named('tls')} and "
-                    f"{config.named('ca')}"
-                )
-        given = cparams.get(argument)
+        config = wanted.config
+        refuse_libpqs_words(wanted)
+        given = wanted.cparams.get(argument)
         if isinstance(given, ssl.SSLContext):
             return given_context(config, argument, given)
         mode = strongest(config, argument, level_of(given))
         return own_context(wanted, argument, mode, {config.named("ca"): config.ca})
 
     return settle
+
+
+def refuse_libpqs_words(wanted: TlsWanted) -> None:
+    """Refuse the words of libpq with a driver that is not made of it.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for name in ("sslmode", "sslrootcert"):
+        if name in wanted.cparams:
+            raise ConfigError(
+                f"this driver has no argument {name!r}: say {wanted.config.named('tls')} and "
+                f"{wanted.config.named('ca')}"
+            )
 
 
 def given_context(config: PluginOptions, argument: str, given: ssl.SSLContext) -> TlsArguments:

@@ -41,12 +41,22 @@ def driver(name: str, backend: str | None = None) -> Driver:
         )
     if backend is None:
         return row
-    if backend not in row.family.backends:
+    refuse_mismatch(name, backend)
+    return row._replace(family=family_of(backend))
+
+
+def refuse_mismatch(name: str, backend: str) -> None:
+    """Refuse a driver of one family with the dialect of another; of others nothing is said.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    row = DRIVERS.get(name)
+    if row is not None and backend not in row.family.backends:
         raise ConfigError(
             f"{name} is a driver of {row.family.title}, and the dialect is {backend!r}: expected "
             f"a URL that begins with {' or '.join(row.family.backends)}"
         )
-    return row._replace(family=family_of(backend))
 
 
 _MODULES = {

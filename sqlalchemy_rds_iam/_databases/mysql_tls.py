@@ -22,6 +22,7 @@ from sqlalchemy_rds_iam._databases.driver_tls import (
     given_context,
     level_of,
     own_context,
+    refuse_libpqs_words,
     strongest,
 )
 from sqlalchemy_rds_iam._databases.mysql_words import CLEAR_TEXT
@@ -72,6 +73,7 @@ def said(wanted: TlsWanted) -> Said:
     Raises:
         ConfigError: they ask for less than the options do, or for what is not supported.
     """
+    refuse_libpqs_words(wanted)
     config, given = wanted.config, wanted.cparams.get("ssl")
     level, rest = config.tls, dict[str, Any]()
     files = {config.named("ca"): config.ca}

@@ -219,6 +219,13 @@ def test_a_driver_of_another_family(driver: str, backend: str, begins: str) -> N
         known.driver(driver, backend)
 
 
+@pytest.mark.parametrize("url", ["mysql+psycopg", "mariadb+asyncpg", "postgresql+pymysql"])
+def test_a_url_of_another_family(url: str) -> None:
+    """Said when the engine is made, before SQLAlchemy looks for such a dialect in vain."""
+    with pytest.raises(ConfigError, match=r"is a driver of .* expected a URL that begins with"):
+        create_engine(f"{url}://app@{HOST}/app?plugin=rds_iam")
+
+
 def test_the_row_of_a_backend() -> None:
     """A row has the family of the dialect that it is asked for."""
     assert known.driver("pymysql", "mariadb").family is MARIADB

@@ -175,6 +175,8 @@ def test_a_context_of_the_users(name: str, ca: str) -> None:
         ({"ssl": {"capath": "/etc/ssl"}}, "ssl_capath is not looked at here"),
         ({"ssl": {"nonsense": 1}}, "ssl_nonsense is not looked at here"),
         ({"ssl": {"ca": 7}}, "ssl_ca is an object of the type int"),
+        ({"sslmode": "verify-full"}, "no argument 'sslmode': say rds_iam_tls and rds_iam_ca"),
+        ({"sslrootcert": "/x.pem"}, "no argument 'sslrootcert': say rds_iam_tls"),
         ({"ssl": object()}, "ssl is an object of the type object"),
     ],
 )
