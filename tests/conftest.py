@@ -131,7 +131,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _no_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """See to it that a test that is run as one that needs no server does not start one."""
     if request.node.get_closest_marker("unit"):
-        monkeypatch.setattr(LocalServer, "start", lambda _: pytest.fail("to be marked `server`"))
+        monkeypatch.setattr(
+            LocalServer, "_beginning", lambda _: pytest.fail("to be marked `server`")
+        )
 
 
 # The fixtures that say what a test connects with.

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -66,27 +68,15 @@ class LocalServer(ABC):
         """Whether the server has been started and not been stopped."""
         return self._server is not None
 
-    def start(self, source: Self | None = None) -> None:
-        """Make the server's files and start it; return once it takes connections.
-
-        Args:
-            source: A running server to copy, as its standby; None makes a new one.
+    def start(self) -> None:
+        """Make the files of a new server and start it; return once it takes connections.
 
         Raises:
             RuntimeError: It did not start; the message ends with the server's own last words.
         """
-        self._directory = make_directory(self.socket_name)
-        try:
-            self._guard = self._guarded(self._directory)
-            self._programs = self._found(self._directory)
-            if source is None:
-                self._create(self._programs)
-                self.launch()
-            else:
-                self.copy(source)
-        except BaseException:
-            self.stop()
-            raise
+        with self._beginning() as programs:
+            self._create(programs)
+            self.launch()
 
     def launch(self) -> None:
         """Start the server on the files that are there; return once it takes connections.
@@ -97,14 +87,6 @@ class LocalServer(ABC):
         assert self._programs is not None
         self._server = self._spawned(self._programs)
         self._await_ready(self._programs, self._server)
-
-    @abstractmethod
-    def copy(self, source: Self) -> None:
-        """Replace all files by a copy of those of a running server, and start as its standby.
-
-        Raises:
-            RuntimeError: The copy failed, or the server did not start.
-        """
 
     def kill(self) -> None:
         """End the server at once. Harmless when it is stopped."""
@@ -123,6 +105,18 @@ class LocalServer(ABC):
         if self._directory is not None:
             _remove(self._directory, time.monotonic() + _LAST_WRITES)
             self._directory = None
+
+    @contextmanager
+    def _beginning(self) -> Iterator[Programs]:
+        """A directory, what guards it, and the programs; all is undone if the block fails."""
+        self._directory = make_directory(self.socket_name)
+        try:
+            self._guard = self._guarded(self._directory)
+            self._programs = self._found(self._directory)
+            yield self._programs
+        except BaseException:
+            self.stop()
+            raise
 
     @abstractmethod
     def _found(self, directory: Path) -> Programs:
@@ -176,6 +170,33 @@ class LocalServer(ABC):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+
+class StandbyServer(LocalServer):
+    """A server that may have a standby, and be one."""
+
+    def start(self, source: Self | None = None) -> None:
+        """Make the server's files and start it; return once it takes connections.
+
+        Args:
+            source: A running server to copy, as its standby; None makes a new one.
+
+        Raises:
+            RuntimeError: It did not start; the message ends with the server's own last words.
+        """
+        if source is None:
+            super().start()
+            return
+        with self._beginning():
+            self.copy(source)
+
+    @abstractmethod
+    def copy(self, source: Self) -> None:
+        """Replace all files by a copy of those of a running server, and start as its standby.
+
+        Raises:
+            RuntimeError: The copy failed, or the server did not start.
+        """
 
 
 def _remove(directory: Path, expires: float) -> None:

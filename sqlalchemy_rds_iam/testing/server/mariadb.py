@@ -7,7 +7,6 @@ import signal
 import subprocess
 from pathlib import Path
 from socket import AF_UNIX, socket
-from typing import Self
 
 from sqlalchemy_rds_iam.testing.server import mariadb_programs
 from sqlalchemy_rds_iam.testing.server.local import LocalServer
@@ -76,10 +75,6 @@ class MariaDb(LocalServer):
         self._settings = (*_SETTINGS, f"--max-connections={max_connections}")
         self._installation: mariadb_programs.Installation | None = None
         self.password = secrets.token_hex(16)
-
-    def copy(self, source: Self) -> None:
-        """Standbys are not made yet."""
-        raise NotImplementedError
 
     def _found(self, directory: Path) -> Programs:
         found = self._installation = mariadb_programs.find(self._choice)

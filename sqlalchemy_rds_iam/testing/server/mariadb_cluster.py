@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from sqlalchemy_rds_iam.testing.server import mariadb_programs
+from sqlalchemy_rds_iam.testing.server.local import StandbyServer
 from sqlalchemy_rds_iam.testing.server.mariadb import SUPERUSER, MariaDb
 from sqlalchemy_rds_iam.testing.server.programs import Programs
 
@@ -41,7 +42,7 @@ START SLAVE;
 """
 
 
-class ClusterMariaDb(MariaDb):
+class ClusterMariaDb(StandbyServer, MariaDb):
     """A MariaDB server in a temporary directory of its own, of a cluster.
 
     Attributes:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from sqlalchemy_rds_iam.testing.server import binaries
-from sqlalchemy_rds_iam.testing.server.local import LocalServer
+from sqlalchemy_rds_iam.testing.server.local import StandbyServer
 from sqlalchemy_rds_iam.testing.server.programs import Programs
 
 SUPERUSER = "postgres"
@@ -45,7 +45,7 @@ _REPLICATION = {
 }
 
 
-class Postgres(LocalServer):
+class Postgres(StandbyServer):
     """A PostgreSQL server in a temporary directory of its own, as fast and as frail as can be."""
 
     title = "PostgreSQL"
