@@ -125,7 +125,10 @@ def _trust(error: BaseException, target: Target, config: PluginOptions) -> Itera
         yield f"checked with  {target.ca.path} ({target.ca.rule})"
         for file in target.driver.family.revocation(target.arguments):
             yield f"and with      {file}, to be about its issuer"
-    if (name := next(filter(None, map(contexts.issuer, chain(error))), None)) is not None:
+    failures = [*chain(error)]
+    # PyMySQL makes an error of its own without naming the cause.
+    failures += [each.__context__ for each in failures if each.__context__ is not None]
+    if (name := next(filter(None, map(contexts.issuer, failures)), None)) is not None:
         yield f"issued by     {name!r}, by the server's own word"
     elif isinstance(config, IamOptions):
         yield "rds-iam doctor shows who issued the server's certificate"

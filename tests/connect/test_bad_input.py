@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
+from worlds import TUNNELLING, on
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -111,6 +112,7 @@ def test_clock_off_by_an_hour(connect: Any, rds: RdsEmulator, offset: float) -> 
     assert database.scalar("select 1") == 1
 
 
+@on(*TUNNELLING, "mysqlconnector")
 def test_verify_ca_accepts_another_name(connect: Any, rds: RdsEmulator) -> None:
     """rds_iam_tls=verify-ca checks the authority but not the name."""
     rds.gateway.certificate = rds.certificates.other_host()

@@ -12,16 +12,23 @@ import pytest
 import trustme
 from ca_support import BUNDLE, without
 from sqlalchemy.pool import NullPool
+from worlds import POSTGRESQL, TUNNELLING, WORLDS, on, worlds
 
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 PROXY = "app-db.proxy-c0ffee123456.us-east-1.rds.amazonaws.com"
-TELL = {"asyncpg", "pg8000"}
+TELL = {"asyncpg", "pg8000", "pymysql", "asyncmy"}
 """The drivers that take an SSL context of ours, which tells who issued what it turns down."""
 
 Failed = Callable[..., str]
+
+
+@pytest.fixture(params=worlds(TUNNELLING))
+def world(request: pytest.FixtureRequest) -> tuple[str, bool]:
+    """The drivers whose name look-up is Python's, or that are told an address beside the name."""
+    return WORLDS[request.param]
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def failed(
         url = url.difference_update_query(["rds_iam_host", "rds_iam_port"])
         if "rds_iam_ca" not in options:
             url = url.difference_update_query(["rds_iam_ca"])
-        arguments = {"hostaddr": "127.0.0.1"} if "psycopg" in drivername else {}
+        arguments = {"hostaddr": "127.0.0.1"} if "psycopg" in drivername else {}  # libpq
         database = databases(url, is_async=is_async, connect_args=arguments, poolclass=NullPool)
         error = database.raises(Exception)
         assert rds.decisions == []
@@ -65,6 +72,7 @@ def _pem(path: Path, content: bytes | None = None) -> str:
     return str(path)
 
 
+@on(*POSTGRESQL)
 def test_the_word_system(failed: Failed, monkeypatch: pytest.MonkeyPatch) -> None:
     """PGSSLROOTCERT=system by mistake: RDS is not certified by public roots."""
     monkeypatch.setenv("PGSSLROOTCERT", "system")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
+from families import Words
 from hypothesis import given
 from hypothesis import strategies as st
 from patience import DEADLINE
@@ -253,7 +254,9 @@ def test_what_rds_proxy_says(text: str, throttled: bool) -> None:
 
 
 @pytest.fixture
-def competing(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def competing(
+    rds: RdsEmulator, words: Words, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[float]]:
     """Refuse two logins as RDS Proxy does when it throttles; when it did so."""
     rds.gateway.ceiling = 1000
     judge, times = rds.gateway._authenticate, list[float]()
@@ -261,9 +264,7 @@ def competing(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
     def throttle(client: object, user: str, password: bytes) -> None:
         if len(times) < 2:
             times.append(time.monotonic())
-            raise RefusedError(
-                "53300", "The IAM authentication failed because of too many competing requests."
-            )
+            raise RefusedError(*words.throttled)
         judge(client, user, password)
 
     monkeypatch.setattr(rds.gateway, "_authenticate", throttle)
@@ -291,7 +292,7 @@ def test_rds_proxy_throttles_with_retries_off(connect: Connect, competing: list[
     """With rds_iam_throttle_retry=off its words reach the application, with what to do."""
     database = connect(options={"rds_iam_throttle_retry": "off"}, poolclass=NullPool)
     error = database.raises(Exception)
-    assert "too many competing requests" in str(error)
+    assert str(database.words.throttled[-1]) in str(error)
     assert "the proxy throttles logins" in error.__notes__[0]
     assert len(competing) == 1
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from families import words_of
 from hypothesis import given
 from hypothesis import strategies as st
 from option_values import ROLE, ROLE_VALUES, SECRET_VALUES, VALUES
@@ -48,7 +49,7 @@ def _passes_on(url: URL) -> list[URL | str]:
         shown,
         make_url(shown),
         pickle.loads(pickle.dumps(url)),
-        url.set(database="postgres"),
+        url.set(database=words_of(url.drivername).open),
     ]
 
 

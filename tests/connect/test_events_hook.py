@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from events_support import Seen
+from families import Words
 from patience import DEADLINE
 from sqlalchemy.pool import NullPool
 from worlds import Database
@@ -96,7 +97,11 @@ def _fail(*_: object, **__: object) -> None:
 
 
 def test_a_hook_may_connect(
-    rds: RdsEmulator, connect: Connect, databases: Callable[..., Database]
+    rds: RdsEmulator,
+    world: tuple[str, bool],
+    words: Words,
+    connect: Connect,
+    databases: Callable[..., Database],
 ) -> None:
     """A hook that connects by itself, with the identity that the event is about, does not hang."""
     found: dict[str, int] = {}
@@ -106,8 +111,9 @@ def test_a_hook_may_connect(
             found[event.kind] = 0
             found[event.kind] = other.scalar("select 1")
 
-    other = databases(rds.url(), poolclass=NullPool)
-    connect(rds_iam_on_event=nested).scalar("select 1")
+    database = connect(rds_iam_on_event=nested)
+    other = databases(rds.url(words.sync if world[1] else world[0]), poolclass=NullPool)
+    database.scalar("select 1")
     assert found == {"renewed": 1}
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from families import BOTH, Words
 from faults_support import Clock
 from patience import SOON, eventually_async
 from sqlalchemy import URL, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
-from worlds import Database
+from worlds import TUNNELLING, WORLDS, Database, on, worlds
 
 from sqlalchemy_rds_iam import ConfigError, RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam.testing import RdsEmulator, SignedEndpoint
@@ -30,6 +31,12 @@ GREEN = "green.abc123.us-east-1.rds.amazonaws.com"
 MACHINE = "ec2-18-1-2-3.compute-1.amazonaws.com"
 GLOBAL = "app.global-abc123.global.rds.amazonaws.com"
 Connect = Callable[..., Database]
+
+
+@pytest.fixture(params=worlds(TUNNELLING))
+def world(request: pytest.FixtureRequest) -> tuple[str, bool]:
+    """Each driver that can verify the name of the endpoint though it dials the alias."""
+    return WORLDS[request.param]
 
 
 @pytest.fixture
@@ -109,7 +116,9 @@ def test_switch(
     database.inside.provider._names.clock = clock
     assert database.scalar("select 1") == 1
     server.point(ALIAS, GREEN)
-    monkeypatch.setattr(rds.gateway, "_endpoint", SignedEndpoint(GREEN, 5432, "us-east-1"))
+    monkeypatch.setattr(
+        rds.gateway, "_endpoint", SignedEndpoint(GREEN, rds.endpoint.port, "us-east-1")
+    )
     rds.gateway.certificate = rds.certificates.other_host(GREEN)
     clock.offset = 61
     assert database.scalar("select 1") == 1
@@ -125,7 +134,9 @@ def test_switch_before_its_time(
     database.inside.provider._names.clock = clock
     assert database.scalar("select 1") == 1
     server.point(ALIAS, GREEN)
-    monkeypatch.setattr(rds.gateway, "_endpoint", SignedEndpoint(GREEN, 5432, "us-east-1"))
+    monkeypatch.setattr(
+        rds.gateway, "_endpoint", SignedEndpoint(GREEN, rds.endpoint.port, "us-east-1")
+    )
     rds.gateway.certificate = rds.certificates.other_host(GREEN)
     database.raises(Exception)
     assert len(rds.decisions) == 1
@@ -184,7 +195,7 @@ def test_global_writer(through_alias: Connect, server: DnsServer, rds: RdsEmulat
     server.point(ALIAS, GLOBAL)
     rds.gateway.certificate = rds.certificates.other_host(GLOBAL)
     database = through_alias(rds_iam_region="us-east-1")
-    assert f"signed for app@{GLOBAL}:5432" in database.raises(Exception).__notes__[0]
+    assert f"signed for app@{GLOBAL}:{rds.endpoint.port}" in database.raises(Exception).__notes__[0]
 
 
 def test_nxdomain(through_alias: Connect, server: DnsServer) -> None:
@@ -205,10 +216,10 @@ def test_deadline(through_alias: Connect, server: DnsServer) -> None:
     assert time.monotonic() - began < SOON
 
 
-@pytest.mark.parametrize("drivername", ["postgresql+psycopg", "postgresql+asyncpg"])
-async def test_event_loop_goes_on(url: Any, server: DnsServer, drivername: str) -> None:
+@on("psycopg-async", "asyncpg", "asyncmy")
+async def test_event_loop_goes_on(url: Any, server: DnsServer, world: tuple[str, bool]) -> None:
     """DNS is not asked on the event loop, which is free to do what the answer is waiting for."""
-    engine = create_async_engine(url(drivername))
+    engine = create_async_engine(url(world[0]))
     server.gate.clear()
     connecting = asyncio.create_task(_scalar(engine))
     await eventually_async(lambda: server.questions)
@@ -217,9 +228,10 @@ async def test_event_loop_goes_on(url: Any, server: DnsServer, drivername: str) 
     await engine.dispose()
 
 
-async def test_cancelled(url: Any, server: DnsServer) -> None:
+@BOTH
+async def test_cancelled(url: Any, server: DnsServer, words: Words) -> None:
     """A task that is cancelled while DNS is asked leaves the answer to the next one."""
-    engine = create_async_engine(url("postgresql+asyncpg"))
+    engine = create_async_engine(url(words.asynchronous))
     server.gate.clear()
     connecting = asyncio.create_task(_scalar(engine))
     await eventually_async(lambda: server.questions)

@@ -25,7 +25,7 @@ from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 HOST = "db.abc123.us-east-1.rds.amazonaws.com"
-file_worlds = on("psycopg", "psycopg-async", "psycopg2", "mysqldb", "mysqlconnector")
+libpq_worlds = on("psycopg", "psycopg-async", "psycopg2")
 
 
 def _target(driver: str, config: IamOptions | None = None, **cparams: Any) -> Target:
@@ -124,7 +124,7 @@ def _own_ca(database: Any) -> Path:
     return Path(target.watched.file)
 
 
-@file_worlds
+@libpq_worlds
 def test_a_narrowed_bundle_verifies(rds: RdsEmulator, narrowing: tuple[Any, Path]) -> None:
     """With the region's part alone a good server is believed, and a bad one is not."""
     database, file = narrowing
@@ -134,7 +134,7 @@ def test_a_narrowed_bundle_verifies(rds: RdsEmulator, narrowing: tuple[Any, Path
     assert "certificate" in str(database.raises(Exception))
 
 
-@file_worlds
+@libpq_worlds
 @pytest.mark.parametrize("gone", ["file", "directory"])
 def test_a_cleaned_cache_costs_no_connect(narrowing: tuple[Any, Path], gone: str) -> None:
     """When the file is removed under a running engine, the next connect has a new one."""
@@ -148,7 +148,7 @@ def test_a_cleaned_cache_costs_no_connect(narrowing: tuple[Any, Path], gone: str
     assert first.exists()
 
 
-@file_worlds
+@libpq_worlds
 def test_a_changed_bundle_counts_from_the_next_connect(
     rds: RdsEmulator, narrowing: tuple[Any, Path]
 ) -> None:

@@ -108,6 +108,7 @@ def test_identities_and_endpoints_do_not_share(
 ) -> None:
     """Another key in the environment, or another user, has its own token."""
     rds.create_user("second")
+    rds.execute(words.enter("second", "app"))
     engines = [create_engine(rds.url(words.sync, user=user)) for user in ("app", "second")]
     other = rds.identities.issue(rds.identities.user("other"))
     for name, value in other.environ().items():

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from events_support import Seen
+from families import Words
 from patience import DEADLINE
 from rds_secret_support import LogIn
 from sqlalchemy import create_engine, event
@@ -73,7 +74,11 @@ def test_it_is_what_the_snapshot_says(
     assert found.keys() - {"db.client.connection.create_time"} == known.keys() - {
         "sqlalchemy_rds_iam.credentials.left"
     }
-    own = {"db.system.name": "postgresql", POOL: "orders", "db.namespace": engine.url.database}
+    own = {
+        "db.system.name": engine.dialect.name,
+        POOL: "orders",
+        "db.namespace": engine.url.database,
+    }
     where = {"server.address": rds.endpoint.host, "server.port": rds.endpoint.port}
     for name in known.keys() & found.keys():
         metric = known[name]
@@ -121,7 +126,7 @@ def test_how_long_connecting_takes(
     assert point.attributes[POOL] != "refused"
 
 
-def test_with_a_secret(log_in: LogIn, secret: Secret, collector: Collector) -> None:
+def test_with_a_secret(log_in: LogIn, secret: Secret, collector: Collector, words: Words) -> None:
     """Engines of the other plugin have the same; the server is where the secret leads."""
     database = log_in(secret)
     instrument(database.engine, meter_provider=collector.provider)
@@ -129,7 +134,7 @@ def test_with_a_secret(log_in: LogIn, secret: Secret, collector: Collector) -> N
         database.scalar("select 1")
     [point] = collector.points("sqlalchemy_rds_iam.connects")
     assert point.value == 2
-    assert point.attributes[POOL] == "secret:5432/"
+    assert point.attributes[POOL] == f"secret:{words.port}/"
     [point] = collector.points("sqlalchemy_rds_iam.token.age")
     assert point.attributes["server.address"]
     assert "sqlalchemy_rds_iam.connect_rate" not in collector.metrics()

@@ -22,8 +22,10 @@ class Words(NamedTuple):
         refused: what the server says of a password that it does not take.
         port: where servers listen by default.
         starting: what `Knobs.answer` takes for a server that is not ready, which is no refusal.
+        throttled: what it takes for a proxy that is asked too often.
         new_password: makes the statement that gives a user another password.
         enter: makes the statement that lets a user into a database.
+        open: a database that every user may enter.
         home: the database of secrets that say nothing else.
         open_table: makes a table for failovers, which all users of its database may write to.
         standby: the expression that is true on a standby.
@@ -42,8 +44,10 @@ class Words(NamedTuple):
     refused: str
     port: int
     starting: tuple[str | int, ...]
+    throttled: tuple[str | int, ...]
     new_password: Callable[[str, str], str]
     enter: Callable[[str, str], str]
+    open: str
     home: str
     open_table: tuple[str, ...]
     standby: str
@@ -63,8 +67,13 @@ POSTGRESQL = Words(
     refused="authentication failed",
     port=5432,
     starting=("57P03", "the database system is starting up"),
+    throttled=(
+        "53300",
+        "The IAM authentication failed because of too many competing requests.",
+    ),
     new_password=lambda user, password: f"ALTER ROLE {user} PASSWORD '{password}'",
     enter=lambda user, database: f"GRANT CONNECT ON DATABASE {database} TO {user}",
+    open="postgres",
     home="postgres",
     open_table=("CREATE TABLE {} (n bigint PRIMARY KEY)", "GRANT ALL ON {} TO PUBLIC"),
     standby="pg_is_in_recovery()",
@@ -86,8 +95,10 @@ MYSQL = Words(
     refused="Access denied",
     port=3306,
     starting=(1053, "08S01", "Server shutdown in progress"),
+    throttled=(1040, "HY000", "IAM authentication rate limit exceeded"),
     new_password=lambda user, password: f"ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'",
     enter=lambda user, database: f"GRANT ALL ON {database}.* TO '{user}'@'%'",
+    open="information_schema",
     home="test",
     open_table=("CREATE TABLE {} (n bigint PRIMARY KEY)",),
     standby="@@GLOBAL.read_only",

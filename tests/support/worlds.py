@@ -37,6 +37,8 @@ WORLDS = {
 EVERY = tuple(WORLDS)
 POSTGRESQL = tuple(key for key, world in WORLDS.items() if world[0].startswith("postgresql"))
 MYSQL = tuple(key for key in WORLDS if key not in POSTGRESQL)
+TUNNELLING = (*POSTGRESQL, "pymysql", "asyncmy")
+"""Some of those whose drivers verify another name than the one that they connect to."""
 USUAL = (*POSTGRESQL, "pymysql", "asyncmy", "mysqldb")
 """Those of tests that say nothing else: of MySQL's a sync one, an async one, and one made of C."""
 
