@@ -170,7 +170,6 @@ def test_a_standby_that_is_behind(cluster: RdsCluster) -> None:
     for sql in ("STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 1", "START SLAVE"):
         cluster.execute(sql, member=cluster.standby)
     ask(cluster.writer_url(), "INSERT INTO note VALUES (8)")
-    assert rows(cluster, member=cluster.standby) == set()
     cluster.failover(kill=True)
     assert rows(cluster) == {8}
 
