@@ -104,6 +104,7 @@ _SERVERS = {
     "rds_emulator",
     "rds_mysql_emulator",
     "rds_cluster_emulator",
+    "rds_mysql_cluster_emulator",
     "running_clusters",
     "documents_emulator",
     "running_redis",

@@ -30,10 +30,7 @@ def rds_mysql_emulator() -> Iterator[RdsEmulator]:
     Where there is no MariaDB its tests are skipped; it never downloads one. Override it in your own
     conftest.py to have other users, a ceiling or an existing server.
     """
-    try:
-        mariadb_programs.find()
-    except RuntimeError as missing:
-        pytest.skip(str(missing))
+    _skip_without_mariadb()
     with RdsEmulator(engine="mysql") as emulator:
         yield emulator
 
@@ -45,6 +42,17 @@ def rds_cluster_emulator() -> Iterator[RdsCluster]:
     Override it in your own conftest.py to have other users, or asynchronous replication.
     """
     with RdsCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def rds_mysql_cluster_emulator() -> Iterator[RdsCluster]:
+    """One cluster of MySQL for the whole session, with the database user ``app``.
+
+    Where there is no MariaDB its tests are skipped, as those of `rds_mysql_emulator` are.
+    """
+    _skip_without_mariadb()
+    with RdsCluster(engine="mysql") as cluster:
         yield cluster
 
 
@@ -69,10 +77,22 @@ def rds_cluster(
     rds_cluster_emulator: RdsCluster, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RdsCluster]:
     """The cluster with a writer and a standby, as `rds_iam_environment` else; tables stay."""
-    rds_cluster_emulator.reset()
-    _become_all_of_aws(rds_cluster_emulator, monkeypatch)
-    yield rds_cluster_emulator
-    rds_cluster_emulator.heal()
+    yield from _whole_again(rds_cluster_emulator, monkeypatch)
+
+
+@pytest.fixture
+def rds_mysql_cluster(
+    rds_mysql_cluster_emulator: RdsCluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RdsCluster]:
+    """The same of MySQL."""
+    yield from _whole_again(rds_mysql_cluster_emulator, monkeypatch)
+
+
+def _skip_without_mariadb() -> None:
+    try:
+        mariadb_programs.find()
+    except RuntimeError as missing:
+        pytest.skip(str(missing))
 
 
 def _as_new(emulator: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[RdsEmulator]:
@@ -81,6 +101,13 @@ def _as_new(emulator: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     _become_all_of_aws(emulator, monkeypatch)
     yield emulator
     emulator.gateway.reset()
+
+
+def _whole_again(cluster: RdsCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RdsCluster]:
+    cluster.reset()
+    _become_all_of_aws(cluster, monkeypatch)
+    yield cluster
+    cluster.heal()
 
 
 def _become_all_of_aws(emulator: EmulatedAccount, monkeypatch: pytest.MonkeyPatch) -> None:

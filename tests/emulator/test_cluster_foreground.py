@@ -145,6 +145,7 @@ def test_a_command() -> None:
     assert (found.code, found.out) == (0, "pg8000 False\npg8000 True\n"), found.err
 
 
+@pytest.mark.usefixtures("rds_mysql_emulator")  # it skips where there is no MariaDB
 def test_a_command_on_mysql() -> None:
     """The same of the other family, dialled by an address that every driver can verify."""
     roles = python(ROLES.format("@@GLOBAL.read_only"))

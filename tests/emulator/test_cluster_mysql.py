@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
@@ -16,31 +16,17 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy_rds_iam.testing import ClusterEndpoint, RdsCluster
 
 pytest.importorskip("pymysql", reason="PyMySQL is not installed")
-pytestmark = pytest.mark.server
-
 Kind = bool | Literal["restart"]
 
 _FAR = 3600.0
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RdsCluster]:
-    """A cluster for all tests here."""
-    with RdsCluster(engine="mysql") as cluster:
-        cluster.execute("CREATE TABLE note (n bigint)", "app")
-        yield cluster
-
-
 @pytest.fixture
-def cluster(running: RdsCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RdsCluster]:
-    """The cluster with a writer and a standby, and an empty table."""
-    for name, value in running.environ().items():
-        monkeypatch.setenv(name, value)
-    running.reset()
-    running.execute("TRUNCATE note", "app")
-    running.catch_up()
-    yield running
-    running.heal()
+def cluster(rds_mysql_cluster: RdsCluster) -> RdsCluster:
+    """The cluster, with an empty table."""
+    rds_mysql_cluster.execute("DROP TABLE IF EXISTS note; CREATE TABLE note (n bigint)", "app")
+    rds_mysql_cluster.catch_up()
+    return rds_mysql_cluster
 
 
 def ask(url: URL, sql: str) -> Any:
@@ -214,12 +200,12 @@ def test_sessions_are_ended(cluster: RdsCluster) -> None:
     assert rows(cluster, member=cluster.standby) == {7}
 
 
-def test_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_end(cluster: RdsCluster) -> None:
     """Nothing is left of it: no directory, and no process."""
-    with RdsCluster(engine="mysql", synchronous=False) as cluster:
-        directories = [server.directory for server in cluster._servers]
+    with RdsCluster(engine="mysql", synchronous=False) as another:
+        directories = [server.directory for server in another._servers]
         processes = [int((each / "pid").read_text()) for each in directories]
-        cluster.failover(kill=True)
+        another.failover(kill=True)
     assert not any(each.exists() for each in directories)
     for process in processes:
         with pytest.raises(ProcessLookupError):

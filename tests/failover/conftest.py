@@ -16,6 +16,7 @@ from sqlalchemy_rds_iam._connecting import failover
 from sqlalchemy_rds_iam._failover import server_search
 from sqlalchemy_rds_iam._ratelimit import registry
 from sqlalchemy_rds_iam.testing import RdsCluster
+from sqlalchemy_rds_iam.testing.server import mariadb_programs
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +55,11 @@ def cluster(
     running_clusters: Callable[[Words], RdsCluster], words: Words, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RdsCluster]:
     """The cluster with a writer, a standby, an empty table, and names that lead to them."""
+    if words.family == "mysql":
+        try:
+            mariadb_programs.find()
+        except RuntimeError as missing:
+            pytest.skip(str(missing))
     running_cluster = running_clusters(words)
     running_cluster.reset()
     running_cluster.secrets.clear()
