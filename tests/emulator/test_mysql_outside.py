@@ -107,6 +107,8 @@ def test_as_a_program(told: dict[str, object]) -> None:
     key = AccessKey(
         environ["AWS_ACCESS_KEY_ID"],
         environ["AWS_SECRET_ACCESS_KEY"],
+        None,
+        None,
         Principal("arn:aws:iam::123456789012:user/app"),
     )
     token = sign(key, SignedEndpoint(str(url.host), 3306, "us-east-1"))
