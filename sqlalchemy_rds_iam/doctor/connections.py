@@ -43,12 +43,18 @@ def verification(state: State) -> tuple[str, str | None]:
 def knock(state: State, seconds: float, port: int | None = None) -> Door:
     """A connection to the address that answers, at another port if need be.
 
+    It is the one that is open already, if there is one: a server counts against this machine what
+    connects and goes away.
+
     Raises:
         OSError: there is none.
     """
     assert state.address is not None
     host, usual = state.address
-    return manners.of(state).door((host, port or usual), seconds)
+    connection = None
+    if port is None:
+        connection, state.connection = state.connection, None
+    return manners.of(state).door((host, port or usual), seconds, connection)
 
 
 def open_door(state: State, seconds: float) -> Door:
@@ -59,7 +65,6 @@ def open_door(state: State, seconds: float) -> Door:
     """
     door, state.door = state.door, None
     if door is not None:
-        # One that is left half-way counts against this machine with some servers.
         if door.renew(seconds):
             return door
         door.close()

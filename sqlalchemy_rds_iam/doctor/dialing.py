@@ -21,14 +21,16 @@ class Dialled(NamedTuple):
     Attributes:
         address: the one that took the connection; None if none did.
         failed: why the others did not, in the order of DNS.
+        connection: to that address, for the caller to close.
     """
 
     address: Address | None
     failed: dict[Address, OSError]
+    connection: socket.socket | None = None
 
 
 def dial(addresses: list[Address], seconds: float) -> Dialled:
-    """Connect to all `addresses` at once, and close again.
+    """Connect to all `addresses` at once, and close all connections but the first again.
 
     Args:
         addresses: IP addresses and ports.
@@ -36,6 +38,7 @@ def dial(addresses: list[Address], seconds: float) -> Dialled:
     """
     end = time.monotonic() + seconds
     found: Address | None = None
+    connection: socket.socket | None = None
     failed: dict[Address, OSError] = {}
     with selectors.DefaultSelector() as selector:
         for address in addresses:
@@ -49,17 +52,21 @@ def dial(addresses: list[Address], seconds: float) -> Dialled:
                 if not ready and time.monotonic() >= end:
                     break
                 for key, _ in ready:
-                    refusal = _end(selector, key)
+                    refusal = _end(key)
+                    if refusal is None and found is None:
+                        selector.unregister(key.fileobj)
+                        assert isinstance(key.fileobj, socket.socket)
+                        found, connection = key.data, key.fileobj
+                        continue
+                    _close(selector, key)
                     if refusal is not None:
                         failed[key.data] = refusal
-                    else:
-                        found = found or key.data
         finally:
             for key in list(selector.get_map().values()):
                 if found is None:
                     failed[key.data] = TimeoutError("timed out")
                 _close(selector, key)
-    return Dialled(found, {each: failed[each] for each in addresses if each in failed})
+    return Dialled(found, {each: failed[each] for each in addresses if each in failed}, connection)
 
 
 def _begin(address: Address) -> socket.socket:
@@ -73,9 +80,8 @@ def _begin(address: Address) -> socket.socket:
     return one
 
 
-def _end(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> OSError | None:
+def _end(key: selectors.SelectorKey) -> OSError | None:
     code = key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # type: ignore[union-attr]
-    _close(selector, key)
     return OSError(code, os.strerror(code)) if code else None
 
 

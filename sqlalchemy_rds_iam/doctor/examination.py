@@ -48,8 +48,7 @@ def examine(
     try:
         outcomes = list(_outcomes(state, tell or (lambda _: None)))
     finally:
-        if state.door is not None:
-            state.door.close()
+        state.leave()
     # At the end, when every secret is known.
     scrubbed = [_scrubbed(outcome, state) for outcome in outcomes]
     return report(state.scrub(_target(state)), scrubbed, logged_in=state.logged_in)

@@ -162,7 +162,7 @@ def examine_network(state: State) -> Iterator[Finding]:
     if dialled.address is None:
         yield unreached(state, dialled.failed, evidence, _elsewhere(state))
         return
-    state.address = dialled.address
+    state.address, state.connection = dialled.address, dialled.connection
     took = 1000 * (time.monotonic() - began)
     yield ok(f"{dialled.address[0]}:{port} takes TCP connections", f"it took   {took:.1f} ms")
     if evidence:
@@ -197,6 +197,8 @@ def _elsewhere(state: State) -> tuple[Command, ...]:
         except OSError:
             continue
         addresses = list(dict.fromkeys((str(each[4][0]), other) for each in found))
-        if dial(addresses, state.schedule.left("Network", 0.5)).address is not None:
+        dialled = dial(addresses, state.schedule.left("Network", 0.5))
+        if dialled.connection is not None:
+            dialled.connection.close()
             return (instead(url.set(host=host, port=other)),)
     return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,7 @@ class State:
         verified: whether STS has accepted the credentials.
         hopeless: whether it is certain by now that the server accepts no token.
         by_token: whether the server asks the user for a token.
+        connection: to that address; nothing has been said through it yet.
         door: a connection with TLS that nothing has been said through yet.
         logged_in: whether a login has succeeded.
         accepted: whether the server has accepted a token of ours, in whichever way it was sent.
@@ -73,6 +75,7 @@ class State:
     hopeless: bool = False
     token: IssuedPassword | None = None
     by_token: bool = False
+    connection: socket.socket | None = None
     door: Door | None = None
     logged_in: bool = False
     accepted: bool = False
@@ -112,6 +115,12 @@ class State:
     def tunnelled(self) -> bool:
         """Whether what is dialled is not what is signed for."""
         return self.dialled.lower() != self.settled.endpoint.host
+
+    def leave(self) -> None:
+        """Close what is open still."""
+        for each in (self.connection, self.door):
+            if each is not None:
+                each.close()
 
     def hide(self, *secrets: str | None) -> None:
         """Keep these out of the report, whatever quotes them."""

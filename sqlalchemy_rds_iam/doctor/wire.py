@@ -88,14 +88,17 @@ class Door(abc.ABC):
     Args:
         address: IP address and port.
         seconds: how long all of it may take.
+        connection: one that is open already.
 
     Raises:
         OSError: it cannot be reached, or not in time (`TimeoutError`).
     """
 
-    def __init__(self, address: tuple[str, int], seconds: float) -> None:
+    def __init__(
+        self, address: tuple[str, int], seconds: float, connection: socket.socket | None = None
+    ) -> None:
         self._deadline = time.monotonic() + seconds
-        self._socket: socket.socket = socket.create_connection(address, seconds)
+        self._socket = connection or socket.create_connection(address, seconds)
 
     def __enter__(self) -> Self:
         return self
