@@ -59,6 +59,7 @@ class Access:
         cparams: what SQLAlchemy makes of the URL for `driver`.
         endpoint: what tokens are signed for.
         host: the parsed name of that.
+        dialled: the name to connect to; where a CNAME was followed, the one that it leads to.
 
     Raises:
         ConfigError: the URL or an option cannot work.
@@ -88,12 +89,14 @@ class Access:
         self.engine_url = given
         own, example = _drivername(given, self.family), self.family.example
         self.driver, self.cparams = _row(own), self.arguments(own)
-        self.config = config = _followed(config, self.cparams.get("host"))
+        followed = config.resolve_cname and is_alias(self.cparams.get("host"))
+        self.config = config = _followed(config, self.cparams["host"]) if followed else config
         # Where to, in words of a driver that needs no CA file for that: signing needs none.
         signer, said = _row(example), self.arguments(example)
         where = {key: said[key] for key in ("host", "port", signer.user) if key in said}
         target = _target(signer, where, replace(config, tls="require", ca=None))
         self.endpoint, self.host = target.endpoint, target.host
+        self.dialled = target.host.host if followed else target.dialled
         role = AssumedRole.of(config, lambda: nearest_region(config, target.host))
         source = aws.AwsSource(config.profile, None, role)
         observer = Dispatcher(config)
@@ -198,10 +201,8 @@ def _row(drivername: str) -> Driver:
     return known.driver(name, backend)
 
 
-def _followed(config: IamOptions, host: Any) -> IamOptions:
-    """The options with the endpoint that a CNAME leads to, if it is to be followed."""
-    if not (config.resolve_cname and is_alias(host)):
-        return config
+def _followed(config: IamOptions, host: str) -> IamOptions:
+    """The options with the endpoint that a CNAME leads to."""
     names = CnameResolver()
     try:
         # Its own deadline may be exceeded by the pauses between its attempts.

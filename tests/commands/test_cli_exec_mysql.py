@@ -109,6 +109,7 @@ def _program(directory: Path, name: str, version: str) -> Path:
     return file
 
 
+SLEEPS = "#!/bin/sh\nexec sleep 600"
 MARIADB, ORACLE = "10.11.19-MariaDB", "(MySQL Community Server - GPL)"
 
 
@@ -176,14 +177,14 @@ def test_what_a_script_is_told(
     assert ("ssl-mode=VERIFY_IDENTITY" in told["text"]) == (version != MARIADB)
 
 
-@pytest.mark.parametrize("answer", ["exit 3", "echo hello", "sleep 600"])
+@pytest.mark.parametrize("answer", ["#!/bin/sh\nexit 3", "#!/bin/sh\necho x", "\0", SLEEPS])
 def test_a_client_of_no_vendor(
     url: str, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What does not say whose words it knows is not run: TLS might not be verified."""
     monkeypatch.setattr("sqlalchemy_rds_iam._tools.mysql_programs._TIME_FOR_ITS_VERSION", 0.5)
     program = tmp_path / "mysql"
-    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.write_text(answer)
     program.chmod(0o700)
     found = shown("exec", url, "--", program)
     assert (found.code, found.out) == (2, "")
@@ -199,8 +200,10 @@ def test_option_files_of_the_user(rds: RdsEmulator, url: str) -> None:
     found = ran("exec", url, "--", "mariadb", "-NBe", WHO)
     assert (found.code, found.out) == (0, "app@app\n")
     assert ".my.cnf" not in found.err
-    told = ran("exec", url, "--", "true")
-    assert f"what {home}/.my.cnf says wins over the URL" in told.err
+    told = shown("exec", url, "--", "true")
+    assert f"user in {home}/.my.cnf wins over the URL" in told.err
+    (home / ".my.cnf").write_text("[mysql]\nprompt=mine\n")
+    assert "wins over" not in shown("exec", url, "--", "true").err
     assert len(rds.decisions) == 1
 
 

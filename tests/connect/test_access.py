@@ -12,7 +12,7 @@ from patience import SOON
 from sqlalchemy import URL
 
 from sqlalchemy_rds_iam import RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam._tools import libpq_environment
+from sqlalchemy_rds_iam._tools import libpq_environment, mysql_programs
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -55,6 +55,21 @@ def test_cname(server: DnsServer, url: URL, rds: RdsEmulator) -> None:
         sslmode="verify-full",
         sslrootcert=environ["PGSSLROOTCERT"],
     ).close()
+
+
+@pytest.mark.parametrize("drivername", ["mysql+pymysql", "mysql+mysqldb", "mariadb+mysqlconnector"])
+def test_cname_of_mysql(server: DnsServer, url: URL, rds: RdsEmulator, drivername: str) -> None:
+    """The clients of MySQL, which verify what they dial, dial the endpoint itself."""
+    access = Access(url.set(drivername=drivername))
+    setup = mysql_programs.setup(access, ["true"], {})
+    try:
+        assert setup.variables["MYSQL_HOST"] == rds.endpoint.host
+        assert setup.directory is not None
+        said = (setup.directory / "my.cnf").read_text().splitlines()
+    finally:
+        setup.clean_up()
+    assert f"host={rds.endpoint.host}" in said
+    assert not setup.directory.exists()
 
 
 def test_leads_nowhere(server: DnsServer, url: URL) -> None:
