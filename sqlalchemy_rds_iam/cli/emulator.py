@@ -168,7 +168,7 @@ def emulator(
         typer.Option(
             "--cluster",
             help="Start a writer and a standby, behind four ports from --listen-port on, and set "
-            "RDS_IAM_READER_URL as well. Needs pg_basebackup beside postgres.",
+            "RDS_IAM_READER_URL as well. PostgreSQL needs pg_basebackup beside postgres.",
         ),
     ] = False,
     env_file: Annotated[

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from failover_support import INSERT, LATE, aside, follow, looks, pid, rows, using, write
-from families import Words
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
-from worlds import POSTGRESQL, Database, on
+from worlds import POSTGRESQL, Database, on, worlds
 
 from sqlalchemy_rds_iam.testing import RdsCluster
 
@@ -68,18 +67,26 @@ def _by_mysql_session(connection: Connection) -> DBAPIError:
     return error
 
 
-_OWN = {
-    "postgresql": (_by_option, _by_transaction, _by_session, _by_default),
-    "mysql": (_by_mysql_transaction, _by_mysql_session),
-}
+_OWN = (
+    (POSTGRESQL, (_by_option, _by_transaction, _by_session, _by_default)),
+    (("pymysql", "asyncmy", "mysqldb"), (_by_mysql_transaction, _by_mysql_session)),
+)
 
 
-@pytest.mark.parametrize("which", range(4))
-def test_a_users_own(cluster: RdsCluster, writer: MakeWriter, words: Words, which: int) -> None:
+@pytest.mark.parametrize(
+    ("world", "own"),
+    [
+        pytest.param(*world.values, own, marks=world.marks)
+        for keys, ways in _OWN
+        for world in worlds(keys)
+        for own in ways
+    ],
+    indirect=["world"],
+)
+def test_a_users_own(
+    cluster: RdsCluster, writer: MakeWriter, own: Callable[[Connection], DBAPIError]
+) -> None:
     """Its error is an error, and its connection stays what it is."""
-    if which >= len(_OWN[words.family]):
-        pytest.skip(f"{words.family} has fewer ways")
-    own = _OWN[words.family][which]
     database = writer(pool_pre_ping=True, pool_size=1, max_overflow=0)
     before = pid(database)
 

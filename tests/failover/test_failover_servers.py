@@ -114,15 +114,21 @@ def test_a_server_in_doubt_that_changes(
     assert pid(database) != before
 
 
-@pytest.mark.parametrize("reports", [True, False])
-def test_each_kind_of_server(
-    cluster: RdsCluster, writer: MakeWriter, words: Words, *, reports: bool
-) -> None:
+def test_each_kind_of_server(cluster: RdsCluster, writer: MakeWriter, words: Words) -> None:
     """The writer and the standby will do for those that want them, and for no other."""
-    if reports and words.family == "mysql":
-        pytest.skip("no MySQL reports anything")
-    if not reports:
-        _forge(cluster, **{STANDBY: None, READ_ONLY: None})
+    _each_kind(cluster, writer, words)
+
+
+@on(*POSTGRESQL)
+def test_each_kind_that_reports_nothing(
+    cluster: RdsCluster, writer: MakeWriter, words: Words
+) -> None:
+    """The same of one that has to be asked, as it is older, or behind a pooler."""
+    _forge(cluster, **{STANDBY: None, READ_ONLY: None})
+    _each_kind(cluster, writer, words)
+
+
+def _each_kind(cluster: RdsCluster, writer: MakeWriter, words: Words) -> None:
     driver = writer(wants=None).engine.url.drivername
     for wants, numbers in {
         "read-write": [1],

@@ -16,6 +16,8 @@ _SYNCHRONOUS = """
 SELECT 1 FROM information_schema.global_status
 WHERE variable_name = 'RPL_SEMI_SYNC_MASTER_CLIENTS' AND variable_value > 0
 """
+# Seconds that commits under way, and table locks, have before it shuts down.
+_PATIENCE = 1.0
 _WROTE = "SELECT @@gtid_binlog_pos"
 _SHOWS = "SELECT 1 FROM DUAL WHERE MASTER_GTID_WAIT('{}', 0.1) = 0"
 
@@ -80,5 +82,5 @@ class MariaDbReplica(Replica):
 
         A shut-down by a signal ends the replication first, whatever has not been sent.
         """
-        await self.make_read_only(self._deadline)
+        await self.make_read_only(_PATIENCE)
         await self.await_replay(standby)
