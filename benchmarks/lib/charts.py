@@ -38,6 +38,7 @@ _ROLES = {
     "plain": "plain",
     "no-aws": "plain",
     "boto3-recipe": "other",
+    "ssl_ca": "other",
     "botocore": "other",
     "boto3": "third",
     "unpaced": "second",

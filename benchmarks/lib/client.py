@@ -288,6 +288,7 @@ def _words(error: Exception) -> str:
     kinds = (
         "PAM authentication failed",
         "Access denied",
+        "Too many connections",
         "timeout expired",
         "no turn to connect",
         "Connection refused",
