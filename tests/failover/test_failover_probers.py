@@ -50,7 +50,7 @@ def probe_hangs(cluster: RdsCluster, old: ClusterMember) -> None:
     eventually(lambda: traffic.connects > connects, "no probe")
 
 
-@on(*POSTGRESQL, "pymysql", "asyncmy")
+@on(*POSTGRESQL, "pymysql")
 @pytest.mark.parametrize("kill", ["restart", False], ids=["restarted", "read-only"])
 def test_waiters_do_not_log_in(
     cluster: RdsCluster,
@@ -83,7 +83,7 @@ def test_waiters_do_not_log_in(
     assert len(cluster.writer.decisions) == WAITERS + 1
 
 
-@on(*POSTGRESQL, "pymysql", "asyncmy")
+@on(*POSTGRESQL, "pymysql")
 def test_a_slow_connect_does_not_begin_a_search(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +111,7 @@ def test_a_slow_connect_does_not_begin_a_search(
     assert searched.found == 1
 
 
-@on(*POSTGRESQL, "pymysql", "asyncmy")
+@on(*POSTGRESQL, "pymysql")
 def test_a_prober_that_is_lost(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +164,7 @@ def test_a_prober_that_is_cancelled(
     database._runner.run(cancel())
 
 
-@on(*POSTGRESQL, "pymysql", "asyncmy")
+@on(*POSTGRESQL, "pymysql")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_prober_that_is_forked_away(
     cluster: RdsCluster, writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
@@ -185,7 +185,7 @@ def test_a_prober_that_is_forked_away(
     assert reading.result() == 1
 
 
-@on(*POSTGRESQL, "pymysql", "asyncmy")
+@on(*POSTGRESQL, "pymysql")
 def test_events_are_told_without_a_lock(cluster: RdsCluster, writer: MakeWriter) -> None:
     """A hook may connect itself, and waits for nothing of ours."""
     held: list[str] = []
@@ -216,7 +216,7 @@ def test_events_are_told_without_a_lock(cluster: RdsCluster, writer: MakeWriter)
     assert held == []
 
 
-@on(*POSTGRESQL, "pymysql", "asyncmy")
+@on(*POSTGRESQL, "pymysql")
 @pytest.mark.parametrize("kill", [True, False], ids=["killed", "read-only"])
 def test_no_writer_within_the_limit(
     cluster: RdsCluster,
