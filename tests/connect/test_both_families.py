@@ -79,7 +79,7 @@ def test_refused_new_token(connect: Any, rds: RdsEmulator) -> None:
     assert database.words.refused in str(error)
     assert len(rds.decisions) == 1
     note = "\n".join(error.__notes__)
-    assert database.inside.plan.target.endpoint.host in note
+    assert database.signed_host in note
     assert "stranger" in note
     assert "…" + rds.key.access_key[-4:] in note
     assert database.scalar(database.words.user) == "stranger"

@@ -33,14 +33,15 @@ PATIENT = {"rds_iam_throttle_retry": "on"}
 
 def test_a_first_connect(rds: RdsEmulator, connect: Connect, seen: Seen, logged: Logged) -> None:
     """Credentials are fetched and a token is signed; hook and log tell the same of it, once."""
-    connect(rds_iam_on_event=seen).scalar("select 1")
+    database = connect(rds_iam_on_event=seen)
+    database.scalar("select 1")
     assert seen.kinds == ["renewed", "minted"]
     assert [record.rds_iam for record in logged()] == [event.as_dict() for event in seen]
     renewed, minted = seen
     where = rds.endpoint
     assert renewed.endpoint is None
     assert renewed.what == "AWS credentials"
-    assert minted.endpoint == (where.host, where.port, "app", where.region)
+    assert minted.endpoint == (database.signed_host, where.port, "app", where.region)
     for event in seen:
         key = rds.key.access_key
         assert event.plugin == "rds_iam"

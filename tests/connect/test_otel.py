@@ -79,7 +79,8 @@ def test_it_is_what_the_snapshot_says(
         POOL: "orders",
         "db.namespace": engine.url.database,
     }
-    where = {"server.address": rds.endpoint.host, "server.port": rds.endpoint.port}
+    [endpoint] = stats.endpoints
+    where = {"server.address": endpoint.endpoint.host, "server.port": rds.endpoint.port}
     for name in known.keys() & found.keys():
         metric = known[name]
         [point] = found[name].data.data_points

@@ -48,11 +48,12 @@ def _counts(stats: Stats) -> dict[str, int]:
 
 def test_an_engine_that_has_done_nothing(rds: RdsEmulator, connect: Connect) -> None:
     """Its endpoint is known, its identity not yet; no request is sent."""
-    stats = _stats(connect())
+    database = connect()
+    stats = _stats(database)
     assert _counts(stats) == {}
     assert stats.outage is stats.credentials_age is stats.identity.access_key is None
     [endpoint] = stats.endpoints
-    assert endpoint.endpoint[:3] == (rds.endpoint.host, rds.endpoint.port, "app")
+    assert endpoint.endpoint[:3] == (database.signed_host, rds.endpoint.port, "app")
     assert endpoint.token_age is endpoint.token_left is endpoint.accepted_age is None
     assert rds.decisions == []
 

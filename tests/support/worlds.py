@@ -87,6 +87,11 @@ class Database:
         """Our part of this engine."""
         return Inside(self.engine)
 
+    @property
+    def signed_host(self) -> str:
+        """The host that the URL says tokens are for."""
+        return str(self.engine.url.query.get("rds_iam_host", self.engine.url.host))
+
     def run(self, body: Callable[[Connection], T]) -> T:
         """Run `body` with a connection of the pool, in a transaction that is committed."""
         if self._runner is None:
