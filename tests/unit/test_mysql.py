@@ -154,6 +154,7 @@ def test_a_refusal(number: int, says: str) -> None:
         (1044, "Access denied for user 'app'@'%' to database 'x'"),
         (1049, "Unknown database 'x'"),
         (1040, "Too many connections"),
+        (1040, "Number simultaneous connections exceeded (100)"),
         (1130, "Host '10.0.0.1' is not allowed to connect to this MySQL server"),
         (1524, "Plugin 'AWSAuthenticationPlugin' is not loaded"),
         (2003, "Can't connect to MySQL server on '127.0.0.1' ([Errno 111] Connection refused)"),

@@ -296,6 +296,16 @@ def test_listeners_that_protect_more(ca: str) -> None:
     assert not [*guarded.weaker(settled_words, {**settled_words, "ssl_verify_identity": True})]
 
 
+def test_another_file_of_the_same_authorities(ca: str, tmp_path: Path) -> None:
+    """What counts is whom a file trusts, and not where it lies."""
+    other = tmp_path / "other.pem"
+    other.write_bytes(Path(ca).read_bytes())
+    told = settled("mysqldb", ca).arguments
+    assert not [*guarded.weaker(told, {**told, "ssl": {"ca": str(other)}})]
+    told = settled("mariadbconnector", ca).arguments
+    assert not [*guarded.weaker(told, {**told, "ssl_ca": str(other)})]
+
+
 @pytest.mark.parametrize("word", ["unix_socket", "read_default_file", "auth_plugin", "failover"])
 def test_listeners_that_lead_elsewhere(word: str, ca: str) -> None:
     """A socket, a file, a plugin: what is refused when an engine is made is refused later."""
