@@ -42,8 +42,10 @@ def test_the_command_finds_the_cause(
     finally:
         rds.key.principal.db_users = None
     assert found.code == 1
-    assert '"code": "policy"' in found.out
-    assert '"target": "app@app-db' in found.out
+    # Drivers that verify what they connect to are at an address here, for which RDS takes no token.
+    at_address = "@127.0.0.2:" in command
+    assert f'"code": "{"name-not-endpoint" if at_address else "policy"}"' in found.out
+    assert f'"target": "app@{"127.0.0.2" if at_address else "app-db"}' in found.out
 
 
 OPTIONS: dict[str, st.SearchStrategy[Any]] = {

@@ -15,6 +15,7 @@ from doctor_fixes import paste
 from doctor_support import CANARY, Ward, assert_no_secret, pose, printed
 from patience import DEADLINE
 from sqlalchemy import make_url
+from worlds import drivernames
 
 from sqlalchemy_rds_iam import doctor
 from sqlalchemy_rds_iam.doctor import MOST_LOGINS
@@ -118,6 +119,21 @@ def test_fault_with_other_drivers(name: str, driver: str, ward: Ward) -> None:
     inject(ward)
     report = ward.examine()
     assert [cause.code for cause in report.causes][:1] == [code], printed(report)
+
+
+@pytest.mark.parametrize("name", ["wrong ca", "server that leaves tls out of its greeting"])
+@pytest.mark.parametrize(
+    "drivername", [each for each in drivernames() if "postgresql" not in str(each.values[0])]
+)
+def test_fault_with_other_drivers_of_mysql(name: str, drivername: str, ward: Ward) -> None:
+    """Nor does it with MySQL's, whatever each takes for its words."""
+    ward.url = ward.rds.url(drivername)
+    code, inject, *_ = FAULTS[name]
+    inject(ward)
+    report = ward.examine()
+    found = [cause.code for cause in report.causes if cause.code != "name-not-endpoint"]
+    assert found[:1] == [code], printed(report)
+    assert ward.rds.decisions == []
 
 
 def test_there_are_faults() -> None:

@@ -17,19 +17,27 @@ from doctor_support import Ward, assert_healthy, assert_no_secret, pose
 from providers_support import lines_of
 from sqlalchemy import make_url
 from sqlalchemy.pool import NullPool
+from worlds import drivernames
 
+from sqlalchemy_rds_iam._databases import known
 from sqlalchemy_rds_iam.doctor import Report, Status, examine, options
 
 Setup = Callable[[Ward], None]
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "asyncpg", "psycopg2", "pg8000"])
-def test_drivers(driver: str, ward: Ward) -> None:
+TITLES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
+
+
+@pytest.mark.parametrize("drivername", drivernames())
+def test_drivers(drivername: str, ward: Ward) -> None:
     """Every driver; one login by hand, and one through the plugin."""
-    ward.url = ward.rds.url(f"postgresql+{driver}")
+    ward.url = ward.rds.url(drivername)
+    # Drivers that verify the name they connect to are at an address here, for which RDS signs not.
+    by_name = known.DRIVERS[drivername.partition("+")[2]].tunnels
     report = ward.examine()
-    assert_healthy(report, ward)
-    assert "PostgreSQL" in report.outcomes[-1].findings[0].summary
+    assert_healthy(report, ward, *(() if by_name else ("name-not-endpoint",)))
+    title = TITLES[drivername.partition("+")[0]]
+    assert report.outcomes[-1].findings[0].summary.startswith(f"{title} ")
 
 
 def _role(ward: Ward) -> None:
@@ -98,6 +106,32 @@ def _nested_grant(ward: Ward) -> None:
     ward.rds.execute("DROP ROLE IF EXISTS doctors; CREATE ROLE doctors; GRANT rds_iam TO doctors")
     ward.rds.execute("GRANT doctors TO indirect")
     ward.url = ward.rds.url(user="indirect")
+
+
+def _no_database(ward: Ward) -> None:
+    """A session of MySQL's need not be in a database."""
+    ward.url = make_url(ward.url)._replace(database=None)
+
+
+def _one_connection_for_the_account(ward: Ward) -> None:
+    """The doctor's own session does not count against the limit."""
+    ward.rds.execute("DROP USER IF EXISTS 'single'@'%'")
+    ward.rds.create_user("single")
+    ward.rds.execute("ALTER USER 'single'@'%' WITH MAX_USER_CONNECTIONS 1")
+    ward.url = ward.rds.url(user="single")._replace(database=None)
+    ward.keywords["poolclass"] = NullPool
+
+
+def _token_in_the_first_packet(ward: Ward) -> None:
+    """A server that names the plugin for tokens in its greeting."""
+    ward.rds.gateway.default_plugin = "mysql_clear_password"
+
+
+def _by_the_endpoint_of_a_reader(ward: Ward) -> None:
+    """A replica of MySQL's, where no writer is wanted."""
+    ward.rds.execute("SET GLOBAL read_only = 1")
+    ward.cleanup.callback(ward.rds.execute, "SET GLOBAL read_only = 0")
+    _reader(ward)
 
 
 def _clock_a_little_off(ward: Ward) -> None:
@@ -202,6 +236,33 @@ def _reader(ward: Ward) -> None:
 )
 def test_setups(setup: Setup, ward: Ward) -> None:
     """Nothing is wrong with any way of setting it up."""
+    setup(ward)
+    assert_healthy(ward.examine(), ward)
+
+
+@pytest.mark.parametrize("family", ["mysql"])
+@pytest.mark.parametrize(
+    "setup",
+    [
+        _no_database,
+        _one_connection_for_the_account,
+        _token_in_the_first_packet,
+        _by_the_endpoint_of_a_reader,
+        _reader,
+        _writer,
+        _role,
+        _cname,
+        _session_object,
+        _temporary_keys,
+        _container,
+        _no_sts,
+        _proxy,
+        _clock_a_little_off,
+    ],
+)
+def test_setups_of_mysql(setup: Setup, family: str, ward: Ward) -> None:
+    """Nor is it with those of MySQL, and those that have nothing to do with the database."""
+    assert ward.driver.startswith(family)
     setup(ward)
     assert_healthy(ward.examine(), ward)
 

@@ -66,6 +66,55 @@ def _ending(ward: Ward) -> None:
     ward.options(rds_iam_profile="vault")
 
 
+def _nearly_full_account(ward: Ward) -> None:
+    ward.rds.execute("DROP USER IF EXISTS 'pair'@'%'")
+    ward.rds.create_user("pair")
+    ward.rds.execute("GRANT SELECT ON app.* TO 'pair'@'%'")
+    ward.rds.execute("ALTER USER 'pair'@'%' WITH MAX_USER_CONNECTIONS 3")
+    ward.url = ward.rds.url(user="pair")
+    ward.keywords["poolclass"] = NullPool
+    ward.stay(ward.url)
+    ward.stay(ward.url)
+
+
+def _nearly_full_server(ward: Ward) -> None:
+    """The least that a server takes is ten."""
+    [(before,)] = ward.rds.execute("SELECT @@GLOBAL.max_connections")
+    ward.rds.execute("SET GLOBAL max_connections = 10")
+    ward.cleanup.callback(ward.rds.execute, f"SET GLOBAL max_connections = {before}")
+    ward.keywords["poolclass"] = NullPool
+    for _ in range(8):
+        ward.stay(ward.url)
+
+
+def _master(ward: Ward) -> None:
+    ward.rds.execute("DROP USER IF EXISTS 'master'@'%'")
+    ward.rds.create_user("master")
+    ward.rds.execute("GRANT SELECT, CREATE USER ON *.* TO 'master'@'%' WITH GRANT OPTION")
+    ward.url = ward.rds.url(user="master")
+
+
+@pytest.mark.parametrize("family", ["mysql"])
+@pytest.mark.parametrize(
+    ("setup", "code"),
+    [
+        (_require, "tls-unverified"),
+        (_large_pool, "pool-too-large"),
+        (_nearly_full_account, "connections-scarce"),
+        (_nearly_full_server, "connections-scarce"),
+        (_master, "user-powerful"),
+        (_clock_inexact, "clock-inexact"),
+    ],
+)
+def test_warnings_of_mysql(setup: Setup, code: str, family: str, ward: Ward) -> None:
+    """The same with MySQL's own limits and privileges."""
+    assert ward.driver.startswith(family)
+    setup(ward)
+    report = ward.examine()
+    assert_healthy(report, ward, code)
+    assert report.warnings[0].fix
+
+
 @pytest.mark.parametrize(
     ("setup", "code"),
     [

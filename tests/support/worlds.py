@@ -58,6 +58,12 @@ def worlds(keys: tuple[str, ...]) -> list[Any]:
     return [pytest.param(key, marks=_missing(WORLDS[key][0].partition("+")[2])) for key in keys]
 
 
+def drivernames() -> list[Any]:
+    """Parameters for what URLs of every driver begin with; without its driver each is skipped."""
+    names = dict.fromkeys(drivername for drivername, _ in WORLDS.values())
+    return [pytest.param(name, marks=_missing(name.partition("+")[2])) for name in names]
+
+
 def on(*keys: str) -> pytest.MarkDecorator:
     """Run a test, or all of a module's, in these worlds and no others."""
     return pytest.mark.parametrize("world", worlds(keys), indirect=True)

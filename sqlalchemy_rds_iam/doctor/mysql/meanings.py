@@ -230,7 +230,9 @@ MEANINGS = (
         "(?:could not|cannot) be loaded",
         "client-plugin",
         "the driver cannot load its plugin mysql_clear_password, by which tokens are sent",
-        "Install it, in the client library's directory; if it is in another one, name that",
+        "Install it; if it is in another directory than the driver's own (on Debian in "
+        "/usr/lib/x86_64-linux-gnu/libmariadb3/plugin), name that: in MARIADB_PLUGIN_DIR for "
+        "mysqlclient, in plugin_dir for MariaDB's driver",
         (
             _own_directory,
             shell("sudo apt-get install --yes libmariadb3"),

@@ -48,6 +48,7 @@ def look(connection: Connection) -> Seen:
     """Read it all, with a few questions."""
     ask = connection.exec_driver_sql
     seen: dict[str, Any] = dict(zip(_NAMES, ask(_VALUES).one(), strict=True))
+    seen["who"] = seen["who"].rpartition("@")[0]
     seen |= Answered(*map(bool, ask(RULES.question).one()))._asdict()
     seen["encrypted"] = bool(_status(connection, "SESSION", "Ssl_version"))
     seen["taken"] = int(_status(connection, "GLOBAL", "Threads_connected") or 1)
@@ -65,7 +66,7 @@ def look_around(state: State, seen: Seen) -> Iterator[Finding]:
     yield from _grants(seen)
     limits = [Limit("the server", int(seen["most"]), seen["taken"] - 1, (SESSIONS,))]
     if seen["user_most"]:
-        name = seen["who"].rpartition("@")[0]
+        name = seen["who"]
         raised = sql(f"ALTER USER {account(name)} WITH MAX_USER_CONNECTIONS 0;")
         taken = seen["user_taken"] - 1
         limits.append(Limit(f"user {name!r}", int(seen["user_most"]), taken, (SESSIONS, raised)))
