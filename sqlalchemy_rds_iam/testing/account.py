@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import URL
 
+from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam.testing.aws.endpoints import AwsEndpoints
 from sqlalchemy_rds_iam.testing.aws.identities import AccessKey, Identities
 from sqlalchemy_rds_iam.testing.background import Background
@@ -21,10 +22,6 @@ from sqlalchemy_rds_iam.testing.database.verifier import SignedEndpoint
 from sqlalchemy_rds_iam.testing.server.certificates import Certificates
 
 _T = TypeVar("_T")
-
-# Drivers that verify the name or address they dial, and no other. They are sent to the second
-# address, as for 127.0.0.1 Connector/C skips the name.
-_VERIFY_WHAT_THEY_DIAL = {"mysqldb", "mysqlconnector", "mariadbconnector"}
 
 
 class EmulatedAccount(ABC):
@@ -167,7 +164,9 @@ class EmulatedAccount(ABC):
             "rds_iam_port": str(endpoint.port),
             "rds_iam_ca": str(self.ca_file),
         }
-        if by_address or name.rpartition("+")[2] in _VERIFY_WHAT_THEY_DIAL:
+        # Those that verify what they dial are sent to an address that has a certificate.
+        driver = DRIVERS.get(name.partition("+")[2])
+        if by_address or (driver is not None and not driver.tunnels):
             host, port = addresses[-1]
             if host in self.endpoint.aliases:
                 del options["rds_iam_host"]
