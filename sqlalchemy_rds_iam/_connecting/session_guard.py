@@ -93,8 +93,11 @@ class SessionGuard:
         try:
             answered = ask(self._dialect, dbapi_connection, self._rules)
         except Exception as error:
-            # Not all that drivers say of that is a disconnect to SQLAlchemy.
-            if self._rules.is_unreachable(error):
+            said: Any = error
+            # Not all that drivers say of that is a disconnect to SQLAlchemy, and old versions of it
+            # leave the question to the ping.
+            gone = self._dialect.is_disconnect(said, dbapi_connection, None)
+            if gone or self._rules.is_unreachable(error):
                 return False
             raise
         return will_do(self._wanted, answered)
