@@ -111,7 +111,7 @@ def test_verify_ca(
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_require(driver: str, roots: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a file named, `require` verifies what `verify-ca` does; without, it verifies nothing."""
-    with pytest.raises(ConfigError, match="and (require|verify-ca) checks"):
+    with pytest.raises(ConfigError, match=r"and (require|verify-ca) checks"):
         _target(driver, IamOptions(tls="require", ca=roots))
     if driver in LEAST:
         return

@@ -173,11 +173,11 @@ def test_dnspython_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         CnameResolver()
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(8))
 def test_documented_examples(ca: str, server: DnsServer, number: int) -> None:
     """Every example of the documentation makes an engine, without asking any server."""
     text = (Path(__file__).parents[2] / "docs" / "cnames-tunnels.md").read_text()
     examples = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 6
+    assert len(examples) == 8
     exec(examples[number], {})
     assert server.questions == []
