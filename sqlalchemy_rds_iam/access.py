@@ -88,7 +88,10 @@ class Access:
             given = given.update_query_pairs([("plugin", IamOptions.PLUGIN)], append=True)
         self.engine_url = given
         own, example = _drivername(given, self.family), self.family.example
-        self.driver, self.cparams = _row(own), self.arguments(own)
+        try:
+            self.driver, self.cparams = _row(own), self.arguments(own)
+        except ImportError:  # of a driver's constants, as the dialects of asyncmy and aiomysql do
+            self.driver, self.cparams = _row(example), self.arguments(example)
         followed = config.resolve_cname and is_alias(self.cparams.get("host"))
         self.config = config = _followed(config, self.cparams["host"]) if followed else config
         # Where to, in words of a driver that needs no CA file for that: signing needs none.

@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from datetime import datetime
 
@@ -89,8 +90,13 @@ def test_without_a_ca_file(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 @pytest.mark.parametrize("query", ["", "&ssl_disabled=true", "&unix_socket=/run/mysqld.sock"])
-def test_mysql(rds: RdsEmulator, drivername: str, query: str) -> None:
+def test_mysql(
+    rds: RdsEmulator, drivername: str, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of MySQL and MariaDB, too, no driver has to be there and none is asked; the port is 3306."""
+    for module in ("pymysql", "asyncmy", "aiomysql", "MySQLdb", "mysql", "mariadb"):
+        for name in [module, *(each for each in sys.modules if each.startswith(f"{module}."))]:
+            monkeypatch.setitem(sys.modules, name, None)
     url = URL.replace("postgresql+psycopg", drivername)
     found = shown("token", f"{url}{query}")
     assert (found.code, found.err) == (0, "")
