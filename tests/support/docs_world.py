@@ -276,7 +276,14 @@ class World:
             place = place._replace(host=cparams["host"], port=cparams["port"])
             return connected(make, place, **more)
 
-        connected = dialing.connected
+        def reach_by(
+            dialect: Any, creator: Any, cargs: tuple[Any, ...], cparams: dict[str, Any]
+        ) -> Any:
+            # With an old SQLAlchemy this does not come by the dialect.
+            self.lead(cparams, dialect.name)
+            return by(dialect, creator, cargs, cparams)
+
+        connected, by = dialing.connected, mysql_dialing._by
 
         def note(connection: Connection) -> None:
             self._used.add(connection.engine)
@@ -285,6 +292,7 @@ class World:
             patch.setattr(DefaultDialect, "connect", connect)
             for module in (dialing, mysql_dialing):
                 patch.setattr(module, "connected", reach)
+            patch.setattr(mysql_dialing, "_by", reach_by)
             patch.setattr(socket, "getaddrinfo", self.resolve)
             patch.chdir(self._directory)
             event.listen(Engine, "engine_connect", note)
