@@ -118,10 +118,13 @@ def in_thread(problem: Problem, *names: str) -> Callable[[Dialect, float], Conne
                 return future.result(last)
             except TimeoutError as late:
                 if future.done():
-                    raise
+                    return future.result()
                 future.add_done_callback(_close)
                 text = f"no connection to {where} within {last:g} s"
                 raise problem(dialect.loaded_dbapi, text) from late
+            except BaseException:  # Ctrl-C among them
+                future.add_done_callback(_close)
+                raise
 
         return connect
 
