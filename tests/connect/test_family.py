@@ -83,6 +83,7 @@ ROW = Driver(
 def _made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.register("madeup.otherpg", __name__, "MadeUpDialect")
     monkeypatch.setitem(known.DRIVERS, "otherpg", ROW)
+    monkeypatch.setitem(known._MODULES, "otherpg", ("psycopg2", "psycopg2"))
     monkeypatch.setitem(known.FAMILIES, "madeup", MADE_UP)
 
 
