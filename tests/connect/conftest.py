@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import leaks_support
 import pytest
 from events_support import Seen
+from families import Words
 from faults_support import Clock, Way
 from pair_support import READER, Base, Pair, ReaderEndpoint
 from patience import DEADLINE
 from providers_support import Site
 from sqlalchemy import event
-from worlds import WORLDS
+from worlds import WORLDS, worlds
 
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit import redis_store, registry, retry_policy
@@ -109,22 +110,19 @@ def site(
 
 
 @pytest.fixture
-def reader(rds: RdsEmulator) -> Iterator[ReaderEndpoint]:
+def reader(rds: RdsEmulator, words: Words) -> Iterator[ReaderEndpoint]:
     """A reader endpoint, whose user may do all that the writer's user may, but in reading only."""
     rds.create_user(READER)
-    rds.execute(f"ALTER ROLE {READER} SET default_transaction_read_only = on")
-    for kind in ("TABLES", "SEQUENCES"):
-        # All of them, so that nothing but being a reader keeps it from writing.
-        grant = f"ALTER DEFAULT PRIVILEGES FOR ROLE app GRANT ALL ON {kind} TO {READER}"
-        rds.execute(grant, "app")
+    for statement in words.may_read(READER):
+        rds.execute(statement, "app")
     endpoint = ReaderEndpoint(rds)
     yield endpoint
     endpoint.close()
 
 
-@pytest.fixture(params=["psycopg", "psycopg-async", "asyncpg"])
+@pytest.fixture(params=worlds(("psycopg", "psycopg-async", "asyncpg", "pymysql", "asyncmy")))
 def pair_world(request: pytest.FixtureRequest) -> tuple[str, bool]:
-    """One sync driver, and the async ones."""
+    """One sync driver of each family, and async ones."""
     return WORLDS[request.param]
 
 

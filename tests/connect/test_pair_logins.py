@@ -30,8 +30,8 @@ def test_each_logs_in_at_its_own_endpoint(
     """The reader's token is signed for the reader, of which only the address had to be said."""
     drivername, _ = pair_world
     pair = pairs(rds.url(drivername), reader.url(drivername, user=None))
-    assert pair.scalar(pair.writer, "select current_user") == "app"
-    assert pair.scalar(pair.reader, "select current_user") == "app"
+    assert pair.user(pair.writer) == "app"
+    assert pair.user(pair.reader) == "app"
     [at_writer], [at_reader] = rds.decisions, reader.decisions
     assert at_writer.granted
     assert at_reader.granted
@@ -50,12 +50,12 @@ def test_from_the_environment(
         "RDS_IAM_URL": url.render_as_string(),
         "RDS_IAM_READER_SERVER": ":".join(map(str, reader.address)),
         "RDS_IAM_READER_HOST": READER_HOST,
-        "RDS_IAM_READER_PORT": "5432",
+        "RDS_IAM_READER_PORT": str(rds.endpoint.port),
         "RDS_IAM_READER_USER": READER,
     }
     pair = pairs(environ=environ)
-    assert pair.scalar(pair.writer, "select current_user") == "app"
-    assert pair.scalar(pair.reader, "select current_user") == READER
+    assert pair.user(pair.writer) == "app"
+    assert pair.user(pair.reader) == READER
 
 
 def test_roles_of_their_own(
@@ -76,7 +76,7 @@ def test_roles_of_their_own(
         "RDS_IAM_STS_ENDPOINT_URL": rds.aws.sts.url,
         "RDS_IAM_READER_SERVER": ":".join(map(str, reader.address)),
         "RDS_IAM_READER_HOST": READER_HOST,
-        "RDS_IAM_READER_PORT": "5432",
+        "RDS_IAM_READER_PORT": str(rds.endpoint.port),
         "RDS_IAM_READER_ROLE_ARN": reads.arn,
     }
     pair = pairs(environ=environ)
@@ -104,8 +104,8 @@ def test_from_an_ini_file(
         "sqlalchemy.reader.pool_size": "1",
     }
     pair = pairs(parser["app"])
-    assert pair.scalar(pair.writer, "select current_user") == "app"
-    assert pair.scalar(pair.reader, "select current_user") == READER
+    assert pair.user(pair.writer) == "app"
+    assert pair.user(pair.reader) == READER
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_another_region(
     drivername, _ = pair_world
     pair = pairs(rds.url(drivername, rds_iam_region="us-east-1"), far.url(drivername, user=None))
     for engine in (pair.writer, pair.reader):
-        assert pair.scalar(engine, "select current_user") == "app"
+        assert pair.user(engine) == "app"
 
 
 def test_another_protection(
@@ -143,11 +143,12 @@ def test_another_protection(
     for its_own, connects in (({}, False), ({"rds_iam_tls": "verify-ca"}, True)):
         pair = pairs(rds.url(drivername), url.update_query_dict(its_own))
         with contextlib.nullcontext() if connects else pytest.raises(Exception, match=CERTIFICATE):
-            assert pair.scalar(pair.reader, "select current_user") == "app"
+            assert pair.user(pair.reader) == "app"
         with pytest.raises(Exception, match=CERTIFICATE):
-            pair.scalar(pair.writer, "select current_user")
+            pair.user(pair.writer)
 
 
+@pytest.mark.parametrize("pair_world", ["psycopg", "psycopg-async", "asyncpg"], indirect=True)
 @pytest.mark.parametrize("by_token", ["writer", "reader"])
 def test_iam_for_one_of_them(
     pairs: Callable[..., Pair],
@@ -168,10 +169,10 @@ def test_iam_for_one_of_them(
         pair = pairs(plain, token)
     other = pair.reader if by_token == "writer" else pair.writer
     engine = pair.writer if by_token == "writer" else pair.reader
-    assert pair.scalar(engine, "select current_user") == "app"
+    assert pair.user(engine) == "app"
     [decision] = rds.decisions
     assert decision.access_key == rds.key.access_key
-    assert pair.scalar(other, "select current_user") == READER
+    assert pair.user(other) == READER
     assert len(rds.decisions) == 1
 
 
@@ -266,7 +267,7 @@ def test_reader_down(pair: Pair, rds: RdsEmulator, reader: ReaderEndpoint, fault
         assert READER_HOST in told
     rds.clear()
     pair.run(pair.writer.dispose)
-    assert pair.scalar(pair.writer, "select current_user") == "app"
+    assert pair.user(pair.writer) == "app"
     assert [decision.granted for decision in rds.decisions] == [True]
 
 

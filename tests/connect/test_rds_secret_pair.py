@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from families import words_of
 from pair_support import Pair
 from rds_secret_support import USER
 from sqlalchemy import URL, make_url
@@ -14,7 +15,6 @@ from sqlalchemy_rds_iam._routing.inheritance import complete
 from sqlalchemy_rds_iam._routing.settings import from_environ
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
-WHO = "select current_user"
 IAM = "postgresql+psycopg://app@db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam"
 SECRET = "postgresql+psycopg://?plugin=rds_secret&rds_secret_id=prod/app"
 
@@ -42,15 +42,15 @@ def test_a_mixed_pair(
 ) -> None:
     """Each engine logs in in its own way, as its own user."""
     # The secret's database is another one than the writer's, and so is the user.
-    secret_url = secret_url.set(database="postgres")
+    secret_url = secret_url.set(database=words_of(secret_url.drivername).home)
     urls = [rds.url(pair_world[0]), secret_url]
     users = ["app", USER]
     if writes_by == "secret":
         urls.reverse()
         users.reverse()
     pair = pairs(*urls)
-    assert pair.scalar(pair.writer, WHO) == users[0]
-    assert pair.scalar(pair.reader, WHO) == users[1]
+    assert pair.user(pair.writer) == users[0]
+    assert pair.user(pair.reader) == users[1]
     assert {decision.method for decision in rds.decisions} == {"iam", "password"}
 
 
@@ -59,8 +59,8 @@ def test_two_secrets(pairs: Callable[..., Pair], rds: RdsEmulator, secret_url: U
     other = rds.secrets.create("prod/reader", "reading")
     own = URL.create(secret_url.drivername, query={"rds_secret_id": other.arn})
     pair = pairs(secret_url, own, reader_options={"rds_secret_host": rds.endpoint.host})
-    assert pair.scalar(pair.writer, WHO) == USER
-    assert pair.scalar(pair.reader, WHO) == "reading"
+    assert pair.user(pair.writer) == USER
+    assert pair.user(pair.reader) == "reading"
 
 
 def test_an_ini_file(
@@ -73,15 +73,15 @@ def test_an_ini_file(
     """The same from an ini file's section, options and all."""
     section = {
         "sqlalchemy.writer.url": rds.url(pair_world[0]).render_as_string(),
-        "sqlalchemy.reader.url": f"{pair_world[0]}:///postgres?plugin=rds_secret",
+        "sqlalchemy.reader.url": f"{pair_world[0]}:///{words_of(pair_world[0]).home}?plugin=rds_secret",
         "sqlalchemy.reader.rds_secret_id": secret.name,
         "sqlalchemy.reader.rds_secret_region": rds.endpoint.region,
         "sqlalchemy.reader.rds_secret_host": rds.endpoint.host,
         "sqlalchemy.reader.rds_secret_ca": str(rds.ca_file),
     }
     pair = pairs(section)
-    assert pair.scalar(pair.writer, WHO) == "app"
-    assert pair.scalar(pair.reader, WHO) == USER
+    assert pair.user(pair.writer) == "app"
+    assert pair.user(pair.reader) == USER
 
 
 def _completed(writer: str, reader: str) -> URL:

@@ -74,6 +74,10 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
 }
 
 
+OF_POSTGRESQL = {"dml-in-cte", "dml-beside", "dml-in-union", "next-value"}
+"""What MySQL has no words for, or MariaDB others."""
+
+
 def test_reads(pair: Pair, executed: list[str]) -> None:
     """Plain reads of every shape go to the reader, and are logged in there by token."""
 
@@ -88,14 +92,17 @@ def test_reads(pair: Pair, executed: list[str]) -> None:
 
 def test_writes(pair: Pair, executed: list[str]) -> None:
     """What changes or locks something, and what cannot be told, goes to the writer."""
+    known = pair.writer.dialect.name == "postgresql"
 
     def body(session: RoutingSession) -> None:
         for kind, statement in (WRITES | UNKNOWN).items():
-            session.execute(statement())
-            assert executed.pop() == "writer", kind
-            session.rollback()
-        session.scalar(Sequence("note_id_seq"))
-        assert executed.pop() == "writer"
+            if known or kind not in OF_POSTGRESQL:
+                session.execute(statement())
+                assert executed.pop() == "writer", kind
+                session.rollback()
+        if known:
+            session.scalar(Sequence("note_id_seq"))
+            assert executed.pop() == "writer"
 
     pair.session(body)
     assert executed == []
@@ -186,6 +193,7 @@ def test_bulk(pair: Pair, executed: list[str], way: str) -> None:
     assert set(executed) == {"writer"}
 
 
+@pytest.mark.parametrize("pair_world", ["psycopg", "psycopg-async", "asyncpg"], indirect=True)
 def test_function_that_writes(pair: Pair) -> None:
     """A function that writes inside a SELECT cannot be told: the reader refuses it."""
     statement = select(func.nextval("note_id_seq"))

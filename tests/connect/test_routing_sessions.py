@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from families import Words
 from pair_support import FROM_READER, FROM_WRITER, READER, WHO, Line, Note, Pair, add, who
 from sqlalchemy import (
     event,
@@ -154,14 +155,14 @@ def test_connection(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("how", ["execute", "connection"])
-def test_bind_arguments(pair: Pair, how: str) -> None:
+def test_bind_arguments(pair: Pair, words: Words, how: str) -> None:
     """SQLAlchemy's own bind_arguments wins; using the writer that way counts, too."""
 
     def body(session: RoutingSession) -> None:
         binds = [{"bind": session.pair.reader}, {"bind": session.pair.writer}]
         for bind, expected in zip(binds, (FROM_READER, FROM_WRITER), strict=True):
             if how == "execute":
-                found = session.scalar(text("select current_user"), bind_arguments=bind)  # type: ignore[arg-type]
+                found = session.scalar(text(words.user), bind_arguments=bind)  # type: ignore[arg-type]
             else:
                 found = session.connection(bind_arguments=bind).scalar(WHO)  # type: ignore[arg-type]
             assert found == expected
@@ -223,8 +224,10 @@ def test_reader_down(pair: Pair, reader: Any) -> None:
     assert pair.session(who) == FROM_READER
 
 
+# MySQL's drivers send a COMMIT in autocommit, too.
+@pytest.mark.parametrize("pair_world", ["psycopg", "psycopg-async", "asyncpg"], indirect=True)
 def test_reader_lost_before_the_commit(
-    pairs: Any, pair_world: tuple[str, bool], pair: Pair, rds: Any, reader: Any
+    pairs: Any, pair_world: tuple[str, bool], pair: Pair, rds: Any, reader: Any, words: Words
 ) -> None:
     """A reader in autocommit has no part in the commit, so losing it in between loses nothing."""
     drivername, _ = pair_world
@@ -237,9 +240,7 @@ def test_reader_lost_before_the_commit(
     def body(session: RoutingSession) -> None:
         assert who(session) == FROM_READER
         add(session)
-        rds.execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename='{READER}'"
-        )
+        rds.execute(words.end_sessions(READER))
         session.commit()
 
     auto.session(body)

@@ -25,6 +25,8 @@ class Words(NamedTuple):
         throttled: what it takes for a proxy that is asked too often.
         new_password: makes the statement that gives a user another password.
         enter: makes the statement that lets a user into a database.
+        may_read: makes the statements that let a user read the database ``app``, and no more.
+        end_sessions: makes the statement that ends all sessions of a user.
         open: a database that every user may enter.
         home: the database of secrets that say nothing else.
         open_table: makes a table for failovers, which all users of its database may write to.
@@ -47,6 +49,8 @@ class Words(NamedTuple):
     throttled: tuple[str | int, ...]
     new_password: Callable[[str, str], str]
     enter: Callable[[str, str], str]
+    may_read: Callable[[str], list[str]]
+    end_sessions: Callable[[str], str]
     open: str
     home: str
     open_table: tuple[str, ...]
@@ -73,6 +77,15 @@ POSTGRESQL = Words(
     ),
     new_password=lambda user, password: f"ALTER ROLE {user} PASSWORD '{password}'",
     enter=lambda user, database: f"GRANT CONNECT ON DATABASE {database} TO {user}",
+    may_read=lambda user: [
+        f"ALTER ROLE {user} SET default_transaction_read_only = on",
+        # All of them, so that nothing but being a reader keeps it from writing.
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE app GRANT ALL ON TABLES TO {user}",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE app GRANT ALL ON SEQUENCES TO {user}",
+    ],
+    end_sessions=lambda user: (
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'"
+    ),
     open="postgres",
     home="postgres",
     open_table=("CREATE TABLE {} (n bigint PRIMARY KEY)", "GRANT ALL ON {} TO PUBLIC"),
@@ -98,6 +111,8 @@ MYSQL = Words(
     throttled=(1040, "HY000", "IAM authentication rate limit exceeded"),
     new_password=lambda user, password: f"ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'",
     enter=lambda user, database: f"GRANT ALL ON {database}.* TO '{user}'@'%'",
+    may_read=lambda user: [f"GRANT SELECT ON app.* TO '{user}'@'%'"],
+    end_sessions=lambda user: f"KILL USER {user}",
     open="information_schema",
     home="test",
     open_table=("CREATE TABLE {} (n bigint PRIMARY KEY)",),

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
+from families import MYSQL, words_of
 from patience import SOON
-from sqlalchemy import URL, Engine, ForeignKey, literal_column, select
+from sqlalchemy import URL, ColumnElement, Engine, ForeignKey, String, select
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.util import greenlet_spawn
 
@@ -24,7 +26,7 @@ from sqlalchemy_rds_iam import (
     async_engine_pair,
     engine_pair,
 )
-from sqlalchemy_rds_iam.testing import Decision, Gateway, RdsEmulator, SignedEndpoint
+from sqlalchemy_rds_iam.testing import Decision, RdsEmulator, SignedEndpoint
 
 READER_HOST = "app-db.cluster-ro-c0ffee123456.us-east-1.rds.amazonaws.com"
 READER = "app_ro"
@@ -38,7 +40,26 @@ WRITER_HOST, RO_HOST = f"app.cluster-{DOMAIN}", f"app.cluster-ro-{DOMAIN}"
 WRITER = f"postgresql+psycopg://app@{WRITER_HOST}:5433/app?plugin=rds_iam"
 RO = f"postgresql+psycopg://{RO_HOST}"
 
-WHO = select(literal_column("current_user"))
+
+class _User(ColumnElement[str]):
+    """Who is logged in."""
+
+    inherit_cache = True
+    type = String()
+
+
+@compiles(_User)
+def _current_user(*_: Any, **__: Any) -> str:
+    return "current_user"
+
+
+@compiles(_User, "mysql")
+@compiles(_User, "mariadb")
+def _without_its_host(*_: Any, **__: Any) -> str:
+    return MYSQL.user.removeprefix("select ")
+
+
+WHO = select(_User())
 
 T = TypeVar("T")
 
@@ -52,7 +73,7 @@ class Note(Base):
 
     __tablename__ = "note"
     id: Mapped[int] = mapped_column(primary_key=True)
-    words: Mapped[str] = mapped_column(default="")
+    words: Mapped[str] = mapped_column(String(99), default="")
     lines: Mapped[list[Line]] = relationship()
 
 
@@ -89,10 +110,10 @@ class ReaderEndpoint:
     ) -> None:
         self._rds = rds
         self.host = host
-        self.gateway = Gateway(
+        self.gateway = type(rds.gateway)(
             rds.gateway._backend,
             rds._running_roles,
-            SignedEndpoint(host, 5432, region),
+            SignedEndpoint(host, rds.endpoint.port, region),
             rds.identities,
             rds.certificates.other_host(host),
         )
@@ -126,7 +147,7 @@ class ReaderEndpoint:
     def url(self, drivername: str, user: str | None = READER, **query: str) -> URL:
         """The reader's URL, with only what differs from the writer's."""
         host, port = self.address
-        options = {"rds_iam_host": self.host, "rds_iam_port": "5432"} | query
+        options = {"rds_iam_host": self.host, "rds_iam_port": str(self._rds.endpoint.port)} | query
         return URL.create(drivername, user, None, host, port, query=options)
 
 
@@ -152,6 +173,10 @@ class Pair:
                 return connection.exec_driver_sql(sql).scalar()
 
         return self.run(body)
+
+    def user(self, engine: Engine) -> Any:
+        """Who is logged in on one of the engines."""
+        return self.scalar(engine, words_of(engine.url.drivername).user)
 
     def session(self, body: Callable[[RoutingSession], T], **kwargs: Any) -> T:
         """Run `body` with a session over the pair, which is closed after it."""
