@@ -148,7 +148,7 @@ def test_its_port_and_names(ca: str) -> None:
 
 def test_its_secrets(rds: RdsEmulator) -> None:
     """A secret fills in what its driver calls the user and the database."""
-    rds.secrets.create("made/up", "keeper")
+    rds.secrets.create("made/up", "keeper", engine="madeup")
     query = {
         "plugin": "rds_secret",
         "rds_secret_id": "made/up",
