@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
 from docs_support import documents
 from doctor_catalogue import FAULTS
 from doctor_picture import PICTURE, draw
@@ -35,12 +36,14 @@ def test_picture(rds: RdsEmulator) -> None:
         assert words in said
 
 
-def test_the_other_example(ward: Ward) -> None:
+@pytest.mark.parametrize("name", ["wrong case user", "account with a password"])
+def test_the_other_examples(name: str, ward: Ward) -> None:
     """What the document shows as text is what is said of that fault, but for where it is."""
-    FAULTS["wrong case user"].inject(ward)
+    FAULTS[name].inject(ward)
     said = printed(ward.examine(), verbose=False).splitlines()
-    [block] = [block for block in documents()["docs/doctor.md"].blocks if "✗" in block.text]
-    host = re.compile(r"@[^:]+:5432")
+    blocks = [block for block in documents()["docs/doctor.md"].blocks if "✗" in block.text]
+    [block] = [block for block in blocks if FAULTS[name].code in block.text]
+    host = re.compile(r"@[^:']+:(?:5432|3306)")
     for line in block.text.splitlines():
         if "postgresql+psycopg://" in line:
             assert line.partition("@")[0] in {each.partition("@")[0] for each in said}

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy_rds_iam._databases.mysql import MYSQL as FAMILY
 from sqlalchemy_rds_iam._databases.mysql_errors import number
 from sqlalchemy_rds_iam._databases.mysql_grants import account, pattern
-from sqlalchemy_rds_iam.doctor.advice import describe, enable, look
+from sqlalchemy_rds_iam.doctor.advice import describe, enable, look, sql
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, problem
 from sqlalchemy_rds_iam.doctor.manner import Manner, Words
 from sqlalchemy_rds_iam.doctor.mysql import session
@@ -38,7 +38,6 @@ def _reply(error: BaseException) -> ServerReply:
 def _no_token(state: State, evidence: tuple[str, ...]) -> Finding:
     user = state.settled.endpoint.user
     names = _names(user, "")
-    show = f"SHOW CREATE USER {account(user)}"
     return problem(
         "account-not-iam",
         f"the server asks {user!r} for no token: the account is not one of IAM "
@@ -48,7 +47,7 @@ def _no_token(state: State, evidence: tuple[str, ...]) -> Finding:
         fix="Make it an account of IAM, as the master user; if it is one already, switch IAM "
         "authentication on",
         commands=(
-            look(f"mysql -h HOST -u MASTER -p -e {shlex.quote(show)}"),
+            sql(f"SHOW CREATE USER {account(user)};"),
             *(Command(each.kind, each.text.format(**names)) for each in IAM_ACCOUNT),
             *describe(state),
             *enable(state),
