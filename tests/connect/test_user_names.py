@@ -59,6 +59,7 @@ def test_as_postgresql_cuts(rds_emulator: RdsEmulator, name: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["url", "secret"])
+@pytest.mark.parametrize("world", ["psycopg", "psycopg2", "asyncpg", "pg8000"], indirect=True)
 def test_a_warning_for_passwords(log_in: Any, rds: RdsEmulator, caplog: Any, place: str) -> None:
     """Once, be it the URL or the secret that has the name; PostgreSQL lets the cut one in."""
     secret = rds.secrets.create("long", "b" * 63)
