@@ -196,6 +196,13 @@ def test_needs(needs: str, missing: set[str]) -> None:
     assert block.runs is (not missing)
 
 
+def test_needs_of_mysql() -> None:
+    """A block for MySQL says by its URL which driver it needs."""
+    [block] = Document("x.md", "```python\n'mysql+no_such_driver://app@host/app'\n```").blocks
+    assert "no_such_driver" in block.missing
+    assert not block.runs
+
+
 @pytest.mark.parametrize(
     ("line", "bad"),
     [
