@@ -95,6 +95,20 @@ def test_whose_word_counts(rds: RdsEmulator, log_in: LogIn, secret: Secret, word
         assert database.scalar(words.who) == f"{USER}@{expected}"
 
 
+def test_a_secret_of_another_engine(
+    log_in: LogIn, secret: Secret, words: Words, world: tuple[str, bool]
+) -> None:
+    """What AWS calls its engine has to be of the same family, unless the URL is to count."""
+    is_postgresql = world[0].startswith("postgresql")
+    other, title = ("mariadb", "MySQL") if is_postgresql else ("postgres", "PostgreSQL")
+    secret.put({**secret.fields(), "engine": other})
+    error = log_in(secret).raises(ConfigError)
+    assert f"the secret {secret.name!r} is about {title} (its key 'engine')" in str(error)
+    assert "rds_secret_conflict=url" in str(error)
+    database = log_in(secret, {"rds_secret_conflict": "url"})
+    assert database.scalar(words.who) == f"{USER}@{words.home}"
+
+
 def test_the_urls_user_with_the_secrets_password(
     rds: RdsEmulator, log_in: LogIn, words: Words
 ) -> None:

@@ -206,6 +206,15 @@ def test_names_count_characters() -> None:
         user_names.refuse_cut("a" * 129, MARIADB)
 
 
+def test_a_warning_of_long_names(caplog: pytest.LogCaptureFixture) -> None:
+    """A password may be good for what is left of a name, so it is said, and once."""
+    lengths = user_names.Lengths(MYSQL)
+    for name in ("ä" * 32, "ä" * 33, "ä" * 33):
+        lengths.check(name)
+    [said] = [record.getMessage() for record in caplog.records]
+    assert "has 33 characters, and MySQL keeps 32: it logs in as" in said
+
+
 @pytest.mark.parametrize(
     ("driver", "backend", "begins"),
     [
