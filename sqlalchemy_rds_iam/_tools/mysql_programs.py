@@ -44,7 +44,14 @@ _ASIDE = frozenset(
     )
 )
 
-# What of a file of the user's is in the way.
+# What of a file of the user's would keep TLS from being used or verified.
+_WEAKER = re.compile(
+    r"^\s*(?:loose[-_])?(?:(?:skip|disable)[-_]ssl[a-z_-]*|"
+    r"ssl(?:[-_]verify[-_]server[-_]cert)?\s*=\s*['\"]?(?:0|off|false|no)\b|"
+    r"ssl[-_]mode\s*=\s*(?!['\"]?verify[-_]identity)\S+)",
+    re.MULTILINE | re.IGNORECASE,
+)
+# What of it is in the way.
 _CONNECTION = re.compile(
     r"^\s*(?:loose[-_]|skip[-_]|disable[-_])?(?:"
     r"host|port|user|password|socket|protocol|ssl|plugin[-_]dir|default[-_]auth|!include"
@@ -83,19 +90,20 @@ def setup(access: Access, command: list[str], environ: Mapping[str, str]) -> Pro
         limit=int(target.limit),
         mariadb=mariadb,
     )
-    directory = _directory(option_file(groups))
+    text, notes = option_file(groups), passed_over(ca)
+    if not known:
+        notes += _home_wins(environ)
+    directory = _directory(text)
     variables = {
         "MYSQL_HOST": endpoint["host"],
         "MYSQL_TCP_PORT": endpoint["port"],
         # Oracle's clients read ~/.mylogin.cnf after all other files, unless this names another.
         "MYSQL_TEST_LOGIN_FILE": str(directory / "mylogin.cnf"),
     }
-    notes = passed_over(ca)
     if known:
         command = [command[0], f"--defaults-file={directory / _FILE}", *command[1:]]
     else:
         variables["MYSQL_HOME"] = str(directory)
-        notes += _home_wins(environ)
     return ProgramSetup(command, variables, "MYSQL_PWD", _is_refused, _ASIDE, notes, directory)
 
 
@@ -145,14 +153,24 @@ def _refuse_tunnel(access: Access) -> None:
 
 
 def _home_wins(environ: Mapping[str, str]) -> Iterator[str]:
-    """What to know where a file of the user's is read after ours."""
+    """What to know where a file of the user's is read after ours.
+
+    Raises:
+        ConfigError: it would keep TLS from being verified.
+    """
     home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  (never raises)
     file = Path(home, f".{_FILE}")
     try:
-        said = _CONNECTION.search(file.read_text("utf-8", "replace"))
+        text = file.read_text("utf-8", "replace")
     except OSError:  # there is none, or the clients cannot read it either
         return
-    if said:
+    if weaker := _WEAKER.search(text):
+        raise ConfigError(
+            f"{weaker[0].strip()!a} in {file} wins over the URL with programs that are not known "
+            "by name, and a token sent without verified TLS is a password given away: take it "
+            "out, or run the client itself"
+        )
+    if said := _CONNECTION.search(text):
         yield (
             f"{said[0].strip()} in {file} wins over the URL with programs that are not known by "
             "name: take it out, or run the client itself"

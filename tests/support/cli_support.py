@@ -101,3 +101,14 @@ def clients_url(
     """A URL for the clients of MySQL and MariaDB, which verify the name that they dial."""
     url = rds.url("mysql+mysqldb").set(drivername=drivername)
     return url.set(port=port or url.port).render_as_string()
+
+
+CLIENT_LOGINS = {
+    "mariadb": ("-NBe", "select 1"),
+    "mariadb-dump": ("app",),
+    "mariadb-admin": ("status",),
+}
+"""Clients of MariaDB's, and arguments with which each logs in."""
+needs_clients = pytest.mark.skipif(
+    not all(map(shutil.which, CLIENT_LOGINS)), reason=f"there are no {', '.join(CLIENT_LOGINS)}"
+)
