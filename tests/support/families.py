@@ -27,6 +27,8 @@ class Words(NamedTuple):
         enter: makes the statement that lets a user into a database.
         may_read: makes the statements that let a user read the database ``app``, and no more.
         end_sessions: makes the statement that ends all sessions of a user.
+        drop_database: makes the statement that drops a database that may be in use.
+        columns: makes the query for the columns of a table in a database, and whose it is.
         open: a database that every user may enter.
         home: the database of secrets that say nothing else.
         open_table: makes a table for failovers, which all users of its database may write to.
@@ -51,6 +53,8 @@ class Words(NamedTuple):
     enter: Callable[[str, str], str]
     may_read: Callable[[str], list[str]]
     end_sessions: Callable[[str], str]
+    drop_database: Callable[[str], str]
+    columns: Callable[[str, str], str]
     open: str
     home: str
     open_table: tuple[str, ...]
@@ -86,6 +90,11 @@ POSTGRESQL = Words(
     end_sessions=lambda user: (
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'"
     ),
+    drop_database=lambda name: f"DROP DATABASE {name} WITH (FORCE)",
+    columns=lambda _, table: (
+        "SELECT column_name, tableowner FROM information_schema.columns JOIN pg_tables "
+        f"ON tablename = table_name WHERE table_name = '{table}'"
+    ),
     open="postgres",
     home="postgres",
     open_table=("CREATE TABLE {} (n bigint PRIMARY KEY)", "GRANT ALL ON {} TO PUBLIC"),
@@ -113,6 +122,12 @@ MYSQL = Words(
     enter=lambda user, database: f"GRANT ALL ON {database}.* TO '{user}'@'%'",
     may_read=lambda user: [f"GRANT SELECT ON app.* TO '{user}'@'%'"],
     end_sessions=lambda user: f"KILL USER {user}",
+    drop_database=lambda name: f"DROP DATABASE {name}",
+    # Tables of MySQL have no owner.
+    columns=lambda database, table: (
+        "SELECT column_name, '' FROM information_schema.columns "
+        f"WHERE table_schema = '{database}' AND table_name = '{table}'"
+    ),
     open="information_schema",
     home="test",
     open_table=("CREATE TABLE {} (n bigint PRIMARY KEY)",),
