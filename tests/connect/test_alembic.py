@@ -231,7 +231,7 @@ def test_url_of_an_engine(project: Project, drivername: str, writer: Principal) 
 
 def test_grants(rds: RdsEmulator) -> None:
     """With the documents' grants the migrator creates tables, and the application uses them."""
-    user, privileges = [block.text for block in GUIDE.blocks if block.language == "sql"]
+    user, privileges, _ = [block.text for block in GUIDE.blocks if block.language == "sql"]
     rds.execute("CREATE DATABASE ledger")
     try:
         rds.execute(user, "ledger")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from families import BOTH, Words
+from families import BOTH, Words, words_of
 from faults_support import LIFE, Clock, Provider, Way, settle
 from patience import DEADLINE, eventually, fetches_end
 from sqlalchemy import text
@@ -150,6 +150,7 @@ def test_an_engine_among_many_is_gone(
     kept.scalar("select 1")
     tokens = kept.inside.cache
     rds.create_user("tenant")
+    rds.execute(words_of(way.drivername).enter("tenant", "app"))
     url = rds.url(way.drivername, "tenant", rds_iam_credentials=way.credentials)
     database = Database(url, is_async=way.is_async)
     database.scalar("select 1")
