@@ -183,17 +183,17 @@ def test_clear_text_is_refused_in_rds_words(rds: RdsEmulator, decline: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("certificate", "words"),
+    ("certificate", "said"),
     [
         ("other_host", "does not match host name"),
         ("expired", "certificate has expired|certificate verify failed"),
         ("unrelated", "certificate verify failed"),
     ],
 )
-def test_another_certificate_is_noticed(rds: RdsEmulator, certificate: str, words: str) -> None:
+def test_another_certificate_is_noticed(rds: RdsEmulator, certificate: str, said: str) -> None:
     """Each bad certificate stops verify-full and nothing else, until the knobs are reset."""
     rds.gateway.certificate = getattr(rds.certificates, certificate)()
-    with pytest.raises(psycopg.OperationalError, match=words):
+    with pytest.raises(psycopg.OperationalError, match=said):
         psycopg.connect(**libpq(rds))
     psycopg.connect(**libpq(rds, sslmode="require", sslrootcert="")).close()
     rds.gateway.reset()

@@ -15,6 +15,7 @@ import psycopg
 import psycopg2
 import pytest
 from emulator_support import libpq, with_context
+from families import Words
 from secrets_support import logs_in
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -129,8 +130,9 @@ def test_tls_is_required(rds: RdsEmulator) -> None:
     assert rds.decisions == []
 
 
-def test_a_user_without_rds_iam_is_told_so(rds: RdsEmulator, connect: Any) -> None:
+def test_a_user_without_iam_is_told_so(rds: RdsEmulator, connect: Any, words: Words) -> None:
     """Every driver brings the server's words when it is asked for a password and sends a token."""
     rds.create_user("outsider", iam=False)
     error = connect(user="outsider").raises(Exception)
-    assert "password authentication failed" in str(error)
+    assert words.refused in str(error)
+    assert rds.decisions[-1].method == "password"

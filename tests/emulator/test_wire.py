@@ -1,4 +1,7 @@
-"""What is on the wire when a login is refused: one TLS connection, no token in clear."""
+"""What is on the wire when a login is refused: one TLS connection, no token in clear.
+
+With PostgreSQL's drivers; `connect/test_wire.py` looks at those of both families.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ from typing import Any
 
 import pytest
 from patience import DEADLINE
+from worlds import POSTGRESQL, on
 
 from sqlalchemy_rds_iam.testing import RdsEmulator
+
+pytestmark = on(*POSTGRESQL)
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
