@@ -7,6 +7,7 @@ import doctor_faults_aws
 import doctor_faults_credentials
 import doctor_faults_login
 import doctor_faults_mysql
+import doctor_faults_mysql_url
 import doctor_faults_tls
 import doctor_faults_url
 from doctor_support import FAULTS
@@ -18,6 +19,7 @@ __all__ = [
     "doctor_faults_credentials",
     "doctor_faults_login",
     "doctor_faults_mysql",
+    "doctor_faults_mysql_url",
     "doctor_faults_tls",
     "doctor_faults_url",
 ]

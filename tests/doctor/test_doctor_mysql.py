@@ -1,4 +1,4 @@
-"""MySQL's handshake by hand: its packets, what a door makes of them, and how it takes its leave."""
+"""MySQL's handshake by hand: what a door makes of it, and how it takes its leave."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import trustme
 from doctor_catalogue import FAULTS
+from doctor_mysql_packets import SHA2, error_of, greeting_of
 from doctor_support import Ward, assert_healthy
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -28,68 +29,6 @@ from sqlalchemy_rds_iam.doctor.wire import (
 
 NAME = "db.example.com"
 CA = trustme.CA()
-SHA2 = "caching_sha2_password"
-
-
-def _greeting(plugin: str = SHA2, *, tls: bool = True) -> bytes:
-    """A greeting of MySQL 8's, with the capabilities that matter here."""
-    bits = packets.PROTOCOL_41 | packets.SECURE_CONNECTION | packets.PLUGIN_AUTH
-    bits |= packets.SSL if tls else 0
-    low, high = (bits & 0xFFFF).to_bytes(2, "little"), (bits >> 16).to_bytes(2, "little")
-    payload = (
-        b"\x0a8.0.39\0"
-        + bytes(4)
-        + b"saltsalt\0"
-        + low
-        + b"\x2d\x02\0"
-        + high
-        + b"\x15"
-        + bytes(10)
-    )
-    return packets.framed(payload + b"saltsaltsalt\0" + plugin.encode() + b"\0", 0)
-
-
-def _error(number: int, words: str, sqlstate: str = "#28000") -> bytes:
-    return b"\xff" + number.to_bytes(2, "little") + sqlstate.encode() + words.encode()
-
-
-# Packets.
-
-
-def test_greeting() -> None:
-    """Version, capabilities and plugin are read, each from its place."""
-    found = packets.greeting(_greeting()[4:])
-    assert isinstance(found, packets.Greeting)
-    assert (found.version, found.plugin) == ("8.0.39", SHA2)
-    assert found.capabilities & packets.SSL
-    without = packets.greeting(_greeting(tls=False)[4:])
-    assert isinstance(without, packets.Greeting)
-    assert not without.capabilities & packets.SSL
-
-
-@given(st.binary(max_size=100))
-@example(b"\x0a8.0.39\0")
-@example(b"\xff\x10")
-@example(_greeting()[4:40])
-def test_any_packet(payload: bytes) -> None:
-    """Whatever is in a packet, it is understood or a ValueError."""
-    for read in (packets.greeting, packets.answer):
-        with contextlib.suppress(ValueError):
-            assert isinstance(read(payload), tuple)
-
-
-@pytest.mark.parametrize("sqlstate", ["", "#08004"])
-def test_error(sqlstate: str) -> None:
-    """An error has a SQLSTATE, or none before the handshake."""
-    found = packets.answer(_error(1040, "Too many connections", sqlstate))
-    assert found == (1040, sqlstate.removeprefix("#"), "Too many connections")
-
-
-def test_no_password_in_a_login() -> None:
-    """The first packet names the user and the database, and has no place for a password."""
-    packet = packets.login("app", "orders", SHA2, packets.SSL, 2)
-    assert packet[4 + 32 :] == b"app\0" + b"\0" + b"orders\0" + SHA2.encode() + b"\0"
-    assert packets.login("app", "", SHA2, 0, 2)[4 + 32 :] == b"app\0\0" + SHA2.encode() + b"\0"
 
 
 # A door.
@@ -145,7 +84,7 @@ def _answering(
     CA.issue_cert(NAME).configure_cert(own)
 
     def serve(client: socket.socket) -> None:
-        client.sendall(greeting or _greeting())
+        client.sendall(greeting or greeting_of())
         _exactly(client, 36)
         with own.wrap_socket(client, server_side=True) as encrypted:
             for number, answer in enumerate(answers):
@@ -192,7 +131,7 @@ def test_an_account_of_iam() -> None:
 )
 def test_after_the_token(number: int, accepted: bool) -> None:
     """A database or a limit is looked at when the token was right, and so it was accepted."""
-    with _answering(TOKENS, _error(number, "no")) as (address, _), _door(address) as door:
+    with _answering(TOKENS, error_of(number, "no")) as (address, _), _door(address) as door:
         door.ask("app", "orders")
         answered = door.answer("token")
     assert (answered.code, answered.accepted) == (str(number), accepted)
@@ -204,7 +143,7 @@ def test_after_the_token(number: int, accepted: bool) -> None:
 def test_a_question_is_brought_to_its_end(plugin: str, end: bytes) -> None:
     """A client that leaves has the server refuse it: to go away would count against the host."""
     switch = SWITCH % plugin.encode()
-    with _answering(switch, _error(1045, "denied")) as (address, said), _door(address) as door:
+    with _answering(switch, error_of(1045, "denied")) as (address, said), _door(address) as door:
         assert plugin in door.ask("app", "orders").asks
     assert said[1:] == [end]
 
@@ -212,7 +151,7 @@ def test_a_question_is_brought_to_its_end(plugin: str, end: bytes) -> None:
 @pytest.mark.parametrize(("offered", "named"), [(SHA2, SHA2), (packets.CLEAR, packets.NATIVE)])
 def test_the_empty_password_is_no_token(offered: str, named: str) -> None:
     """A server that offers the plugin for tokens at once is not given an empty one."""
-    greeting, denied = _greeting(offered), _error(1045, "denied")
+    greeting, denied = greeting_of(offered), error_of(1045, "denied")
     with _answering(denied, greeting=greeting) as (address, said), _door(address) as door:
         reply = door.ask("app", "")
     assert said[0].endswith(b"\0" + named.encode() + b"\0")
@@ -225,7 +164,7 @@ def test_no_tls() -> None:
     said: list[bytes] = []
 
     def serve(client: socket.socket) -> None:
-        client.sendall(_greeting(tls=False))
+        client.sendall(greeting_of(tls=False))
         said.append(client.recv(100))
 
     with (
@@ -240,7 +179,7 @@ def test_no_tls() -> None:
 @pytest.mark.parametrize(
     ("said", "error", "words"),
     [
-        (packets.framed(_error(1129, "Host is blocked", ""), 0), EarlyError, "Host is blocked"),
+        (packets.framed(error_of(1129, "Host is blocked", ""), 0), EarlyError, "Host is blocked"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", OtherServerError, "SSH"),
         (b"\x05\0\0\0\x093.20", OtherServerError, "answers"),
         (b"\0\0\0\0\xff", OtherServerError, "no greeting"),
@@ -276,10 +215,26 @@ def test_postgresql(answer: bytes) -> None:
     assert caught.value.backend == "postgresql"
 
 
+@pytest.mark.parametrize("plugin", ["mysql_native_password", "n" * 25, "s" * 30])
+def test_a_greeting_that_comes_late(plugin: str) -> None:
+    """Its length may be the letter by which PostgreSQL answers: it is no other server for that."""
+
+    def serve(client: socket.socket) -> None:
+        assert len(client.recv(8)) == 8
+        client.sendall(greeting_of(plugin))
+
+    with (
+        _server(serve) as address,
+        MysqlDoor(address, 3.0) as door,
+        pytest.raises(TimeoutError),
+    ):
+        door.encrypt(_trusting(), NAME)
+
+
 @given(st.binary(max_size=60))
-@example(_greeting())
-@example(_greeting() + packets.framed(b"\xfe", 2))
-@example(_greeting() + packets.framed(b"\x01", 2))
+@example(greeting_of())
+@example(greeting_of() + packets.framed(b"\xfe", 2))
+@example(greeting_of() + packets.framed(b"\x01", 2))
 def test_any_answer(said: bytes) -> None:
     """Whatever a server says is an answer or an OSError, and never a crash or a hang."""
     with (

@@ -129,9 +129,10 @@ class MysqlDoor(Door):
     def _silence(self) -> NoReturn:
         """A server that waits for its client to speak first may be PostgreSQL."""
         self._send(SSL_REQUEST)
-        if self._receive(1) in {b"S", b"N", b"E"}:
+        # One letter; what is longer is a greeting that comes late.
+        if self._receive(1) in {b"S", b"N"} and not self._peek():
             raise OtherServerError("it is a PostgreSQL server", "postgresql")
-        raise OtherServerError("it is silent, and answers a question of PostgreSQL's")
+        raise TimeoutError("the greeting comes late")
 
     def _next(self) -> Answer:
         try:
