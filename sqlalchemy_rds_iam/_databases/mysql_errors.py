@@ -27,7 +27,11 @@ CERTIFICATE = (
 )
 """What a driver says of a certificate that it does not accept."""
 
-WRONG_NAME = "(?i:hostname mismatch|IP address mismatch)|Hostname verification failed"
+WRONG_NAME = (
+    "(?i:hostname mismatch|IP address mismatch)|Hostname verification failed|"
+    # Of Connector/C 3.3, which tells the reasons of OpenSSL in their own words.
+    "Validation of SSL server certificate failed"
+)
 """What it says if that is about the name alone."""
 
 

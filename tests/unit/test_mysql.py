@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -193,6 +194,28 @@ def test_throttled(number: int, text: str) -> None:
     for error in errors(number, text, "HY000").values():
         assert MYSQL.is_throttled(error), repr(error)
         assert not MYSQL.is_refusal(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_name"),
+    [
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local i",
+            False,
+        ),
+        ("certificate verify failed: Hostname mismatch, certificate is not valid for 'x'", True),
+        ("certificate verify failed: IP address mismatch, certificate is not valid", True),
+        ("TLS/SSL error: unable to get local issuer certificate", False),
+        ("TLS/SSL error: certificate has expired", False),
+        ("TLS/SSL error: Validation of SSL server certificate failed", True),
+        ("TLS/SSL error: Hostname verification failed", True),
+    ],
+)
+def test_certificates(text: str, is_name: bool) -> None:
+    """What drivers say of a certificate is known, and whether it is about the name alone."""
+    assert re.search(MYSQL.certificate, text)
+    assert bool(re.search(MYSQL.wrong_name, text)) is is_name
+    assert not re.search(MYSQL.certificate, "SSL is required, but the server does not support it")
 
 
 def test_names_count_characters() -> None:
