@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
-import botocore.session
+import doctor_setups
 import pytest
-from doctor_faults import ALIAS
-from doctor_faults_login import PROXY
-from doctor_support import Ward, assert_healthy, assert_no_secret, pose
-from providers_support import lines_of
-from sqlalchemy import make_url
-from sqlalchemy.pool import NullPool
+from doctor_support import Ward, assert_healthy, assert_no_secret
 from worlds import drivernames
 
 from sqlalchemy_rds_iam._databases import known
@@ -40,198 +32,30 @@ def test_drivers(drivername: str, ward: Ward) -> None:
     assert report.outcomes[-1].findings[0].summary.startswith(f"{title} ")
 
 
-def _role(ward: Ward) -> None:
-    role = ward.rds.identities.role("orders", external_id="team-42")
-    ward.options(rds_iam_role_arn=role.arn, rds_iam_external_id="team-42")
-
-
-def _cname(ward: Ward) -> None:
-    pytest.importorskip("dns", reason="dnspython is not installed")
-    from dns_support import dns_server
-
-    ward.cleanup.enter_context(dns_server()).point(ALIAS, ward.rds.endpoint.host)
-    ward.options("rds_iam_host", rds_iam_resolve_cname="on")
-    ward.url = make_url(ward.url).set(host=ALIAS)
-
-
-def _address_beside_the_name(ward: Ward) -> None:
-    host, port = ward.rds.address
-    ward.options("rds_iam_host", hostaddr=host)
-    ward.url = make_url(ward.url).set(host=ward.rds.endpoint.host, port=port)
-
-
-def _session_object(ward: Ward) -> None:
-    ward.keywords["rds_iam_session"] = botocore.session.Session()
-
-
-def _plugin_as_a_keyword(ward: Ward) -> None:
-    ward.url = make_url(ward.url).difference_update_query(["plugin"])
-    ward.keywords["plugins"] = ["rds_iam"]
-
-
-def _temporary_keys(ward: Ward) -> None:
-    ward.use(ward.rds.identities.issue(ward.rds.key.principal, 900.0))
-
-
-def _container(ward: Ward) -> None:
-    ward.no_keys()
-    ward.patch.setattr(ward.rds.aws.container, "role", ward.rds.identities.role("task"))
-    ward.patch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", ward.rds.aws.container_url)
-
-
-def _instance(ward: Ward) -> None:
-    ward.no_keys()
-    ward.patch.setattr(ward.rds.aws.imds, "role", ward.rds.identities.role("instance"))
-
-
-def _no_sts(ward: Ward) -> None:
-    """A private subnet without an endpoint of STS, where keys come from elsewhere."""
-    ward.rds.aws.sts.fail("reset")
-    ward.cleanup.callback(ward.rds.aws.sts.recover)
-
-
-def _slow_sts(ward: Ward) -> None:
-    ward.rds.aws.sts.fail("hang")
-    ward.cleanup.callback(ward.rds.aws.sts.recover)
-    ward.hurry("Identity", 1.0)
-
-
-def _proxy(ward: Ward) -> None:
-    pose(ward, PROXY)
-    ward.options(rds_iam_host=PROXY)
-
-
-def _nested_grant(ward: Ward) -> None:
-    ward.rds.create_user("indirect", iam=False)
-    ward.rds.execute("DROP ROLE IF EXISTS doctors; CREATE ROLE doctors; GRANT rds_iam TO doctors")
-    ward.rds.execute("GRANT doctors TO indirect")
-    ward.url = ward.rds.url(user="indirect")
-
-
-def _no_database(ward: Ward) -> None:
-    """A session of MySQL's need not be in a database."""
-    ward.url = make_url(ward.url)._replace(database=None)
-
-
-def _one_connection_for_the_account(ward: Ward) -> None:
-    """The doctor's own session does not count against the limit."""
-    ward.rds.execute("DROP USER IF EXISTS 'single'@'%'")
-    ward.rds.create_user("single")
-    ward.rds.execute("ALTER USER 'single'@'%' WITH MAX_USER_CONNECTIONS 1")
-    ward.url = ward.rds.url(user="single")._replace(database=None)
-    ward.keywords["poolclass"] = NullPool
-
-
-def _token_in_the_first_packet(ward: Ward) -> None:
-    """A server that names the plugin for tokens in its greeting."""
-    ward.rds.gateway.default_plugin = "mysql_clear_password"
-
-
-def _by_the_endpoint_of_a_reader(ward: Ward) -> None:
-    """A replica of MySQL's, where no writer is wanted."""
-    ward.rds.execute("SET GLOBAL read_only = 1")
-    ward.cleanup.callback(ward.rds.execute, "SET GLOBAL read_only = 0")
-    _reader(ward)
-
-
-def _clock_a_little_off(ward: Ward) -> None:
-    ward.patch.setattr(ward.rds, "clock", lambda: time.time() + 10)
-
-
-def _one_connection_for_the_user(ward: Ward) -> None:
-    """The doctor's own session does not count against the limit."""
-    ward.rds.create_user("single")
-    ward.rds.execute("ALTER ROLE single CONNECTION LIMIT 1")
-    ward.url = ward.rds.url(user="single")
-    ward.keywords["poolclass"] = NullPool
-
-
-def _sessions_in_another_database(ward: Ward) -> None:
-    """What has a limit is one database, and the sessions are in another one."""
-    ward.rds.execute("ALTER DATABASE app CONNECTION LIMIT 3")
-    ward.cleanup.callback(ward.rds.execute, "ALTER DATABASE app CONNECTION LIMIT -1")
-    ward.keywords["poolclass"] = NullPool
-    ward.rds.create_user("neighbour")
-    for _ in range(4):
-        ward.stay(ward.rds.url(user="neighbour", database="postgres"))
-
-
-def _writer(ward: Ward) -> None:
-    ward.options(rds_iam_target_session_attrs="read-write")
-
-
-def _reads_by_role(ward: Ward) -> None:
-    """The user's own wish, and so not a wrong server."""
-    ward.rds.create_user("careful")
-    ward.rds.execute("ALTER ROLE careful SET default_transaction_read_only = on")
-    ward.url = ward.rds.url(user="careful", rds_iam_target_session_attrs="read-write")
-
-
-def _web_identity(ward: Ward) -> None:
-    """A pod, with the token that Kubernetes mounts."""
-    ward.no_keys()
-    file = ward.directory / "token"
-    file.write_text("pod.identity.token")
-    ward.patch.setattr(ward.rds.aws.sts, "web_identity_tokens", {"pod.identity.token"})
-    ward.patch.setenv("AWS_ROLE_ARN", ward.rds.identities.role("pod").arn)
-    ward.patch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(file))
-
-
-def _chain_of_roles(ward: Ward) -> None:
-    """A role of a profile, and another one on top."""
-    lines = ("source_profile = base", "[profile base]", *lines_of(ward.rds.key))
-    ward.no_keys()
-    ward.config("[profile app]", f"role_arn = {ward.rds.identities.role('first').arn}", *lines)
-    second = ward.rds.identities.role("second")
-    ward.options(rds_iam_profile="app", rds_iam_role_arn=second.arn)
-
-
-def _keys_from_a_process(ward: Ward) -> None:
-    ward.no_keys()
-    key = ward.rds.identities.issue(ward.rds.key.principal, 3600.0)
-    keys = {
-        "Version": 1,
-        "AccessKeyId": key.access_key,
-        "SecretAccessKey": key.secret_key,
-        "SessionToken": key.session_token,
-        "Expiration": datetime.fromtimestamp(key.expires_at or 0.0, UTC).isoformat(),
-    }
-    (ward.directory / "keys").write_text(json.dumps(keys))
-    ward.config("[profile vault]", f"credential_process = cat {ward.directory / 'keys'}")
-    ward.options(rds_iam_profile="vault")
-
-
-def _reader(ward: Ward) -> None:
-    """The reader of a pair, by the name of a cluster's reader."""
-    host = "app.cluster-ro-c0ffee123456.us-east-1.rds.amazonaws.com"
-    pose(ward, host)
-    ward.options(rds_iam_host=host)
-
-
 @pytest.mark.parametrize(
     "setup",
     [
-        _one_connection_for_the_user,
-        _sessions_in_another_database,
-        _keys_from_a_process,
-        _web_identity,
-        _chain_of_roles,
-        _reader,
-        _writer,
-        _reads_by_role,
-        _role,
-        _cname,
-        _address_beside_the_name,
-        _session_object,
-        _plugin_as_a_keyword,
-        _temporary_keys,
-        _container,
-        _instance,
-        _no_sts,
-        _slow_sts,
-        _proxy,
-        _nested_grant,
-        _clock_a_little_off,
+        doctor_setups.one_connection_for_the_user,
+        doctor_setups.sessions_in_another_database,
+        doctor_setups.keys_from_a_process,
+        doctor_setups.web_identity,
+        doctor_setups.chain_of_roles,
+        doctor_setups.reader,
+        doctor_setups.writer,
+        doctor_setups.reads_by_role,
+        doctor_setups.role,
+        doctor_setups.cname,
+        doctor_setups.address_beside_the_name,
+        doctor_setups.session_object,
+        doctor_setups.plugin_as_a_keyword,
+        doctor_setups.temporary_keys,
+        doctor_setups.container,
+        doctor_setups.instance,
+        doctor_setups.no_sts,
+        doctor_setups.slow_sts,
+        doctor_setups.proxy,
+        doctor_setups.nested_grant,
+        doctor_setups.clock_a_little_off,
     ],
 )
 def test_setups(setup: Setup, ward: Ward) -> None:
@@ -244,20 +68,20 @@ def test_setups(setup: Setup, ward: Ward) -> None:
 @pytest.mark.parametrize(
     "setup",
     [
-        _no_database,
-        _one_connection_for_the_account,
-        _token_in_the_first_packet,
-        _by_the_endpoint_of_a_reader,
-        _reader,
-        _writer,
-        _role,
-        _cname,
-        _session_object,
-        _temporary_keys,
-        _container,
-        _no_sts,
-        _proxy,
-        _clock_a_little_off,
+        doctor_setups.no_database,
+        doctor_setups.one_connection_for_the_account,
+        doctor_setups.token_in_the_first_packet,
+        doctor_setups.by_the_endpoint_of_a_reader,
+        doctor_setups.reader,
+        doctor_setups.writer,
+        doctor_setups.role,
+        doctor_setups.cname,
+        doctor_setups.session_object,
+        doctor_setups.temporary_keys,
+        doctor_setups.container,
+        doctor_setups.no_sts,
+        doctor_setups.proxy,
+        doctor_setups.clock_a_little_off,
     ],
 )
 def test_setups_of_mysql(setup: Setup, family: str, ward: Ward) -> None:
