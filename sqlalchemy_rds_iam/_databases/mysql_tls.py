@@ -156,20 +156,19 @@ def mariadb(wanted: TlsWanted) -> TlsArguments:
 def mysqlconnector(wanted: TlsWanted) -> TlsArguments:
     """What MySQL Connector/Python is told: ``ssl_ca`` alone would make it verify nothing.
 
-    It has no words for TLS that is not verified and yet insisted on, so it always verifies the CA.
+    Its C extension insists on TLS only if it verifies the name, too: with less a server that offers
+    none gets the password in clear. So it always does.
     The plugin for tokens has to be named to its C extension, and only a token is sent by it.
     """
     level, files, rest = said(wanted)
-    level = _higher(level, "verify-ca")
-    if level == "verify-full":
-        _refuse_other_name(wanted, "MySQL Connector/Python", ())
-    found = ca_file(wanted, level, files)
+    _refuse_other_name(wanted, "MySQL Connector/Python", ())
+    found = ca_file(wanted, _higher(level, "verify-ca"), files)
     arguments = {
         **{f"ssl_{name}": value for name, value in rest.items()},
         "ssl_ca": found.arguments[FILE],
         "ssl_disabled": False,
         "ssl_verify_cert": True,
-        "ssl_verify_identity": level == "verify-full",
+        "ssl_verify_identity": True,
     }
     if isinstance(wanted.config, IamOptions):
         arguments["auth_plugin"] = CLEAR_TEXT

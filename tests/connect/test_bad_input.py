@@ -113,7 +113,7 @@ def test_clock_off_by_an_hour(connect: Any, rds: RdsEmulator, offset: float) -> 
     assert database.scalar("select 1") == 1
 
 
-@on(*TUNNELLING, "mysqlconnector")
+@on(*TUNNELLING)
 def test_verify_ca_accepts_another_name(connect: Any, rds: RdsEmulator) -> None:
     """rds_iam_tls=verify-ca checks the authority but not the name."""
     rds.gateway.certificate = rds.certificates.other_host()

@@ -45,13 +45,13 @@ def tokens(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 @pytest.fixture
 def tapped(
     rds: RdsEmulator, world: tuple[str, bool], words: Words, databases: Any
-) -> Iterator[Callable[[str], tuple[Database, Wiretap]]]:
+) -> Iterator[Callable[..., tuple[Database, Wiretap]]]:
     """Make a database, and a wire tap on its way to a server with a fault."""
     with ExitStack() as undo:
 
-        def make(fault: str) -> tuple[Database, Wiretap]:
+        def make(fault: str, level: str = "verify-full") -> tuple[Database, Wiretap]:
             options = {"rds_iam_throttle_retry": "off", "rds_iam_port": str(rds.endpoint.port)}
-            url = rds.url(world[0], **options)
+            url = rds.url(world[0], rds_iam_tls=level, **options)
             assert url.host is not None
             assert url.port is not None
             port, gateway, bad = url.port, rds.gateway, rds.certificates
@@ -81,6 +81,19 @@ def test_tokens(tapped: Any, tokens: set[str], fault: str) -> None:
         database.raises(Exception)
     assert tokens
     assert tap.sent
+    for stream in tap.sent:
+        assert wiretap.in_clear(stream) == b""
+        assert wiretap.leaked(stream, tokens) == []
+
+
+@on(*EVERY)
+@pytest.mark.parametrize("level", ["verify-ca", "require"])
+@pytest.mark.parametrize("fault", ["no-tls", "asks-before-tls"])
+def test_lower_levels(tapped: Any, tokens: set[str], fault: str, level: str) -> None:
+    """The same where less is verified: TLS is insisted on by every driver, on every level."""
+    database, tap = tapped(fault, level)
+    database.raises(Exception)
+    assert tokens
     for stream in tap.sent:
         assert wiretap.in_clear(stream) == b""
         assert wiretap.leaked(stream, tokens) == []

@@ -24,7 +24,7 @@ ARGUMENT = dict.fromkeys(LIBPQ, "sslmode") | CONTEXT | {"mysqldb": "ssl_mode"}
 
 POSTGRESQL = [name for name, driver in DRIVERS.items() if driver.family.name == "postgresql"]
 
-LEAST = {"mysqldb": "verify-ca", "mysqlconnector": "verify-ca", "mariadbconnector": "verify-full"}
+LEAST = {"mysqldb": "verify-ca", "mysqlconnector": "verify-full", "mariadbconnector": "verify-full"}
 """What these verify in any case: they insist on TLS only if they verify."""
 
 _MODES = {"REQUIRED": "require", "VERIFY_CA": "verify-ca", "VERIFY_IDENTITY": "verify-full"}
