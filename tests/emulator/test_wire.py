@@ -1,6 +1,6 @@
 """What is on the wire when a login is refused: one TLS connection, no token in clear.
 
-With PostgreSQL's drivers; `connect/test_wire.py` looks at those of both families.
+With the drivers of PostgreSQL; `connect/test_both_families.py` looks at those of both families.
 """
 
 from __future__ import annotations
