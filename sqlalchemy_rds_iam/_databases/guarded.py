@@ -26,7 +26,6 @@ _TLS = {"direct_tls", "channel_binding"}
 _CLIENT = {"sslcert", "sslkey", "sslpassword", "sslsni"}
 _REVOCATION = {"sslcrl", "sslcrldir"}
 _AUTHORITIES = {"sslrootcert", "ssl_ca", "ca"}
-_CHECKS = {"ssl_verify_cert", "ssl_verify_identity"}
 # The values of the drivers' words that protect at least as much as the default does, weakest first.
 _ORDER: dict[str, tuple[Any, ...]] = {
     "sslmode": tuple(trust.STRENGTH),
@@ -88,8 +87,6 @@ def _as_safe(name: str, before: Any, now: Any) -> bool:
 
 
 def _is_as_good_a_word(name: str, before: Any, now: Any) -> bool:
-    if name in _CHECKS:
-        return now is True and before is False
     if name in _ORDER:
         levels = _ORDER[name]
         return now in levels and levels.index(now) >= levels.index(before or levels[0])
