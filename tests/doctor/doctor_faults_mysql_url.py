@@ -7,7 +7,6 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-import pymysql
 import pytest
 from doctor_faults_mysql import PORT, mysql_fault
 from doctor_faults_tls import ELSEWHERE
@@ -134,6 +133,8 @@ def directory_without_the_plugin_for_tokens(ward: Ward) -> None:
 
 @mysql_fault("driver-old")
 def pymysql_that_sends_passwords_in_clear(ward: Ward) -> None:
+    import pymysql
+
     now = pymysql.VERSION
     ward.patch.setattr(pymysql, "VERSION", (1, 1, 3, "final", 1))
     ward.effects["^pip install 'PyMySQL>=1.2.0'"] = lambda: ward.patch.setattr(
@@ -175,6 +176,7 @@ def argument_that_keeps_pymysql_away(ward: Ward) -> None:
 @mysql_fault("driver-failed", by_hand="a listener of the application's is to be corrected")
 def driver_that_gives_up(ward: Ward) -> None:
     """Where the server has accepted the token just before."""
+    import pymysql
 
     def fail(*_: Any, **__: Any) -> Any:
         raise pymysql.err.OperationalError(2013, "Lost connection to server during query")
