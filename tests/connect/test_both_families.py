@@ -24,6 +24,8 @@ def test_query(connect: Any, rds: RdsEmulator) -> None:
     assert decision.access_key == rds.key.access_key
 
 
+# aiomysql passes on the notes of MySQL.
+@pytest.mark.filterwarnings("ignore:Table 't' already exists")
 def test_transaction(connect: Any) -> None:
     """Work is committed or rolled back as a whole."""
     database = connect()
