@@ -13,6 +13,7 @@ Behaviour = Callable[[socket.socket, ssl.SSLContext], None]
 
 _CLIENT_SSL = 0x800
 _MYSQL_TLS = 36  # bytes of MySQL's SSLRequest, with its header
+_LENGTHS = 0x00200000  # PLUGIN_AUTH_LENENC_CLIENT_DATA: passwords may be long in the first packet
 # PROTOCOL_41, CONNECT_WITH_DB, TRANSACTIONS, SECURE_CONNECTION, PLUGIN_AUTH: what all drivers need.
 _CAPABILITIES = 0x00080000 | 0x8000 | 0x2000 | 0x200 | 0x8 | 0x4 | 0x1
 
@@ -65,16 +66,22 @@ def _switch(number: int, plugin: str) -> bytes:
 
 
 def _mysql_offers_no_tls(client: socket.socket, _context: ssl.SSLContext) -> None:
-    """It takes passwords in clear, and has never heard of TLS."""
-    client.sendall(_greeting("mysql_clear_password", _CAPABILITIES))
+    """It has never heard of TLS, and asks for the password in clear as RDS does: by a switch."""
+    client.sendall(_greeting("mysql_native_password", _CAPABILITIES))
     client.recv(65536)
     client.sendall(_switch(2, "mysql_clear_password"))
     client.recv(65536)
 
 
+def _mysql_wants_it_at_once(client: socket.socket, _context: ssl.SSLContext) -> None:
+    """It has never heard of TLS either, and its greeting asks for the password in clear."""
+    client.sendall(_greeting("mysql_clear_password", _CAPABILITIES | _LENGTHS))
+    client.recv(65536)
+
+
 def _mysql_asks_before_tls(client: socket.socket, _context: ssl.SSLContext) -> None:
     """It offers TLS, and answers the request for it by asking for the password."""
-    client.sendall(_greeting("mysql_clear_password", _CAPABILITIES | _CLIENT_SSL))
+    client.sendall(_greeting("mysql_native_password", _CAPABILITIES | _CLIENT_SSL))
     client.recv(65536)
     client.sendall(_switch(2, "mysql_clear_password"))
     client.recv(65536)
@@ -119,11 +126,13 @@ def _postgresql_switches(client: socket.socket, context: ssl.SSLContext) -> None
 ODD: dict[str, dict[str, Behaviour]] = {
     "postgresql": {
         "no-tls": _postgresql_offers_no_tls,
+        "no-tls-at-once": _postgresql_offers_no_tls,
         "asks-before-tls": _postgresql_asks_before_tls,
         "other-plugin": _postgresql_switches,
     },
     "mysql": {
         "no-tls": _mysql_offers_no_tls,
+        "no-tls-at-once": _mysql_wants_it_at_once,
         "asks-before-tls": _mysql_asks_before_tls,
         "other-plugin": _mysql_switches,
     },
