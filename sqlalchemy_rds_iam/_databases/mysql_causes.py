@@ -64,11 +64,11 @@ def _account(login: RefusedLogin) -> list[Cause]:
         text = f"{user!r} was dropped, or is no longer identified by AWSAuthenticationPlugin"
         return [Cause("account", text)]
     text = (
-        f"there is no user {user!r}, in this very spelling, that was created for IAM: "
-        f"CREATE USER {account(user)} {IDENTIFIED} REQUIRE SSL"
+        f"there is no user {user!r}, in this very spelling, that was created for IAM "
+        f"(CREATE USER {account(user)} {IDENTIFIED} REQUIRE SSL), or IAM database authentication "
+        "is off for this instance or cluster"
     )
-    disabled = "IAM database authentication is off for this instance or cluster: turn it on there"
-    return [Cause("account", text), Cause("disabled", disabled)]
+    return [Cause("account", text)]
 
 
 def _at_the_proxy(login: RefusedLogin) -> list[Cause]:

@@ -27,10 +27,11 @@ def names(known: RefusedLogin) -> list[str]:
 
 
 def test_a_first_login() -> None:
-    """The account comes first, with its statement; IAM may be off; then comes the policy."""
-    assert names(login()) == ["account", "disabled", "policy", "keys", "clock"]
+    """The account comes first, with its statement, or IAM that is off; then comes the policy."""
+    assert names(login()) == ["account", "policy", "keys", "clock", "throttled"]
     [account, *_] = MYSQL.causes(login(), SAID)
     assert "in this very spelling" in account.text
+    assert "IAM database authentication is off" in account.text
     assert (
         "CREATE USER 'App'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL"
         in account.text
