@@ -19,9 +19,11 @@ No option has this value, so that an engine made of that URL is refused until th
 again. Leaving the option out would make an engine that is weaker, or another identity's.
 """
 
+PASSWORDS = ("password", "passwd")
+"""What drivers call the database's password; some know both words."""
+
 # The words of the drivers that are read here as well: with an empty value they mean nothing.
 _ABOUT_SAFETY = ("sslmode", "sslrootcert", "ssl")
-_PASSWORD = ("password", "passwd")
 # How MySQL's drivers begin theirs.
 _BEGIN = "ssl_"
 
@@ -53,7 +55,7 @@ def password_in(url: URL, connect_args: Mapping[str, Any]) -> bool:
     written = None if url.password is None else str(url.password)
     # A password may be white space; one that is not given is empty.
     given = (
-        each for name in _PASSWORD for each in (sole(url.query.get(name)), connect_args.get(name))
+        each for name in PASSWORDS for each in (sole(url.query.get(name)), connect_args.get(name))
     )
     return bool(written or any(given))
 
@@ -72,7 +74,7 @@ def without_blanks(url: URL) -> URL:
 
 def blanks(arguments: Mapping[str, Any]) -> list[str]:
     """The driver's arguments about passwords and TLS whose value is empty."""
-    names = (*_PASSWORD, *_ABOUT_SAFETY)
+    names = (*PASSWORDS, *_ABOUT_SAFETY)
     return [
         name
         for name, value in arguments.items()

@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sqlalchemy_rds_iam._config.options import PluginOptions
+from sqlalchemy_rds_iam._config.urls import PASSWORDS
 from sqlalchemy_rds_iam._databases import guarded
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -65,7 +66,7 @@ class Beside:
             ConfigError: a listener sends our password elsewhere, or lowers TLS.
         """
         driver, target = self._target.driver, self._target
-        cargs, password, replaced_by = list(args), cparams[driver.password], None
+        cargs, replaced_by = list(args), None
         settled = {**target.given, **target.arguments, driver.user: cparams.get(driver.user)}
         self._look_at(_EARLIER, settled, cargs, cparams, ours=True)
         for listener in self._later:
@@ -77,7 +78,8 @@ class Beside:
                 self.in_charge = name
                 made: DBAPIConnection = connection
                 return made
-            if cparams.get(driver.password) != password or cparams.get(_CREATOR):
+            is_new = any(cparams.get(word) != before.get(word) for word in PASSWORDS)
+            if is_new or cparams.get(_CREATOR):
                 replaced_by = replaced_by or name
             self._look_at(repr(name), before, cargs, cparams, ours=replaced_by is None)
         self.in_charge = replaced_by

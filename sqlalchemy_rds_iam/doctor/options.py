@@ -23,7 +23,7 @@ from sqlalchemy_rds_iam._config.preconditions import (
     with_variable,
 )
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
-from sqlalchemy_rds_iam._config.urls import without_blanks, without_plugins
+from sqlalchemy_rds_iam._config.urls import PASSWORDS, without_blanks, without_plugins
 from sqlalchemy_rds_iam._databases.known import FAMILIES
 from sqlalchemy_rds_iam._endpoints import cname
 from sqlalchemy_rds_iam._tls import trust
@@ -32,7 +32,7 @@ from sqlalchemy_rds_iam.doctor.config_errors import explained
 from sqlalchemy_rds_iam.doctor.connections import verification
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, Kind, note, ok, problem, warning
 from sqlalchemy_rds_iam.doctor.state import State
-from sqlalchemy_rds_iam.doctor.urls import PASSWORDS, changed
+from sqlalchemy_rds_iam.doctor.urls import changed
 from sqlalchemy_rds_iam.errors import ConfigError
 
 _TEMPLATE = "{begin}://USER@HOST/DATABASE?plugin=rds_iam"

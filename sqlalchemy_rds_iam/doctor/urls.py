@@ -11,10 +11,6 @@ PLUGIN_WORDS = ("plugin", "plugins")
 """What a URL's query may call the plugins; SQLAlchemy reads the first, and drops the second."""
 
 
-PASSWORDS = ("password", "passwd")
-"""What drivers call the database's password."""
-
-
 def shown(url: URL) -> str:
     """A URL as it may be printed."""
     return url.render_as_string(hide_password=True)
