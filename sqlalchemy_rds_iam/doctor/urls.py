@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import URL, make_url
 
+from sqlalchemy_rds_iam._config.urls import PASSWORDS
 from sqlalchemy_rds_iam.doctor.findings import Command, Kind
 from sqlalchemy_rds_iam.doctor.state import State
 
