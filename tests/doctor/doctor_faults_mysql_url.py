@@ -127,7 +127,22 @@ def _made_of_c(ward: Ward, drivername: str, module: str, **place: str) -> None:
 
 @mysql_fault("client-plugin")
 def directory_without_the_plugin_for_tokens(ward: Ward) -> None:
-    pytest.importorskip("mariadb", reason="mariadb is not installed")
+    mariadb = pytest.importorskip("mariadb", reason="mariadb is not installed")
+    connect = mariadb.connect
+
+    def look_there(*arguments: Any, **named: Any) -> Any:
+        """As in a process that has connected to nothing yet: a library that has it keeps it."""
+        if "plugin_dir" in named:
+            file = f"{named['plugin_dir']}/mysql_clear_password.so"
+            error = mariadb.OperationalError(
+                f"Plugin mysql_clear_password could not be loaded: {file}: cannot open shared "
+                "object file: No such file or directory"
+            )
+            error.errno, error.sqlstate = 1045, "28000"
+            raise error
+        return connect(*arguments, **named)
+
+    ward.patch.setattr(mariadb, "connect", look_there)
     ward.url = ward.rds.url("mariadb+mariadbconnector", plugin_dir=str(ward.directory))
 
 
