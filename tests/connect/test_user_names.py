@@ -1,14 +1,17 @@
-"""User names that are longer than PostgreSQL keeps: refused for tokens, a warning for passwords."""
+"""User names that are longer than a database keeps: refused for tokens, a warning for passwords."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from families import Words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+from worlds import on
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._databases.postgresql_grants import LONGEST_NAME
@@ -46,6 +49,41 @@ def test_the_longest(rds: RdsEmulator, databases: Any, name: str) -> None:
     rds.create_user(name)
     database = databases(rds.url(user=name), poolclass=NullPool)
     assert database.scalar("select current_user") == name
+
+
+OF_MYSQL: list[tuple[str, str, int]] = [
+    ("mysql+pymysql", "MySQL", 32),
+    ("mysql+asyncmy", "MySQL", 32),
+    ("mariadb+pymysql", "MariaDB", 128),
+]
+
+
+@pytest.mark.parametrize(("drivername", "title", "longest"), OF_MYSQL)
+@pytest.mark.parametrize("letter", ["a", "ü", "😀"])
+def test_refused_for_tokens_of_mysql(
+    ca: str, drivername: str, title: str, longest: int, letter: str
+) -> None:
+    """The same, by characters, of which MariaDB takes more than MySQL."""
+    host = "db.abc123.us-east-1.rds.amazonaws.com"
+    url = make_url(f"{drivername}://{host}/app?plugin=rds_iam")
+    long = letter * (longest + 1)
+    make = create_async_engine if "asyncmy" in drivername else create_engine
+    with pytest.raises(ConfigError, match=f"has {longest + 1} characters, and {title} keeps"):
+        make(url.set(username=long))
+    make(url.set(username=letter * longest))
+
+
+@on("pymysql", "pymysql-mariadb", "mysqldb")
+@pytest.mark.parametrize("letter", ["a", "ü"])
+def test_the_longest_of_mysql(
+    rds: RdsEmulator, world: tuple[str, bool], words: Words, databases: Any, letter: str
+) -> None:
+    """A name of as many characters as fit logs in."""
+    name = letter * (128 if world[0].startswith("mariadb") else 32)
+    rds.create_user(name)
+    rds.execute(words.enter(name, "app"))
+    database = databases(rds.url(world[0], user=name), poolclass=NullPool)
+    assert database.scalar(words.user) == name
 
 
 @settings(max_examples=50)
