@@ -69,7 +69,7 @@ class SecretProvider:
         self._lengths.check(cparams.get(self.driver.user))
         levels = self._config.tls, cparams.get("sslmode"), cparams.get("ssl")
         host = _ANY_INSTANCE if "verify-ca" in levels else _ANY_HOST
-        stand_ins = {"host": host, self.driver.user: "?"}
+        stand_ins = {"host": self._config.host or host, self.driver.user: "?"}
         self.driver.target(stand_ins | dict(cparams), self._config, lambda: None)
 
     def plan(self, cparams: Mapping[str, Any], deadline: float) -> ConnectPlan:

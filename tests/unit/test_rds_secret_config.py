@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from option_values import SECRET_VALUES
 from sqlalchemy import URL, create_engine, make_url
+from worlds import drivernames
 
 from sqlalchemy_rds_iam import ConfigError, SecretError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
@@ -177,6 +178,13 @@ def test_tls_is_asked_for(ca: str, driver: str) -> None:
         create_engine(url, connect_args={argument: weak})
     with pytest.raises(ConfigError, match="rds_secret_ca"):
         create_engine(f"{url}&rds_secret_ca=/nowhere")
+
+
+@pytest.mark.parametrize("begin", drivernames())
+def test_a_name_to_verify_and_no_host(ca: str, begin: str) -> None:
+    """Where the secret says the host, whether a driver has to dial another name shows later."""
+    url = f"{begin}://?plugin=rds_secret&rds_secret_id=x&rds_secret_ca={ca}"
+    create_engine(f"{url}&rds_secret_host=db.abc123.us-east-1.rds.amazonaws.com")
 
 
 def _read(text: str) -> tuple[Any, str]:
