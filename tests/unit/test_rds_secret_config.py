@@ -25,6 +25,7 @@ NAMES = st.text(
     max_size=64,
 )
 REGIONS = st.sampled_from(["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"])
+ENDPOINT = "db.abc123.us-east-1.rds.amazonaws.com"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/app-a1b2c3"
 WITH_A_ROLE = {"role_session_name", "external_id", "role_duration", "sts_endpoint_url"}
 
@@ -184,7 +185,7 @@ def test_tls_is_asked_for(ca: str, driver: str) -> None:
 def test_a_name_to_verify_and_no_host(ca: str, begin: str) -> None:
     """Where the secret says the host, whether a driver has to dial another name shows later."""
     url = f"{begin}://?plugin=rds_secret&rds_secret_id=x&rds_secret_ca={ca}"
-    create_engine(f"{url}&rds_secret_host=db.abc123.us-east-1.rds.amazonaws.com")
+    create_engine(f"{url}&rds_secret_region=us-east-1&rds_secret_host={ENDPOINT}")
 
 
 def _read(text: str) -> tuple[Any, str]:
