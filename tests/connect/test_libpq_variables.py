@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.pool import NullPool
-from worlds import WORLDS
+from worlds import POSTGRESQL, WORLDS, on
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
@@ -52,6 +52,7 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize(("name", "value"), [*IN_THE_WAY, *HARMLESS])
+@on(*POSTGRESQL)
 def test_no_variable_is_in_the_way(
     connect: Any, rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
@@ -190,6 +191,7 @@ def test_what_works_is_left_alone(
         ("PGGSSLIB", "", {"asyncpg"}),
     ],
 )
+@on(*POSTGRESQL)
 def test_what_is_left_alone_is_named(
     connect: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, minds: set[str]
 ) -> None:
@@ -203,6 +205,7 @@ def test_what_is_left_alone_is_named(
     assert f"{name}={value!r} of the environment" in note
 
 
+@on(*POSTGRESQL)
 def test_a_proxy_takes_no_options(
     connect: Any, rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cli_support import shown
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
-from worlds import WORLDS
+from worlds import EVERY, on
 
 from sqlalchemy_rds_iam import ConfigError
 
@@ -29,7 +29,7 @@ URLS = [
 
 
 @pytest.mark.parametrize("url", URLS)
-@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+@on(*EVERY)
 def test_in_a_url(world: tuple[str, bool], url: str, ca: str) -> None:
     """Of host, user, database, a word of the driver's and one of ours."""
     create = create_async_engine if world[1] else create_engine
