@@ -15,7 +15,7 @@ from frames_support import SIGNATURE, chain, shown
 from rds_secret_support import USER, LogIn
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import NullPool
-from worlds import EVERY, Database, on
+from worlds import DRIVERS, Database, on
 
 from sqlalchemy_rds_iam import CredentialsError, _frames
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
@@ -77,7 +77,7 @@ def _fail(database: Database, way: str) -> BaseException:
     return database._runner.run(frames_support.cancelled(database._async_engine.connect()))
 
 
-@on(*EVERY)
+@on(*DRIVERS)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_token(
     rds: RdsEmulator, world: tuple[str, bool], databases: Any, spoil: Any, way: str
@@ -95,7 +95,7 @@ def test_a_token(
     assert rds.key.secret_key not in shown(error)
 
 
-@on(*EVERY)
+@on(*DRIVERS)
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "server-error"])
 def test_a_secrets_password(
     rds: RdsEmulator,

@@ -90,16 +90,13 @@ def test_threads_and_tasks_on_three_loops(
 
     engine = create_engine(rds.url(words.sync), poolclass=NullPool)
     threads = [threading.Thread(target=in_thread) for _ in range(many)]
-    threads += [
-        threading.Thread(target=lambda count=count: asyncio.run(in_loop(count)))  # type: ignore[misc]
-        for count in (66, 67, 67)
-    ]
+    threads += [threading.Thread(target=lambda: asyncio.run(in_loop(many // 3))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(DEADLINE)
     assert failures == []
-    assert rds.metrics["IamDbAuthConnectionSuccess"] == 400
+    assert rds.metrics["IamDbAuthConnectionSuccess"] == many + many // 3 * 3
     assert rds.aws.sts.calls["AssumeRole"] - calls == 1
     assert len(signatures) == 1
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 import botocore.session
 import pytest
+from families import words_of
 from faults_support import LIFE, Clock, Way, settle
 from inside import Inside
 from sqlalchemy import create_engine
@@ -250,12 +251,12 @@ def test_no_exchange_between_roles(
 
 
 def test_a_role_that_may_not_connect(
-    open_database: Callable[..., Database], rds: RdsEmulator
+    open_database: Callable[..., Database], rds: RdsEmulator, way: Way
 ) -> None:
     """The note on a refused login says which role had signed."""
     role = rds.identities.role("reader", db_users=["someone_else"])
     database = open_database(options=_role(role.arn))
-    with pytest.raises(Exception, match="authentication failed") as caught:
+    with pytest.raises(Exception, match=words_of(way.drivername).refused) as caught:
         database.scalar("select 1")
     errors = [caught.value, getattr(caught.value, "orig", None)]
     notes = [note for error in errors for note in getattr(error, "__notes__", [])]

@@ -35,6 +35,8 @@ WORLDS = {
 """Every driver in every world it knows: the driver part of the URL, and whether it is async."""
 
 EVERY = tuple(WORLDS)
+DRIVERS = tuple(key for key in WORLDS if not key.endswith("-mariadb"))
+"""Each driver under one name of its dialect, where the dialect makes no difference."""
 POSTGRESQL = tuple(key for key, world in WORLDS.items() if world[0].startswith("postgresql"))
 MYSQL = tuple(key for key in WORLDS if key not in POSTGRESQL)
 TUNNELLING = (*POSTGRESQL, "pymysql", "asyncmy")
