@@ -14,7 +14,7 @@ from patience import eventually_async
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
-from worlds import Database
+from worlds import POSTGRESQL, WORLDS, Database, worlds
 
 from sqlalchemy_rds_iam import WaitTimeout
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -22,6 +22,12 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 pytestmark = pytest.mark.timing
 
 Connect = Callable[..., Database]
+
+
+@pytest.fixture(params=worlds((*POSTGRESQL, "pymysql")))
+def world(request: pytest.FixtureRequest) -> tuple[str, bool]:
+    """One driver of MySQL's stands for all of them here, where every test takes seconds."""
+    return WORLDS[request.param]
 
 
 @pytest.fixture
