@@ -42,8 +42,9 @@ test: $(VENV)/installed $(FLOOR_VENV)/installed  ## the suite on current and on 
 current: $(VENV)/installed mariadb  ## the suite on current versions
 	$(call suite,$(VENV),'$(PARALLEL)' '$(ALONE)')
 
-# Rates, pages, and what the emulator answers do not depend on versions, and are judged once.
-ONCE := docs benchmarks package commands/test_cli_streams.py emulator/test_[!m]*
+# Rates, pages, programs that are run, and what the emulator answers do not depend on versions, and
+# are judged once.
+ONCE := docs benchmarks package commands/test_cli_[ces]* emulator/test_[!m]*
 
 floor: $(FLOOR_VENV)/installed mariadb  ## the suite on the oldest supported versions, without aiobotocore
 	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER) $(ONCE:%=--ignore-glob=tests/%)')

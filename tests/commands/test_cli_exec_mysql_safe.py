@@ -15,10 +15,13 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 pytestmark = [pytest.mark.server, needs_clients]
 
 
-@pytest.mark.timing
+# Whether a login is tried again depends on how soon it was refused.
+REFUSED = pytest.param("refused", marks=pytest.mark.timing)
+
+
 @MODES
 @pytest.mark.parametrize("client", CLIENT_LOGINS)
-@pytest.mark.parametrize("fault", ["healthy", "decline", "wrong-ca", "wrong-name", "refused"])
+@pytest.mark.parametrize("fault", ["healthy", "decline", "wrong-ca", "wrong-name", REFUSED])
 def test_no_token_in_clear(
     mysql: RdsEmulator, mode: tuple[str, ...], client: str, fault: str
 ) -> None:

@@ -14,7 +14,7 @@ from patience import eventually_async
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
-from worlds import POSTGRESQL, WORLDS, Database, worlds
+from worlds import WORLDS, Database, worlds
 
 from sqlalchemy_rds_iam import WaitTimeout
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.timing
 Connect = Callable[..., Database]
 
 
-@pytest.fixture(params=worlds((*POSTGRESQL, "pymysql")))
+@pytest.fixture(params=worlds(("psycopg", "asyncpg", "pg8000", "pymysql")))
 def world(request: pytest.FixtureRequest) -> tuple[str, bool]:
-    """One driver of MySQL's stands for all of them here, where every test takes seconds."""
+    """Some drivers stand for all of them here, where every test takes seconds."""
     return WORLDS[request.param]
 
 

@@ -12,6 +12,7 @@ from doctor_faults_mysql import PORT, mysql_fault
 from doctor_faults_tls import ELSEWHERE
 from doctor_support import CANARY, Ward
 from sqlalchemy import make_url
+from worlds import needs_query
 
 # Greeting and TLS.
 
@@ -128,6 +129,7 @@ def _made_of_c(ward: Ward, drivername: str, module: str, **place: str) -> None:
 @mysql_fault("client-plugin")
 def directory_without_the_plugin_for_tokens(ward: Ward) -> None:
     mariadb = pytest.importorskip("mariadb", reason="mariadb is not installed")
+    needs_query("mariadb+mariadbconnector")
     connect = mariadb.connect
 
     def look_there(*arguments: Any, **named: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from cli_support import shown
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
-from worlds import EVERY, on
+from worlds import EVERY, needs_query, on
 
 from sqlalchemy_rds_iam import ConfigError
 
@@ -32,6 +32,7 @@ URLS = [
 @on(*EVERY)
 def test_in_a_url(world: tuple[str, bool], url: str, ca: str) -> None:
     """Of host, user, database, a word of the driver's and one of ours."""
+    needs_query(world[0])
     create = create_async_engine if world[1] else create_engine
     with pytest.raises(ConfigError, match="there is a zero byte"):
         create(f"{world[0]}://{url}&plugin=rds_iam")
