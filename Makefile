@@ -18,6 +18,11 @@ PARALLEL := --numprocesses 4 --dist loadfile -m "not soak and not timing"
 ALONE := --numprocesses 0 -m "timing and not soak"
 FEWER := --hypothesis-profile=fewer
 
+# Pages, programs that are run, injected faults of an installation, and what the emulator answers
+# depend on no version, and are judged on current ones alone; as are rates.
+ONCE := docs benchmarks package commands/test_cli_[ces]* doctor/test_doctor.py emulator/test_[!m]*
+ONCE := $(ONCE:%=--ignore-glob=tests/%)
+
 # Every part is run, whatever has become of those before it.
 define suite
 @failed=0; \
@@ -42,12 +47,8 @@ test: $(VENV)/installed $(FLOOR_VENV)/installed  ## the suite on current and on 
 current: $(VENV)/installed mariadb  ## the suite on current versions
 	$(call suite,$(VENV),'$(PARALLEL)' '$(ALONE)')
 
-# Rates, pages, programs that are run, and what the emulator answers do not depend on versions, and
-# are judged once.
-ONCE := docs benchmarks package commands/test_cli_[ces]* emulator/test_[!m]*
-
 floor: $(FLOOR_VENV)/installed mariadb  ## the suite on the oldest supported versions, without aiobotocore
-	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER) $(ONCE:%=--ignore-glob=tests/%)')
+	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER) $(ONCE)')
 
 # A MariaDB for the tests: that of the machine, else one that apt-get brings into this user's cache;
 # where neither is possible they skip, and say why.
@@ -57,8 +58,8 @@ mariadb: $(VENV)/installed
 unit: $(UNIT_VENV)/installed  ## the quick tests, which need neither an emulator nor a network
 	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 2 -m unit $(FEWER) tests/unit
 
-portable: $(UNIT_VENV)/installed  ## all tests that need no emulator, for another PYTHON
-	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit $(FEWER)
+portable: $(UNIT_VENV)/installed  ## what needs no emulator and may depend on versions, for another PYTHON
+	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit $(FEWER) $(ONCE)
 
 check: $(VENV)/installed  ## formatting, lint, types and the words of the pages
 	$(VENV)/bin/python -m ruff format --check --quiet .
