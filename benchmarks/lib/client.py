@@ -10,27 +10,21 @@ import asyncio
 import gc
 import itertools
 import json
-import os
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.lib import runtime
-from benchmarks.lib.drivers import DRIVERS
-from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
+from benchmarks.lib.ways import WAYS, Build, Task, signed_token, without_plugin
 
 STACK = 1 << 19
 """Bytes, as a storm is thousands of threads."""
-
-AnyEngine = Engine | AsyncEngine
-Task = dict[str, Any]
 
 
 class Work:
@@ -44,7 +38,7 @@ class Work:
     def __init__(self, task: Task) -> None:
         self._left = iter(range(task["connects"])) if task.get("connects") else itertools.repeat(0)
         self._seconds = task.get("seconds") or float("inf")
-        self._pace = RateLimiter(task["pace"]) if task.get("pace") else None
+        self._pace = _limiter(task["pace"]) if task.get("pace") else None
         self.pause: float = task.get("pause", 0.0)
         self.done: list[tuple[float, float, bool]] = []
         self.errors: Counter[str] = Counter()
@@ -131,87 +125,20 @@ async def in_tasks(work: Work, workers: int, engine: AsyncEngine) -> None:
     await asyncio.gather(*(run() for _ in range(workers)))
 
 
-def plugin(url: URL, _task: Task, *, is_async: bool) -> AnyEngine:
-    """This project."""
-    return _engine(url, is_async=is_async)
+def main(task: Task, ways: Mapping[str, Build] = WAYS) -> dict[str, Any]:
+    """Do what `task` says.
 
-
-def unpaced(url: URL, _task: Task, *, is_async: bool) -> AnyEngine:
-    """This project without turns and without patience."""
-    off = {"rds_iam_connect_rate": "0", "rds_iam_throttle_retry": "off"}
-    return _engine(url.update_query_dict(off), is_async=is_async)
-
-
-def static(url: URL, task: Task, *, is_async: bool) -> AnyEngine:
-    """A password in the URL, which is a token signed beforehand: it is good for 15 minutes."""
-    plain, arguments = without_plugin(url)
-    return _engine(
-        plain.set(password=signed_token(task, url)), is_async=is_async, connect_args=arguments
-    )
-
-
-def recipe(url: URL, task: Task, *, is_async: bool) -> AnyEngine:
-    """generate_db_auth_token() in a do_connect listener; the client is made beforehand."""
-    plain, arguments = without_plugin(url)
-    engine = _engine(plain, is_async=is_async, connect_args=arguments)
-    client, signed = _rds_client(task), task["signed"]
-
-    @event.listens_for(
-        engine.sync_engine if isinstance(engine, AsyncEngine) else engine, "do_connect"
-    )
-    def _provide(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
-        cparams["password"] = client.generate_db_auth_token(
-            signed["host"], signed["port"], cparams["user"]
-        )
-
-    return engine
-
-
-def aws_wrapper(url: URL, task: Task, *, is_async: bool) -> AnyEngine:  # noqa: ARG001
-    """The AWS Advanced Python Wrapper with its plugin "iam", around psycopg."""
-    # Not among the dependencies.
-    from aws_advanced_python_wrapper import AwsWrapperConnection
-    from psycopg import Connection
-
-    plain, arguments = without_plugin(url)
-    signed = task["signed"]
-    arguments |= {
-        "host": plain.host,
-        "port": plain.port,
-        "user": plain.username,
-        "dbname": plain.database,
-        "plugins": "iam",
-        "wrapper_dialect": "pg",
-        "iam_host": signed["host"],
-        "iam_default_port": str(signed["port"]),
-        "iam_region": signed["region"],
-    }
-    return create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: AwsWrapperConnection.connect(Connection.connect, **arguments),
-        poolclass=NullPool,
-        use_native_hstore=False,  # psycopg looks for it, and takes no wrapped connection
-    )
-
-
-WAYS: dict[str, Callable[..., AnyEngine]] = {
-    "plugin": plugin,
-    "unpaced": unpaced,
-    "static": static,
-    "boto3-recipe": recipe,
-    "aws-wrapper": aws_wrapper,
-}
-
-
-def main(task: Task) -> dict[str, Any]:
-    """Do what `task` says."""
+    Args:
+        task: what to do, and in which of the ways.
+        ways: how to make an engine, by the name of the way.
+    """
     runtime.many_files()
     url = make_url(task["url"])
     work = Work(task)
     if task["way"] == "bare":
         in_threads(work, task["workers"], _bare(url, task))
     else:
-        engine = WAYS[task["way"]](url, task, is_async=task["is_async"])
+        engine = ways[task["way"]](url, task, is_async=task["is_async"])
         if isinstance(engine, AsyncEngine):
             runtime.run(_with_tasks(engine, work, task))
         else:
@@ -255,31 +182,11 @@ def _bare(url: URL, task: Task) -> Callable[[], object]:
     return connect
 
 
-def _engine(url: URL, *, is_async: bool, **more: Any) -> AnyEngine:
-    create: Callable[..., AnyEngine] = create_async_engine if is_async else create_engine
-    return create(url, poolclass=NullPool, **more)
+def _limiter(rate: int) -> Any:
+    # Peers run this where the project is not installed.
+    from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
 
-
-def without_plugin(url: URL) -> tuple[URL, dict[str, Any]]:
-    """`url` without the plugin, and arguments for as much TLS."""
-    ca = url.query.get("rds_iam_ca") or os.environ.get("PGSSLROOTCERT")
-    arguments = DRIVERS[url.get_driver_name()].tls(str(ca))
-    ours = [name for name in url.query if name == "plugin" or name.startswith("rds_iam_")]
-    return url.difference_update_query(ours), arguments
-
-
-def _rds_client(task: Task) -> Any:
-    import botocore.session  # the plugin is to find it not yet imported
-
-    session = botocore.session.Session(profile=task.get("profile"))
-    return session.create_client("rds", region_name=task["signed"]["region"])
-
-
-def signed_token(task: Task, url: URL) -> str:
-    """A token that is good for 15 minutes."""
-    signed = task["signed"]
-    client = _rds_client(task)
-    return str(client.generate_db_auth_token(signed["host"], signed["port"], url.username))
+    return RateLimiter(rate)
 
 
 def _words(error: Exception) -> str:

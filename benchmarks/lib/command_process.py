@@ -7,11 +7,27 @@ import json
 import select
 import subprocess
 import sys
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 from benchmarks.lib import measure
 
 _END_SECONDS = 60.0
+
+
+class Python(NamedTuple):
+    """Which Python runs a process, and in which directory; by default this one, in this one.
+
+    Attributes:
+        executable: its path.
+        directory: what is imported from, before all else; None for the present one.
+    """
+
+    executable: str = sys.executable
+    directory: Path | None = None
+
+
+HERE = Python()
 
 
 class CommandProcess:
@@ -23,6 +39,7 @@ class CommandProcess:
         name: what it is, for messages.
         environ: its environment; by default, this process's.
         deadline: the most seconds that an answer may take.
+        python: what runs it.
     """
 
     def __init__(
@@ -32,8 +49,10 @@ class CommandProcess:
         name: str,
         environ: dict[str, str] | None = None,
         deadline: float = 60.0,
+        python: Python = HERE,
     ) -> None:
-        self._command = [sys.executable, "-m", module, *arguments]
+        self._command = [python.executable, "-m", module, *arguments]
+        self._directory = python.directory
         self._name, self._environ, self._deadline = name, environ, deadline
 
     def __enter__(self) -> Self:
@@ -42,6 +61,7 @@ class CommandProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self._environ,
+            cwd=self._directory,
             text=True,
         )
         return self

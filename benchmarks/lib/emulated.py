@@ -37,10 +37,18 @@ class Emulator(DatabaseProcess):
         engine: the kind of database.
         reuse: let one server session after another serve many clients, as RDS Proxy does: forking a
             PostgreSQL process costs more than all the rest of a login.
+        ports: the one that tokens are signed for, and the one that it listens on; by default the
+            database's own, and any.
     """
 
-    def __init__(self, engine: str = "postgresql", *, reuse: bool = True) -> None:
-        arguments = [engine, *(["reuse"] if reuse else [])]
+    def __init__(
+        self,
+        engine: str = "postgresql",
+        *,
+        reuse: bool = True,
+        ports: tuple[int, int] | None = None,
+    ) -> None:
+        arguments = [engine, *(["reuse"] if reuse else []), *(map(str, ports or ()))]
         super().__init__(
             CommandProcess("benchmarks.lib.emulator_process", *arguments, name="the emulator")
         )
@@ -48,6 +56,11 @@ class Emulator(DatabaseProcess):
     def start_over(self, ceiling: float | None) -> None:
         """Forget all logins, and admit so many a second from now on."""
         self._process.ask("start_over", ceiling)
+
+    def login(self) -> tuple[str, str]:
+        """A user that logs in with a password, which the database itself verifies."""
+        found = self._process.ask("login")
+        return found["user"], found["password"]
 
     def slow_sts(self, latency: float) -> None:
         """Let STS take so many seconds to answer."""

@@ -15,13 +15,17 @@ from benchmarks.lib.emulated import PROFILE
 from sqlalchemy_rds_iam.testing import Decision, RdsEmulator
 
 ROLE = "app"
+CLERK = "clerk"
+"""The user that logs in with a password."""
 
 
 def _serve() -> None:
     prepare()
-    engine = sys.argv[1]
-    with RdsEmulator(engine=engine) as rds:
-        rds.gateway.reuse_sessions = "reuse" in sys.argv
+    engine, *how = sys.argv[1:]
+    ports = [int(each) for each in how if each != "reuse"]
+    port, listen_port = ports or (None, 0)
+    with RdsEmulator(engine=engine, port=port, listen_port=listen_port) as rds:
+        rds.gateway.reuse_sessions = "reuse" in how
         role = rds.identities.role(ROLE)
         config = Path(rds.environ()["AWS_CONFIG_FILE"])
         config.write_text(
@@ -43,11 +47,19 @@ class _Commands:
     def __init__(self, rds: RdsEmulator) -> None:
         self._rds = rds
         self._calls = 0
+        self._login: dict[str, Any] | None = None
 
     def start_over(self, ceiling: float | None) -> None:
         self._rds.gateway.ceiling = ceiling
         self._rds.clear()
         self._calls = len(self._rds.aws.sts.records)
+
+    def login(self) -> dict[str, Any]:
+        if self._login is None:
+            secret = self._rds.secrets.create(CLERK, CLERK, database="app")
+            fields = secret.fields()
+            self._login = {"user": fields["username"], "password": fields["password"]}
+        return self._login
 
     def slow_sts(self, latency: float) -> None:
         self._rds.aws.sts.latency = latency

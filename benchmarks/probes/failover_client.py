@@ -17,8 +17,8 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from benchmarks.lib import runtime
-from benchmarks.lib.client import AnyEngine, Task, signed_token, without_plugin
 from benchmarks.lib.command_process import serve
+from benchmarks.lib.ways import AnyEngine, Task, signed_token, without_plugin
 
 _INSERT = text("INSERT INTO written VALUES (:number)")
 _READ_ONLY = re.compile("read-only transaction|--read-only option")

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import make_url
 
 from benchmarks.lib import runtime
-from benchmarks.lib.client import WAYS
+from benchmarks.lib.ways import WAYS
 
 WARM = 3
 """Connects before the signal, after a first one for which everything has to be loaded."""
