@@ -195,7 +195,7 @@ def shared_tokens(identity: Hashable, make: Callable[[], PasswordCache]) -> Pass
 
 def runtime_for(config: PluginOptions, *, is_async: bool) -> Runtime:
     """How an engine waits, and who fetches for it."""
-    through_aiobotocore = _fetches_through_aiobotocore(config, is_async=is_async)
+    on_loop = _fetches_on_loop(config, is_async=is_async)
     if not is_async:
         return ThreadRuntime(inline=config.refresh == "lazy")
     try:
@@ -204,11 +204,15 @@ def runtime_for(config: PluginOptions, *, is_async: bool) -> Runtime:
         raise ConfigError(
             "async engines need the greenlet package: pip install 'sqlalchemy[asyncio]'"
         ) from None
-    falls_back = config.credentials == "auto" and config.session is None
-    return GreenletRuntime(on_loop=through_aiobotocore, falls_back=falls_back)
+    return GreenletRuntime(on_loop=on_loop)
 
 
-def _fetches_through_aiobotocore(config: PluginOptions, *, is_async: bool) -> bool:
+def _fetches_on_loop(config: PluginOptions, *, is_async: bool) -> bool:
+    """Whether aiobotocore fetches, on the event loop, as an option or a session says.
+
+    It holds the loop up no less than a thread does, and importing it doubles a cold start; so that
+    it is installed, for another purpose perhaps, is no reason to use it.
+    """
     wanted = config.credentials
     if config.session is not None:
         found = "aiobotocore" if aws.is_async_session(config.session) else "botocore"
@@ -217,17 +221,16 @@ def _fetches_through_aiobotocore(config: PluginOptions, *, is_async: bool) -> bo
                 f"{config.named('credentials')}={wanted} cannot use this {found} session"
             )
         wanted = found
-        if found == "botocore":
-            return False
-    installed = importlib.util.find_spec("aiobotocore") is not None
-    if wanted == "aiobotocore" and not is_async:
+    if wanted != "aiobotocore":
+        return False
+    if not is_async:
         raise ConfigError(
             "aiobotocore serves async engines only; this one is sync: leave out "
             f"{config.named('credentials')}, or hand in a botocore or boto3 session"
         )
-    if wanted == "aiobotocore" and not installed:
+    if importlib.util.find_spec("aiobotocore") is None:
         raise ConfigError(
             f"{config.named('credentials')}=aiobotocore: it is not installed; "
             "pip install 'sqlalchemy-rds-iam[aiobotocore]'"
         )
-    return is_async and installed and wanted != "botocore"
+    return True

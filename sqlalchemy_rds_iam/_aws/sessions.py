@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import logging
 import os
 import sys
 import threading
@@ -20,10 +19,7 @@ from sqlalchemy_rds_iam._aws.ambient import profile_region
 from sqlalchemy_rds_iam._aws.environment import forget_empty_credentials, forget_empty_settings
 from sqlalchemy_rds_iam._aws.key_check import watch_signers
 from sqlalchemy_rds_iam._masking import first_line
-from sqlalchemy_rds_iam._passwords.fetch import OffLoopOnlyError
 from sqlalchemy_rds_iam.errors import ConfigError, CredentialsError
-
-logger = logging.getLogger("sqlalchemy_rds_iam")
 
 # Three tries of at most 8 s stay within the 30 s that a connect waits by default.
 NETWORK = {
@@ -63,7 +59,7 @@ def aiobotocore_session(profile: str | None, *, asks_sts: bool = False) -> Any:
     """The same of aiobotocore. Takes long, and is to be called in a thread.
 
     Raises:
-        OffLoopOnlyError: aiobotocore cannot be imported.
+        CredentialsError: aiobotocore cannot be imported.
     """
     with _Making.lock:
         with _once("aiobotocore"):
@@ -121,30 +117,24 @@ def aiobotocore_client(service: str, profile: str | None, credentials: Any, **pl
 def _aiobotocore() -> Any:
     """aiobotocore, with what is needed of it.
 
-    It takes few versions of botocore each, breaks in many ways with others, and takes its time to.
+    It takes few versions of botocore each, and breaks in many ways with others.
+
+    Raises:
+        CredentialsError: it cannot be imported.
     """
-    if not _unusable:
-        try:
-            importlib.import_module("aiobotocore.config")
-            importlib.import_module("aiobotocore.session")
-            # What looks up the file of certifi, as aiobotocore does for each session over HTTPS.
-            importlib.import_module("importlib.readers")
-            return sys.modules["aiobotocore"]
-        except Exception as error:  # noqa: BLE001  (whatever it is, it is not imported)
-            _unusable.append(f"{type(error).__name__}: {first_line(error)}")
-            logger.warning(
-                "aiobotocore is installed and cannot be imported (%s): a thread fetches for async "
-                "engines; install the version that goes with the botocore that is installed",
-                _unusable[0],
-            )
-    raise OffLoopOnlyError(
-        f"aiobotocore cannot be imported ({_unusable[0]}): install the version that goes with the "
-        "botocore that is installed, or let a thread fetch (…_credentials=botocore)"
-    )
-
-
-# Why aiobotocore cannot be imported: found out, and told, once for a process.
-_unusable: list[str] = []
+    # What looks up the file of certifi, as aiobotocore does for each session over HTTPS.
+    importlib.import_module("importlib.readers")
+    try:
+        importlib.import_module("aiobotocore.config")
+        importlib.import_module("aiobotocore.session")
+        return sys.modules["aiobotocore"]
+    except Exception as error:
+        raise CredentialsError(
+            f"aiobotocore cannot be imported ({type(error).__name__}: {first_line(error)}): "
+            "install the version that goes with the botocore that is installed, or let a thread "
+            "fetch, as by default (leave out …_credentials=aiobotocore)",
+            retryable=False,
+        ) from error
 
 
 def _with(credentials: Any, session: Any) -> Any:

@@ -53,7 +53,8 @@ class PluginOptions(ABC):
         external_id: external id the role's trust policy asks for.
         role_duration: seconds the assumed role's credentials are to live.
         sts_endpoint_url: STS endpoint to assume the role at, such as a VPC endpoint.
-        credentials: who fetches for an async engine: ``auto``, ``botocore``, ``aiobotocore``.
+        credentials: who fetches for an async engine: ``botocore`` in a thread, ``aiobotocore`` on
+            the event loop; ``auto`` is the former, unless an aiobotocore session is given.
         tls: least protection of a connection: ``verify-full``, ``verify-ca``, ``require``.
         ca: file with the certificate authorities to trust (PEM).
         refresh: ``ahead`` renews in the background, ``lazy`` only when a connect needs it.

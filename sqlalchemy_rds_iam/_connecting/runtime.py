@@ -134,12 +134,10 @@ class GreenletRuntime:
 
     Args:
         on_loop: fetch on the caller's event loop. Otherwise a daemon thread fetches.
-        falls_back: whether a thread may fetch where that cannot be done on the loop.
     """
 
-    def __init__(self, *, on_loop: bool, falls_back: bool = True) -> None:
+    def __init__(self, *, on_loop: bool) -> None:
         self._on_loop = on_loop
-        self._falls_back = falls_back
         self._tasks: set[asyncio.Task[None]] = set()
 
     def launch(self, fetch: Fetch) -> None:
@@ -148,7 +146,7 @@ class GreenletRuntime:
         if fetch.loop is None:
             run_in_daemon_thread(fetch.run)
             return
-        task = fetch.loop.create_task(fetch.run_async(_off_loop, falls_back=self._falls_back))
+        task = fetch.loop.create_task(fetch.run_async(_off_loop))
         self._tasks.add(task)  # a loop alone does not keep its tasks alive
         task.add_done_callback(self._tasks.discard)
 

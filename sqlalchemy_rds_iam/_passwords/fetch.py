@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from sqlalchemy_rds_iam import _frames
 from sqlalchemy_rds_iam._passwords.expiry import Fetched
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
-from sqlalchemy_rds_iam.errors import CredentialsError
 
 FETCH_LIMIT = 90.0
 """Seconds after which a fetch that never came back is given up and another may start."""
@@ -25,10 +24,6 @@ START_LIMIT = 5.0
 """Seconds after which a fetch that has not begun is given up: an interrupt has come between."""
 
 
-class OffLoopOnlyError(CredentialsError):
-    """What is to be fetched can be fetched in a thread only, as aiobotocore cannot be imported."""
-
-
 class PasswordSource(Protocol):
     """Where a password comes from: something that is fetched, and a token made of it."""
 
@@ -36,11 +31,7 @@ class PasswordSource(Protocol):
         """Fetch, blocking; `reload` takes nothing for granted that was found out before."""
 
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
-        """Do in a thread what would else hold up the event loop in `fetch_async`.
-
-        Raises:
-            OffLoopOnlyError: there can be no `fetch_async`.
-        """
+        """Do in a thread what would else hold up the event loop in `fetch_async`."""
 
     async def fetch_async(self) -> Fetched:
         """Fetch on the running event loop, after `prepare_async`."""
@@ -96,37 +87,23 @@ class Fetch:
             self._listener.abandon(self)
             raise
 
-    async def run_async(
-        self, off_loop: Callable[[Callable[[], None]], Awaitable[None]], *, falls_back: bool = True
-    ) -> None:
+    async def run_async(self, off_loop: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
         """Fetch on the running event loop and tell all waiting callers, on whichever loop.
 
         Args:
             off_loop: runs a function in a thread.
-            falls_back: whether to fetch in a thread where it cannot be done on the loop.
         """
         source, loop = self._source, asyncio.get_running_loop()
         self.begun = True
         try:
-            try:
-                await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
-                fetched = await source.fetch_async()
-            except OffLoopOnlyError:
-                if not falls_back:
-                    raise
-                fetched = await self._fetched(off_loop)
-            self._listener.complete(self, fetched)
+            await off_loop(lambda: source.prepare_async(loop, reload=self._reload))
+            self._listener.complete(self, await source.fetch_async())
         except Exception as error:  # noqa: BLE001  (the waiting callers get it)
             _frames.clear(error, sys._getframe(), ())  # noqa: SLF001
             self._listener.fail(self, error)
         except BaseException:
             self._listener.abandon(self)
             raise
-
-    async def _fetched(self, off_loop: Callable[[Callable[[], None]], Awaitable[None]]) -> Fetched:
-        found: list[Fetched] = []
-        await off_loop(lambda: found.append(self._source.fetch(reload=self._reload)))
-        return found[0]
 
     def is_lost(self, now: float) -> bool:
         """Whether the fetch has stalled: its loop has stopped, or its time limit has passed."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy_rds_iam._aws.log_filter import suppress_sdk_debug
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
-from sqlalchemy_rds_iam._passwords.fetch import OffLoopOnlyError
 from sqlalchemy_rds_iam._secretsmanager.client import SecretsClient
 from sqlalchemy_rds_iam._secretsmanager.secret import Secret, SecretPassword, fields_in
 from sqlalchemy_rds_iam._secretsmanager.secret_errors import explained
@@ -73,8 +72,6 @@ class SecretSource:
         try:
             self._client.prepare_async(loop)
             return  # noqa: TRY300
-        except OffLoopOnlyError:
-            raise
         except Exception as error:  # noqa: BLE001  (each is explained)
             told = self._explained(error, outer)
         raise told

@@ -85,7 +85,8 @@ def test_variables(
     if place == "role":
         options["rds_iam_role_arn"] = rds.identities.role("app").arn
     is_async = fetcher == "aiobotocore"
-    url = rds.url("postgresql+asyncpg" if is_async else "postgresql+psycopg")
+    drivername = "postgresql+asyncpg" if is_async else "postgresql+psycopg"
+    url = rds.url(drivername, rds_iam_credentials=fetcher)
     of_libpq = place == "environment"
     for name in ["AWS_PROFILE", *(name for name in VARIABLES if name.startswith("PG") == of_libpq)]:
         if os.environ.get(name):

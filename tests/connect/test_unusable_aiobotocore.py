@@ -1,4 +1,4 @@
-"""aiobotocore that is installed and cannot be imported: a thread fetches, with one warning."""
+"""aiobotocore that is installed and cannot be imported: an error for who asks for it, only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
-from sqlalchemy_rds_iam import CredentialsError
+from sqlalchemy_rds_iam import CredentialsError, SecretError
 from sqlalchemy_rds_iam._aws import sessions
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -38,7 +38,6 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_
     for name in [name for name in sys.modules if name.partition(".")[0] == "aiobotocore"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sessions, "_unusable", [])
     monkeypatch.setattr(sessions, "_read", sessions._read - {"aiobotocore"})
 
 
@@ -55,34 +54,35 @@ def test_a_thread_fetches(
     role: dict[str, str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Nothing that was asked for is lost, so it is a warning, once, and connects go on."""
+    """Who has not asked for aiobotocore does not notice: many tasks share one fetch in a thread."""
+    before = rds.aws.sts.calls["AssumeRole"]
     with caplog.at_level(logging.WARNING, "sqlalchemy_rds_iam"):
-        for user in ("app", "app"):
-            url = rds.url("postgresql+asyncpg", user, **role)
-            database = databases(url, is_async=True, poolclass=NullPool)
-            assert database.scalar("select 1") == 1
-            database.inside.cache._cached = None
-            assert database.scalar("select 1") == 1
-            assert not database.inside.source._by_loop
-    [record] = caplog.records
-    assert "aiobotocore is installed and cannot be imported" in record.getMessage()
+        url = rds.url("postgresql+asyncpg", **role)
+        database = databases(url, is_async=True, poolclass=NullPool)
+        assert database.storm(5) == [1] * 5
+    assert rds.aws.sts.calls["AssumeRole"] - before == 1
+    assert not database.inside.source._by_loop
+    assert not caplog.records
 
 
 @pytest.mark.usefixtures("broken")
 def test_it_was_asked_for(
     databases: Callable[..., Database], rds: RdsEmulator, role: dict[str, str]
 ) -> None:
-    """An engine that names aiobotocore is not given something else."""
-    options = role | {"rds_iam_credentials": "aiobotocore"}
+    """An engine that names aiobotocore is not given something else, at any try."""
+    options = role | {"rds_iam_credentials": "aiobotocore", "rds_iam_failure_ttl": "0"}
     url = rds.url("postgresql+asyncpg", **options)
-    error: Any = databases(url, is_async=True).raises(CredentialsError)
-    assert "aiobotocore cannot be imported (" in str(error)
-    assert not error.retryable
+    database = databases(url, is_async=True)
+    for _ in range(2):
+        error: Any = database.raises(CredentialsError)
+        assert "aiobotocore cannot be imported (" in str(error)
+        assert not error.retryable
 
 
 @pytest.mark.usefixtures("broken")
-def test_secrets(databases: Callable[..., Database], rds: RdsEmulator) -> None:
-    """Passwords are fetched in a thread as well."""
+@pytest.mark.parametrize("credentials", ["auto", "aiobotocore"])
+def test_secrets(databases: Callable[..., Database], rds: RdsEmulator, credentials: str) -> None:
+    """The same for passwords."""
     secret = rds.secrets.create("prod/app", "keeper")
     query = {
         "plugin": "rds_secret",
@@ -90,20 +90,13 @@ def test_secrets(databases: Callable[..., Database], rds: RdsEmulator) -> None:
         "rds_secret_host": rds.endpoint.host,
         "rds_secret_ca": str(rds.ca_file),
         "rds_secret_region": rds.endpoint.region,
+        "rds_secret_credentials": credentials,
     }
     host, port = rds.address
     url = URL.create("postgresql+asyncpg", host=host, port=port, database="postgres", query=query)
-    assert databases(url, is_async=True).scalar("select current_user") == "keeper"
-
-
-@pytest.mark.usefixtures("broken")
-def test_the_loop_goes_on(
-    databases: Callable[..., Database], rds: RdsEmulator, role: dict[str, str]
-) -> None:
-    """Many tasks share one fetch in a thread, and the failed import holds none of them up."""
-    url = rds.url("postgresql+asyncpg", **role)
-    database = databases(url, is_async=True, poolclass=NullPool)
-
-    before = rds.aws.sts.calls["AssumeRole"]
-    assert database.storm(5) == [1] * 5
-    assert rds.aws.sts.calls["AssumeRole"] - before == 1
+    database = databases(url, is_async=True)
+    if credentials == "auto":
+        assert database.scalar("select current_user") == "keeper"
+    else:
+        error = database.raises(SecretError)
+        assert "cannot be asked for: aiobotocore cannot be imported (" in str(error)

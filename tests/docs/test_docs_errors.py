@@ -17,7 +17,7 @@ from sqlalchemy_rds_iam._secretsmanager.secret_errors import _REASONS
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 OURS = PAGE.partition("\n## What the plugin says\n")[2]
-_ERRORS = {"DnsError", "OffLoopOnlyError", "VersionNotFoundError"}
+_ERRORS = {"DnsError", "VersionNotFoundError"}
 """Those that are not in the room of errors."""
 
 _FEWEST = 8

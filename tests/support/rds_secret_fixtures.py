@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,10 @@ def log_in(
     Its URL says nothing but the name of the secret, and what the emulator's certificate names.
     """
     drivername, is_async = world
+    # With a part of the drivers the event loop fetches, where the extra for it is installed.
+    on_loop = drivername.endswith(("+asyncpg", "+asyncmy")) and importlib.util.find_spec(
+        "aiobotocore"
+    )
 
     def make(
         secret: Secret | str,
@@ -65,6 +70,8 @@ def log_in(
             "rds_secret_ca": str(rds.ca_file),
             "rds_secret_region": rds.endpoint.region,
         }
+        if on_loop and "rds_secret_session" not in kwargs:
+            query["rds_secret_credentials"] = "aiobotocore"
         given = {k: v for k, v in (query | (options or {})).items() if v is not None}
         url = URL.create(drivername, **(place or {}), query=given)
         return databases(url, is_async=is_async, **{"poolclass": NullPool} | kwargs)

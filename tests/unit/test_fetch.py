@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlalchemy_rds_iam._passwords.fetch import FETCH_LIMIT, START_LIMIT, Fetch, OffLoopOnlyError
+from sqlalchemy_rds_iam._passwords.fetch import FETCH_LIMIT, START_LIMIT, Fetch
+from sqlalchemy_rds_iam.errors import CredentialsError
 
 STARTED = 1000.0
 
@@ -20,9 +21,9 @@ STARTED = 1000.0
 class Source:
     """What is fetched, and how; it tells what was asked of it, and in which thread."""
 
-    def __init__(self, fault: BaseException | None = None, *, on_loop: bool = True) -> None:
+    def __init__(self, fault: BaseException | None = None, *, unusable: bool = False) -> None:
         self.fault = fault
-        self.on_loop = on_loop
+        self.unusable = unusable
         self.asked: list[Any] = []
 
     def fetch(self, *, reload: bool) -> Any:
@@ -32,8 +33,8 @@ class Source:
     def prepare_async(self, loop: Any, *, reload: bool) -> None:
         self.asked.append(("prepare", reload, threading.current_thread().name))
         assert loop.is_running()
-        if not self.on_loop:
-            raise OffLoopOnlyError("no aiobotocore")
+        if self.unusable:
+            raise CredentialsError("no aiobotocore")
 
     async def fetch_async(self) -> Any:
         self.asked.append(("fetch_async", threading.current_thread().name))
@@ -88,8 +89,8 @@ def _in_thread(fetch: Fetch) -> None:
     fetch.run()
 
 
-def _on_loop(fetch: Fetch, **options: bool) -> None:
-    asyncio.run(fetch.run_async(_off_loop, **options))
+def _on_loop(fetch: Fetch) -> None:
+    asyncio.run(fetch.run_async(_off_loop))
 
 
 WAYS = pytest.mark.parametrize("run", [_in_thread, _on_loop])
@@ -119,20 +120,14 @@ def test_what_is_asked(reload: bool) -> None:
     assert ends == [("complete", fetch, "the canary")]
 
 
-@pytest.mark.parametrize("reload", [False, True])
-def test_without_aiobotocore(reload: bool) -> None:
-    """What cannot be fetched on a loop is fetched in a thread, unless that was not asked for."""
-    source = Source(on_loop=False)
-    fetch, ends = _fetch(source, reload=reload)
-    _on_loop(fetch)
-    assert source.asked[1:] == [("fetch", reload, "off the loop")]
-    assert ends == [("complete", fetch, "the canary")]
-    source = Source(on_loop=False)
+def test_without_aiobotocore() -> None:
+    """What was to be fetched on a loop, and cannot be, is fetched in no other way."""
+    source = Source(unusable=True)
     fetch, ends = _fetch(source)
-    _on_loop(fetch, falls_back=False)
+    _on_loop(fetch)
     assert [name for name, *_ in source.asked] == ["prepare"]
     [(end, _, error)] = ends
-    assert (end, type(error)) == ("fail", OffLoopOnlyError)
+    assert (end, type(error)) == ("fail", CredentialsError)
 
 
 def _frames_of(traceback: TracebackType | None) -> list[dict[str, Any]]:
