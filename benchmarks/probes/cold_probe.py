@@ -1,10 +1,12 @@
 """One fresh process of ``cold_start.py``: from an application without AWS to its first token.
 
-Writes what each step took, and what this process's memory grew by, to standard output.
+Writes what each step took, what this process's memory grew by, and how many modules were imported,
+to standard output.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 STATUS = Path("/proc/self/status")
 CONNECTION = object()
@@ -22,28 +26,35 @@ HOST, PORT, USER, REGION = (
     "app",
     "us-east-1",
 )
-PLAIN = URL.create("postgresql+psycopg", USER, host=HOST, port=PORT, database="app")
+SYNC = URL.create("postgresql+psycopg", USER, host=HOST, port=PORT, database="app")
+ASYNC = SYNC.set(drivername="postgresql+asyncpg")
 
 
 class Steps:
-    """The time and the memory of one step after the other."""
+    """The time and the memory of one step after the other, and what they import."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self._cpu: dict[str, float] = {}
         self._before = memory()
-        self._at = time.perf_counter()
+        self._modules = len(sys.modules)
+        self._began = time.perf_counter()
+        self._at = time.process_time()
 
     def done(self, step: str) -> None:
         """Say that `step` ends here."""
-        now = time.perf_counter()
-        self.seconds[step] = now - self._at
-        self._at = time.perf_counter()
+        now = time.process_time()
+        self._cpu[step] = now - self._at
+        self._at = now
 
     def result(self) -> dict[str, Any]:
-        """Seconds by step, and the bytes that memory and its highest mark have grown by."""
-        after = memory()
-        grown = {name: after[name] - before for name, before in self._before.items()}
-        return {"seconds": self.seconds, "bytes": grown}
+        """CPU seconds of all threads by step, seconds, bytes grown by, and modules imported."""
+        seconds, after = time.perf_counter() - self._began, memory()
+        return {
+            "cpu": self._cpu,
+            "seconds": seconds,
+            "bytes": {name: after[name] - before for name, before in self._before.items()},
+            "modules": len(sys.modules) - self._modules,
+        }
 
 
 def memory() -> dict[str, int]:
@@ -60,21 +71,43 @@ def memory() -> dict[str, int]:
 
 
 def plugin(ca: str) -> Steps:
-    """This project."""
+    """This project, with a sync engine."""
+    create_engine(SYNC)  # the application is there already, driver and all
     steps = Steps()
-    import sqlalchemy_rds_iam.plugin  # noqa: F401  (create_engine() would import it)
-
-    steps.done("import")
-    query = {"plugin": "rds_iam", "rds_iam_ca": ca}
-    engine = create_engine(PLAIN.update_query_dict(query))
+    _import_plugin(steps)
+    engine = create_engine(SYNC.update_query_dict({"plugin": "rds_iam", "rds_iam_ca": ca}))
     steps.done("engine")
     _connect(engine)
     steps.done("token")
     return steps
 
 
+def _on_loop(**options: str) -> Callable[[str], Steps]:
+    """This project, with an async engine."""
+
+    async def run(ca: str) -> Steps:
+        await greenlet_spawn(create_async_engine, ASYNC)
+        steps = Steps()
+        _import_plugin(steps)
+        query = {"plugin": "rds_iam", "rds_iam_ca": ca, **options}
+        engine = create_async_engine(ASYNC.update_query_dict(query)).sync_engine
+        steps.done("engine")
+        await greenlet_spawn(_connect, engine)
+        steps.done("token")
+        return steps
+
+    return lambda ca: asyncio.run(run(ca))
+
+
+def _import_plugin(steps: Steps) -> None:
+    import sqlalchemy_rds_iam.plugin  # noqa: F401  (create_engine() would import it)
+
+    steps.done("import")
+
+
 def botocore(ca: str) -> Steps:
     """generate_db_auth_token() of the client that runs inside of boto3's."""
+    create_engine(SYNC)
     steps = Steps()
     import botocore.session
 
@@ -85,6 +118,7 @@ def botocore(ca: str) -> Steps:
 
 def boto3(ca: str) -> Steps:
     """generate_db_auth_token() of boto3's client."""
+    create_engine(SYNC)
     steps = Steps()
     import boto3
 
@@ -92,9 +126,20 @@ def boto3(ca: str) -> Steps:
     return _recipe(steps, boto3.client("rds", region_name=REGION), ca)
 
 
+def only_botocore(_: str) -> Steps:
+    """The import of botocore, and nothing else."""
+    create_engine(SYNC)
+    steps = Steps()
+    import botocore.session  # noqa: F401
+
+    for step in ("import", "engine", "token"):
+        steps.done(step)
+    return steps
+
+
 def _recipe(steps: Steps, client: Any, ca: str) -> Steps:
     arguments = {"sslmode": "verify-full", "sslrootcert": ca}
-    engine = create_engine(PLAIN, connect_args=arguments)
+    engine = create_engine(SYNC, connect_args=arguments)
 
     @event.listens_for(engine, "do_connect")
     def _provide(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
@@ -119,9 +164,15 @@ def _connect(engine: Engine) -> None:
     assert "X-Amz-Signature=" in given[0]["password"]
 
 
-WAYS: dict[str, Callable[[str], Steps]] = {"plugin": plugin, "botocore": botocore, "boto3": boto3}
+WAYS: dict[str, Callable[[str], Steps]] = {
+    "plugin": plugin,
+    "plugin async": _on_loop(),
+    "plugin aiobotocore": _on_loop(rds_iam_credentials="aiobotocore"),
+    "botocore": botocore,
+    "boto3": boto3,
+    "import botocore": only_botocore,
+}
 
 
 if __name__ == "__main__":
-    create_engine(PLAIN)  # the application is there already, driver and all
     json.dump(WAYS[sys.argv[1]](sys.argv[2]).result(), sys.stdout)

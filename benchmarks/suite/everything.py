@@ -33,7 +33,7 @@ FULL = {
     "rollover": "",
     "fleet": "",
     "simulation": "--rounds 2",
-    "loop_stall": "--rounds 1 --latency 1",
+    "loop_stall": "--rounds 1",
 }
 """The benchmarks, and what is asked of them for the sake of time."""
 
@@ -42,7 +42,7 @@ LONG = {"failover": ""}
 
 QUICK = {
     "listener": "--rounds 5 --driver psycopg --driver pymysql",
-    "cold_start": "--rounds 1",
+    "cold_start": "--rounds 1 --place ECS --way plugin --way 'plugin async' --way botocore",
     "scale": "--rounds 1 --endpoints 1 --endpoints 5",
     "connect_cost": "--rounds 2 --driver psycopg --driver pymysql",
     "connect_rate": "--rounds 1 --seconds 0.3 --concurrency 2 --driver psycopg",
@@ -50,7 +50,7 @@ QUICK = {
     "rollover": "--due 1.5 --latency 0.2 --driver asyncpg --way plugin --workers 2",
     "fleet": "--processes 2 --seconds 1 --way 'shared store' --way 'congestion control'",
     "simulation": "--rounds 1 --processes 10 --strategy 'congestion control'",
-    "loop_stall": "--rounds 1 --latency 0.2 --driver asyncpg --way plugin-botocore",
+    "loop_stall": "--rounds 1 --latency 0.2 --driver asyncpg --way plugin-botocore --machine idle",
     "failover": "--quick",
 }
 """The same for those in a hurry."""

@@ -1,7 +1,7 @@
 """How long the event loop stands still while AWS is slow: the longest gap between two ticks.
 
-STS answers an AssumeRole after 1.5 s. In each round every way gets fresh processes, in which a
-ticker runs every millisecond through
+STS answers an AssumeRole after half a second. In each round every way gets fresh processes, in
+which a ticker runs every millisecond through
 
 first    the first connect of the process, importing botocore or aiobotocore included
 warm     ten connects with the token in hand: what the driver and its TLS take by themselves
@@ -17,6 +17,8 @@ boto3-recipe        generate_db_auth_token() in a do_connect listener, its clien
                     (botocore's, which is what runs inside of boto3's). With credentials that live
                     as short as they do here it calls STS on every connect, so it has no "warm".
 
+On a loaded machine as many busy processes as there are processors run beside the plugin's ways.
+
 "idle gap" is the longest gap of a loop that has nothing to do: the noise of this machine.
 "of it busy" is the CPU time this process had in its longest gap, in any thread; the rest was
 waiting, for a blocking call or for a machine that did something else.
@@ -24,21 +26,24 @@ waiting, for a blocking call or for a machine that did something else.
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.lib import charts, emulated, measure
+from benchmarks.lib import charts, emulated, load, measure
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 
 TARGET = 0.020
-"""Seconds that the loop may stand still in a first connect and in a renewal, in the median."""
+"""Seconds that the loop may stand still in a first connect and in a renewal, in the median, on a
+machine that does nothing else."""
 
 DRIVERS = ("asyncpg", "psycopg", "asyncmy")
 PLUGIN = ("plugin-aiobotocore", "plugin-botocore")
 WAYS = ("no-aws", *PLUGIN, "boto3-recipe")
+MACHINES = ("idle", "loaded")
 SHORT_LIFE = 2.0
 LONGEST_RUN = 120.0
 
@@ -47,9 +52,9 @@ Windows = dict[str, dict[str, float]]
 
 def main() -> int:
     """Measure, print, and say whether the plugin keeps its target."""
-    command = measure.parser(str(__doc__), rounds=3, driver=DRIVERS, way=WAYS)
+    command = measure.parser(str(__doc__), rounds=3, driver=DRIVERS, way=WAYS, machine=MACHINES)
     command.add_argument(
-        "--latency", type=float, default=1.5, metavar="SECONDS", help="of STS; default 1.5"
+        "--latency", type=float, default=0.5, metavar="SECONDS", help="of STS; default 0.5"
     )
     given = command.parse_args()
     if given.latency < 0:
@@ -59,9 +64,13 @@ def main() -> int:
         for rds in emulators:
             rds.slow_sts(given.latency)
         cases = {
-            f"{driver} {way}": _case(emulators.of(driver), driver, way, given.latency)
+            f"{machine} {driver} {way}": _case(
+                emulators.of(driver), driver, way, given.latency, loaded=machine == "loaded"
+            )
+            for machine in given.machine or MACHINES
             for driver in emulators.drivers
             for way in given.way or WAYS
+            if machine == "idle" or way in PLUGIN
         }
         found = measure.interleave(cases, given.rounds)
     rows = [row for case, runs in found.items() for row in _summary(case, runs)]
@@ -69,6 +78,7 @@ def main() -> int:
         row
         for row in rows
         if row["way"] in PLUGIN
+        and row["machine"] == "idle"
         and row["window"] in {"first", "renewal"}
         and row["gap_ms"] >= TARGET * 1e3
     ]
@@ -92,9 +102,13 @@ def main() -> int:
 
 
 def _case(
-    rds: emulated.Emulator, driver: str, way: str, latency: float
+    rds: emulated.Emulator, driver: str, way: str, latency: float, *, loaded: bool
 ) -> Callable[[], list[Windows]]:
     def run() -> list[Windows]:
+        with load.busy() if loaded else contextlib.nullcontext():
+            return measured()
+
+    def measured() -> list[Windows]:
         # Renewed at 2/3 of their life, used to 9/10 of it: the answer has to come in between.
         renewal = max(6 * latency, 3.0)
         task = {"way": way, "latency": latency}
@@ -145,7 +159,7 @@ def _token(rds: emulated.Emulator) -> str:
 
 
 def _summary(case: str, rounds: list[list[Windows]]) -> list[dict[str, Any]]:
-    driver, way = case.split()
+    machine, driver, way = case.split()
     processes = [process for processes in rounds for process in processes]
     rows = []
     for window in ("first", "warm", "renewal", "expired"):
@@ -154,6 +168,7 @@ def _summary(case: str, rounds: list[list[Windows]]) -> list[dict[str, Any]]:
             continue
         rows.append(
             {
+                "machine": machine,
                 "driver": driver,
                 "way": way,
                 "window": window,
@@ -176,7 +191,8 @@ def _summary(case: str, rounds: list[list[Windows]]) -> list[dict[str, Any]]:
 def _chart(rows: list[dict[str, Any]], latency: float) -> str:
     groups: dict[str, dict[str, float]] = {}
     for row in rows:
-        groups.setdefault(f"{row['driver']} {row['window']}", {})[row["way"]] = row["gap_ms"]
+        if row["machine"] == "idle":
+            groups.setdefault(f"{row['driver']} {row['window']}", {})[row["way"]] = row["gap_ms"]
     return charts.bars(
         f"The longest gap of the event loop, STS answering after {latency:g} s",
         charts.Axis("milliseconds", log=True),
@@ -207,9 +223,12 @@ def _text(results: dict[str, Any], missed: list[dict[str, Any]]) -> str:
             f"The emulator's own maximum: {results['emulator_maximum']:.0f} logins a second.",
             "",
             measure.table(
-                ("driver", "way", "window", *names.values()),
+                ("machine", "driver", "way", "window", *names.values()),
                 [
-                    (row["driver"], row["way"], row["window"], *(f"{row[n]:.1f}" for n in names))
+                    (
+                        *(row[n] for n in ("machine", "driver", "way", "window")),
+                        *(f"{row[n]:.1f}" for n in names),
+                    )
                     for row in results["results"]
                 ],
             ),
