@@ -207,7 +207,7 @@ def lines(
     dashes = []
     for name in names:
         # One that lies on another lets it show through.
-        path = tuple(series[name])
+        path = tuple((x_, y_) for x_, y_ in series[name])
         dashes.append([9, 9 * drawn[path]])
         drawn[path] += 1
     colours = [vega.colour(_role(name, names)) for name in names]

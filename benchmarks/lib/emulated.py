@@ -12,7 +12,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -163,7 +163,7 @@ def ceiling(asked: int, maximum: float) -> int:
     return min(asked, max(int(maximum / 2), 2))
 
 
-def limits(results: dict[str, Any]) -> str:
+def limits(results: Mapping[str, Any]) -> str:
     """What a second may hold, and what the emulator could do: the head of a table."""
     if (maximum := results["emulator_maximum"]) is None:
         return f"At most {results['ceiling']} logins in any second."

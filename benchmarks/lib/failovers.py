@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.lib import charts, measure
@@ -83,7 +83,7 @@ def first_writes(run: Run) -> list[float]:
     return firsts
 
 
-def text(results: dict[str, Any]) -> str:
+def text(results: Mapping[str, Any]) -> str:
     """The tables, and the verdict."""
     missed = [f"{row['driver']}" for row in results["results"] if row["misses"]]
     rule = (
@@ -103,7 +103,7 @@ def text(results: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _head(results: dict[str, Any]) -> str:
+def _head(results: Mapping[str, Any]) -> str:
     return (
         f"{results['threads']} threads or {results['tasks']} tasks; the old writer killed, "
         "restarted, left read-only, or switched over in good order. Writes a second before, during "
@@ -133,39 +133,59 @@ def _table(rows: Iterable[dict[str, Any]]) -> str:
     )
 
 
-def chart(runs: Runs) -> dict[str, str]:
-    """Writes a second through one failover, one line for each way; the title says what it shows."""
+def curve(runs: Runs) -> dict[str, Any]:
+    """What a chart shows: writes a second through one failover, by way, and when each came back."""
     every = [run for each in runs.values() for run in each]
     lag = min((run["lag"] for run in every), key=lambda lag: abs(lag - _CHARTED_LAG))
     late = [run for run in every if run["lag"] == lag]
     # What pools keep to for ever, where there is such a run.
     left = [run for run in late if run["kind"] == "left read-only"] or late
     shown = {run["way"]: run for run in reversed(left) if run["driver"] == left[0]["driver"]}
-    shown = {
-        way: shown[way]
-        for way in sorted(shown, key=[*dict.fromkeys(r["way"] for r in every)].index)
-    }
     moved = [run["moved_at"] - run["fault_at"] for run in shown.values()]
-    end = _LEAD + statistics.median(moved)
-    where = f"{left[0]['driver']}, name {lag:g} s late"
     return {
-        "failover": charts.lines(
-            f"{where}: writes again {_result(shown)}",
-            charts.Axis(f"seconds; the fault is at {_LEAD:g}, old writer {left[0]['kind']}"),
-            charts.Axis("writes a second"),
-            {way: _rates(run) for way, run in shown.items()},
-            bands=[(end - lag, end, "the name is late")],
-        )
+        "driver": left[0]["driver"],
+        "kind": left[0]["kind"],
+        "lag": lag,
+        "moved": _LEAD + statistics.median(moved),
+        "ways": {
+            way: {
+                "first_s": _finite(min(first_writes(shown[way]))),
+                "points": _rates(shown[way]),
+            }
+            for way in dict.fromkeys(run["way"] for run in every)
+            if way in shown
+        },
     }
 
 
-def _result(shown: dict[str, Run]) -> str:
-    """When each way writes again."""
+def headline(results: Mapping[str, Any]) -> str:
+    """The result in a sentence."""
+    found = results["curve"]
     ways: dict[str, list[str]] = {}
-    for way, run in shown.items():
-        first = min(first_writes(run))
-        ways.setdefault("never" if math.isinf(first) else f"after {first:.1f} s", []).append(way)
-    return ", ".join(f"{when} ({', '.join(some)})" for when, some in ways.items())
+    for way, each in found["ways"].items():
+        first = each["first_s"]
+        ways.setdefault("never" if first is None else f"after {first:.1f} s", []).append(way)
+    again = ", ".join(f"{when} ({', '.join(some)})" for when, some in ways.items())
+    lost = sum(row["lost"] for row in results["results"] if row["way"] == "plugin")
+    lost_said = "no write is lost" if not lost else f"{lost} writes are lost"
+    return (
+        f"{lost_said.capitalize()} in a failover with the plugin; with {found['driver']}, the "
+        f"name {found['lag']:g} s late, writes succeed again {again}"
+    )
+
+
+def pictures(results: Mapping[str, Any]) -> dict[str, str]:
+    """Writes a second through one failover, one line for each way."""
+    found = results["curve"]
+    end = found["moved"]
+    drawn = charts.lines(
+        headline(results),
+        charts.Axis(f"seconds; the fault is at {_LEAD:g}, old writer {found['kind']}"),
+        charts.Axis("writes a second", better="more"),
+        {way: each["points"] for way, each in found["ways"].items()},
+        bands=[(end - found["lag"], end, "the name is late")],
+    )
+    return {"failover": drawn}
 
 
 def _rates(run: Run) -> list[tuple[float, float]]:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import re
 import sys
 import time
 import traceback
@@ -58,6 +59,8 @@ _PACKAGES = (
 )
 MISSING = "not installed"
 _PROGRESS_SECONDS = 1.0
+_NUMBERS = re.compile(r"(-?[\d.,]+(-[\d.,]+)?%?|-)?")
+"""A cell that is a number, a span of numbers, or empty."""
 
 
 def facts() -> dict[str, Any]:
@@ -115,10 +118,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table whose columns line up as plain text too; numbers to the right."""
     lines = [list(head), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    numeric = [
-        all(not line[i] or line[i].lstrip("-").replace(".", "", 1).isdigit() for line in lines[1:])
-        for i in range(len(head))
-    ]
+    numeric = [all(_NUMBERS.fullmatch(line[i]) for line in lines[1:]) for i in range(len(head))]
     lines.insert(
         1, ["-" * (w - right) + ":" * right for w, right in zip(widths, numeric, strict=True)]
     )
@@ -131,6 +131,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         + " |"
         for line in lines
     )
+
+
+def span(quartiles: Sequence[float] | None, form: str) -> str:
+    """The cell of a table with what the middle half of the values lies between; empty for None."""
+    return "" if quartiles is None else f"{quartiles[0]:{form}}-{quartiles[-1]:{form}}"
 
 
 def run(main: Callable[[], int]) -> NoReturn:
@@ -224,6 +229,32 @@ def report(
         print(whole)
         return
     print(f"{machine(found)}\n\n{text}")
+
+
+def finish(
+    given: argparse.Namespace,
+    results: Mapping[str, Any],
+    text: Callable[[Mapping[str, Any]], str],
+    pictures: Callable[[Mapping[str, Any]], Mapping[str, str]],
+) -> int:
+    """Print and save the results as the command line says, and return the exit code.
+
+    Args:
+        given: what `parser` has parsed.
+        results: what was found, all that `text` and `pictures` need: so that both can be made again
+            from what was saved, without measuring. "benchmark" is its name, and "within_target"
+            whether no target was missed.
+        text: what `report` takes, made of the results.
+        pictures: the charts, made of the results.
+    """
+    report(
+        as_json=given.json,
+        results=results,
+        text=text(results),
+        save=given.save,
+        charts=pictures(results),
+    )
+    return TARGETS_MET if results["within_target"] else TARGET_MISSED
 
 
 def draw(charts: Mapping[str, str], directory: Path) -> None:

@@ -19,7 +19,7 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -73,7 +73,6 @@ def main() -> int:
         }
         found = measure.interleave(cases, given.rounds)
     rows = [_summary(case, runs, found, ceiling, given.seconds) for case, runs in found.items()]
-    lost = [row for row in rows if row["way"] == "plugin" and (row["lost"] or row["refused"])]
     results = {
         "benchmark": "connect_rate",
         "rounds": given.rounds,
@@ -82,17 +81,10 @@ def main() -> int:
         "ceiling": ceiling,
         "asked_ceiling": given.ceiling,
         "emulator_maximum": maximum,
-        "within_target": not lost,
+        "within_target": not _missed(rows),
         "results": rows,
     }
-    measure.report(
-        as_json=given.json,
-        results=results,
-        text=_text(results, lost),
-        save=given.save,
-        charts={"connect_rate": _chart(rows, ceiling)},
-    )
-    return measure.TARGET_MISSED if lost else measure.TARGETS_MET
+    return measure.finish(given, results, text, pictures)
 
 
 def _command() -> argparse.ArgumentParser:
@@ -238,20 +230,40 @@ def _rates(runs: list[dict[str, Any]], seconds: float) -> list[float]:
     ]
 
 
-def _chart(rows: list[dict[str, Any]], ceiling: int) -> str:
-    groups: dict[str, dict[str, float]] = {}
+def _missed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["way"] == "plugin" and (row["lost"] or row["refused"])]
+
+
+def headline(results: Mapping[str, Any]) -> str:
+    """The result in a sentence."""
+    rows, seconds = results["results"], results["seconds"] * results["rounds"]
+    rate = statistics.median(row["of_ceiling"] for row in rows if row["way"] == "plugin")
+    shares: dict[str, list[float]] = {way: [] for way in WAYS}
     for row in rows:
-        name = f"{row['driver']} x {row['concurrency']}"
-        groups.setdefault(name, {})[row["way"]] = row["per_second"]
-    return charts.bars(
-        "New connections a second, by driver x threads or tasks",
-        charts.Axis("connections let in a second", least=ceiling * 1.1),
-        groups,
-        line=(ceiling, f"ceiling {ceiling}/s"),
+        wanted = row["lost"] + row["per_second"] * seconds
+        shares[row["way"]].append(row["lost"] / wanted if wanted else 0.0)
+    return (
+        f"The plugin uses {rate:.0%} of the ceiling and loses {max(shares['plugin']):.0%} of the "
+        f"connects; without turns up to {max(shares['static']):.0%} are lost"
     )
 
 
-def _text(results: dict[str, Any], lost: list[dict[str, Any]]) -> str:
+def pictures(results: Mapping[str, Any]) -> dict[str, str]:
+    """The charts of the results."""
+    ceiling, seconds = results["ceiling"], results["seconds"] * results["rounds"]
+    groups: dict[str, dict[str, charts.Bar]] = {}
+    for row in results["results"]:
+        name = f"{row['driver']} x {row['concurrency']}"
+        bar = charts.Bar(row["per_second"], lost=row["lost"] / seconds)
+        groups.setdefault(name, {})[row["way"]] = bar
+    axis = charts.Axis("connects a second that were let in, and red: lost", least=ceiling * 1.1)
+    line = ceiling, f"the ceiling, {ceiling}"
+    return {"connect_rate": charts.bars(headline(results), axis, groups, line=line)}
+
+
+def text(results: Mapping[str, Any]) -> str:
+    """The table of the results, and the verdict."""
+    lost = _missed(results["results"])
     misses = ", ".join(f"{row['driver']} x {row['concurrency']}" for row in lost)
     verdict = f"MISSED by {misses}" if lost else "kept"
     return "\n".join(

@@ -33,7 +33,9 @@ from benchmarks.lib import measure
 from benchmarks.lib.clustered import KINDS, Cluster
 from benchmarks.lib.command_process import CommandProcess
 from benchmarks.lib.drivers import DRIVERS as KNOWN
-from benchmarks.lib.failovers import Runs, chart, summaries, text
+from benchmarks.lib.failovers import Runs, curve, headline, pictures, summaries, text
+
+__all__ = ["headline", "main", "pictures", "text"]
 
 DRIVERS = {
     "psycopg": False,
@@ -99,18 +101,12 @@ def main() -> int:
         "within_target": not missed,
         "results": rows,
         "asynchronous": summaries(lossy),
+        "curve": curve(runs),
         "failovers": [
             _brief(run) for some in (runs, lossy) for each in some.values() for run in each
         ],
     }
-    measure.report(
-        as_json=given.json,
-        results=results,
-        text=text(results),
-        save=given.save,
-        charts=chart(runs),
-    )
-    return measure.TARGET_MISSED if missed else measure.TARGETS_MET
+    return measure.finish(given, results, text, pictures)
 
 
 def _lag(text: str) -> float:

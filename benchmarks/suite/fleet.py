@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.lib import charts, emulated, measure
@@ -93,7 +93,7 @@ def main() -> int:
         simulated = _simulated(way, runs, fleet) if way in STRATEGIES else None
         agrees = simulated is None or _agree(measured, simulated, fleet)
         rows.append({**measured, "simulated": simulated, "agrees": agrees})
-    results = {
+    results: dict[str, Any] = {
         "benchmark": "fleet",
         "rounds": given.rounds,
         "processes": given.processes,
@@ -103,17 +103,10 @@ def main() -> int:
         "seed": given.seed,
         "agrees": all(row["agrees"] for row in rows),
         "results": rows,
+        "curves": {way: _curve(runs[0]["through"], fleets[way]) for way, runs in found.items()},
     }
-    missed = [row["way"] for row in rows if _misses(row)]
-    kept = not missed and results["agrees"]
-    measure.report(
-        as_json=given.json,
-        results=results | {"within_target": kept},
-        text=_text(results, missed),
-        save=given.save,
-        charts={"fleet": _chart(found, fleets)},
-    )
-    return measure.TARGETS_MET if kept else measure.TARGET_MISSED
+    results["within_target"] = results["agrees"] and not any(map(_misses, rows))
+    return measure.finish(given, results, text, pictures)
 
 
 def _options(way: str, fleet: Fleet, store: Store | None) -> dict[str, str] | None:
@@ -197,25 +190,53 @@ def _misses(row: dict[str, Any]) -> bool:
     )
 
 
-def _chart(found: dict[str, list[dict[str, Any]]], fleets: dict[str, Fleet]) -> str:
-    series = {"ideal": [(0.0, 0.0), (100.0, 100.0)]}
-    for way, runs in found.items():
-        ends, fleet = runs[0]["through"], fleets[way]
-        points = [
+def _curve(ends: list[float], fleet: Fleet) -> list[tuple[float, float]]:
+    """In % of the ideal time, how many % of the connects were through."""
+    every = max(len(ends) // 100, 1)
+    return [
+        (0.0, 0.0),
+        *(
             (100 * end / fleet.ideal, 100 * number / fleet.wanted)
             for number, end in enumerate(ends, 1)
-            if number % max(len(ends) // 100, 1) == 0 or number == len(ends)
-        ]
-        series[way] = [(0.0, 0.0), *points]
-    return charts.lines(
-        f"{next(iter(fleets.values())).processes} processes want many connections at once",
-        charts.Axis("% of the ideal time", least=100.0),
-        charts.Axis("% connected", least=100.0),
-        series,
-    )
+            if number % every == 0 or number == len(ends)
+        ),
+    ]
 
 
-def _text(results: dict[str, Any], missed: list[str]) -> str:
+def headline(results: Mapping[str, Any]) -> str:
+    """The result in a sentence."""
+    said = [
+        f"{row['lost'] / row['wanted']:.0%} lost"
+        if row["lost"]
+        else f"none lost and {row['used']:.0%} of the ceiling used"
+        for row in results["results"]
+    ]
+    ways = [row["way"] for row in results["results"]]
+    some = [
+        f"{each} ({way})"
+        for way, each in zip(ways, said, strict=True)
+        if way in {"nothing", "congestion control", "shared store"}
+    ]
+    return f"{results['processes']} processes connect at once: {', '.join(some or said)}"
+
+
+def pictures(results: Mapping[str, Any]) -> dict[str, str]:
+    """The charts of the results."""
+    lost = {row["way"]: f"{row['lost']:.0f} lost" for row in results["results"] if row["lost"]}
+    return {
+        "fleet": charts.lines(
+            headline(results),
+            charts.Axis("% of the ideal time", least=100.0),
+            charts.Axis("% of the connects let in", least=100.0, better="more"),
+            {"ideal": [(0.0, 0.0), (100.0, 100.0)], **results["curves"]},
+            notes=lost,
+        )
+    }
+
+
+def text(results: Mapping[str, Any]) -> str:
+    """The table of the results, and the verdict."""
+    missed = [row["way"] for row in results["results"] if _misses(row)]
     columns = {"lost": ".0f", "refused": ".2%", "seconds": ".2f", "used": ".1%"}
     rows = [
         (

@@ -17,7 +17,7 @@ fetch.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.lib import charts, emulated, measure
@@ -74,30 +74,18 @@ def main() -> int:
         }
         found = measure.interleave(cases, given.rounds)
     rows = [_summary(case, runs) for case, runs in found.items()]
-    missed = [
-        row
-        for row in rows
-        if row["way"] == "plugin"
-        and (row["lost"] or row["rollover_max_ms"] >= TARGET * given.latency * 1e3)
-    ]
-    results = {
+    results: dict[str, Any] = {
         "benchmark": "rollover",
         "rounds": given.rounds,
         "workers": given.workers,
         "sts_latency_s": given.latency,
         "emulator_maximum": maximum,
         "target": TARGET,
-        "within_target": not missed,
         "results": rows,
+        "curves": {case: _curve(runs[0]) for case, runs in found.items()},
     }
-    measure.report(
-        as_json=given.json,
-        results=results,
-        text=_text(results, missed),
-        save=given.save,
-        charts=_charts(found, given.latency),
-    )
-    return measure.TARGET_MISSED if missed else measure.TARGETS_MET
+    results["within_target"] = not _missed(results)
+    return measure.finish(given, results, text, pictures)
 
 
 def _case(
@@ -165,24 +153,56 @@ def _times(window: str, times: list[float]) -> dict[str, float]:
     }
 
 
-def _charts(found: dict[str, list[dict[str, Any]]], latency: float) -> dict[str, str]:
-    drawn = {}
-    for driver in dict.fromkeys(case.split()[0] for case in found):
-        firsts = {
-            case.split()[1]: runs[0]
-            for case, runs in found.items()
+def _missed(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    longest = results["target"] * results["sts_latency_s"] * 1e3
+    return [
+        row
+        for row in results["results"]
+        if row["way"] == "plugin" and (row["lost"] or row["rollover_max_ms"] >= longest)
+    ]
+
+
+def headline(results: Mapping[str, Any]) -> str:
+    """The result in a sentence."""
+    return f"While STS answers, {_result(results['results'])}"
+
+
+def _result(rows: list[dict[str, Any]]) -> str:
+    longest = {
+        way: max((row["rollover_max_ms"] for row in rows if row["way"] == way), default=None)
+        for way in WAYS
+    }
+    said = [f"{each:,.0f} ms ({way})" for way, each in longest.items() if each is not None]
+    return f"a connect takes up to {', '.join(said)}"
+
+
+def pictures(results: Mapping[str, Any]) -> dict[str, str]:
+    """The charts of the results."""
+    drawn, latency = {}, results["sts_latency_s"]
+    for driver in dict.fromkeys(row["driver"] for row in results["results"]):
+        curves = {
+            case.split()[1]: curve
+            for case, curve in results["curves"].items()
             if case.startswith(f"{driver} ")
         }
-        windows = [run["window"] for run in firsts.values()]
-        begin, end = min(b for b, _ in windows), max(e for _, e in windows) - SETTLE
+        begin = min(curve["window"][0] for curve in curves.values())
+        end = max(curve["window"][1] for curve in curves.values()) - SETTLE
+        rows = [row for row in results["results"] if row["driver"] == driver]
         drawn[f"rollover-{driver}"] = charts.lines(
-            f"Connects through a rollover, {driver}, STS answering after {latency:g} s",
+            f"{driver}: while STS answers, {_result(rows)}",
             charts.Axis("seconds since the load began"),
-            charts.Axis("longest connect in 0.1 s, ms", log=True, least=latency * 1e3),
-            {way: _longest(run) for way, run in firsts.items()},
+            charts.Axis(
+                "longest connect in 0.1 s, ms", log=True, least=latency * 1e3, better="less"
+            ),
+            {way: curve["points"] for way, curve in curves.items()},
             bands=[(begin, end, "STS is answering")],
         )
     return drawn
+
+
+def _curve(run: dict[str, Any]) -> dict[str, Any]:
+    """What a chart shows of a run."""
+    return {"window": run["window"], "points": _longest(run)}
 
 
 def _longest(run: dict[str, Any], bin_seconds: float = 0.1) -> list[tuple[float, float]]:
@@ -195,7 +215,9 @@ def _longest(run: dict[str, Any], bin_seconds: float = 0.1) -> list[tuple[float,
     return [(at * bin_seconds, bins[at]) for at in sorted(bins)]
 
 
-def _text(results: dict[str, Any], missed: Iterable[dict[str, Any]]) -> str:
+def text(results: Mapping[str, Any]) -> str:
+    """The table of the results, and the verdict."""
+    missed = _missed(results)
     names = [f"{w}_{q}_ms" for w in ("steady", "rollover") for q in ("p50", "p99", "max")]
     rule = f"No connect of the plugin may be lost, or take {TARGET:g} of STS's time in a rollover"
     verdict = "kept"

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,25 +77,17 @@ def main() -> int:
                 ]
                 what = {"scenario": scenario, "strategy": strategy, "processes": processes}
                 rows.append(what | _summary(found, given.ceiling, given.timeout))
-    usual = (given.ceiling, given.timeout) == (CEILING, TIMEOUT)
-    missed = [row for row in rows if usual and _misses(row)]
-    results = {
+    results: dict[str, Any] = {
         "benchmark": "simulation",
         "rounds": given.rounds,
         "seed": given.seed,
         "ceiling": given.ceiling,
         "timeout_s": given.timeout,
-        "within_target": not missed,
+        "validation": _validation(given.save),
         "results": rows,
     }
-    measure.report(
-        as_json=given.json,
-        results=results,
-        text=_text(results, missed, _validation(given.save)),
-        save=given.save,
-        charts={f"simulation-{name}": _chart(name, rows) for name in given.scenario or SCENARIOS},
-    )
-    return measure.TARGET_MISSED if missed else measure.TARGETS_MET
+    results["within_target"] = not _missed(results)
+    return measure.finish(given, results, text, pictures)
 
 
 def _summary(found: list[Outcome], ceiling: int, timeout: float) -> dict[str, Any]:
@@ -113,6 +106,11 @@ def _summary(found: list[Outcome], ceiling: int, timeout: float) -> dict[str, An
         "ideal_s": possible / ceiling,
         "used": connected / ceiling / seconds,
     }
+
+
+def _missed(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    usual = (results["ceiling"], results["timeout_s"]) == (CEILING, TIMEOUT)
+    return [row for row in results["results"] if usual and _misses(row)]
 
 
 def _misses(row: dict[str, Any]) -> bool:
@@ -138,9 +136,36 @@ def _validation(directory: Path | None) -> str:
     )
 
 
-def _chart(scenario: str, rows: list[dict[str, Any]]) -> str:
+def headline(results: Mapping[str, Any]) -> str:
+    """The result in a sentence."""
+    return " ".join(
+        f"{scenario.capitalize()}: {_outcome(scenario, results)}."
+        for scenario in dict.fromkeys(row["scenario"] for row in results["results"])
+    ).removesuffix(".")
+
+
+def _outcome(scenario: str, results: Mapping[str, Any]) -> str:
+    """What is lost in a scenario, by the largest fleet of which all could be connected."""
+    rows = [row for row in results["results"] if row["scenario"] == scenario]
+    whole = [row["processes"] for row in rows if row["possible"] == row["wanted"]]
+    size = max(whole or [min(row["processes"] for row in rows)])
+    lost = [
+        f"{row['lost'] / row['wanted']:.0%} ({row['strategy']})"
+        for row in rows
+        if row["processes"] == size
+    ]
+    return f"of the connects of {size:,} processes are lost {', '.join(lost)}"
+
+
+def pictures(results: Mapping[str, Any]) -> dict[str, str]:
+    """The charts of the results."""
+    scenarios = dict.fromkeys(row["scenario"] for row in results["results"])
+    return {f"simulation-{name}": _picture(name, results) for name in scenarios}
+
+
+def _picture(scenario: str, results: Mapping[str, Any]) -> str:
     series: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
+    for row in results["results"]:
         if row["scenario"] == scenario:
             share = 100.0 * row["connected"] / row["wanted"]
             series.setdefault(row["strategy"], []).append((row["processes"], share))
@@ -148,14 +173,16 @@ def _chart(scenario: str, rows: list[dict[str, Any]]) -> str:
                 (row["processes"], 100.0 * row["possible"] / row["wanted"])
             )
     return charts.lines(
-        f"{scenario.capitalize()}: {SCENARIOS[scenario].text} (simulated)",
+        f"{scenario.capitalize()}, simulated: {_outcome(scenario, results)}",
         charts.Axis("processes", log=True),
-        charts.Axis("% connected", least=100.0),
+        charts.Axis("% of the connects let in", least=100.0, better="more"),
         {name: sorted(set(points)) for name, points in series.items()},
     )
 
 
-def _text(results: dict[str, Any], missed: list[dict[str, Any]], validation: str) -> str:
+def text(results: Mapping[str, Any]) -> str:
+    """The table of the results, and the verdict."""
+    missed = _missed(results)
     fleets: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
     for row in results["results"]:
         fleets.setdefault((row["scenario"], row["processes"]), {})[row["strategy"]] = row
@@ -177,7 +204,8 @@ def _text(results: dict[str, Any], missed: list[dict[str, Any]], validation: str
     return "\n".join(
         (
             f"{results['ceiling']} logins a second, {results['timeout_s']:g} s for each connect.",
-            f"{validation} Connects that were lost, the most of {results['rounds']} seeds:",
+            f"{results['validation']}",
+            f"Connects that were lost, the most of {results['rounds']} seeds:",
             "",
             measure.table(("scenario", "processes", "wanted", "possible", *strategies), rows),
             "",
