@@ -65,12 +65,7 @@ def simulate(
     chosen = STRATEGIES[strategy]
     pace = chosen.paces(ceiling if rate is None else rate, processes)
     for _ in range(processes):
-        process = Process(
-            world,
-            pace(),
-            retries=chosen.retries,
-            accepted_at=-HOUR if scenario.known else NEVER,
-        )
+        process = Process(world, pace(), chosen.retry, -HOUR if scenario.known else NEVER)
         at = world.chance.uniform(0.0, start)
         for _ in range(scenario.pool):
             world.begin(at, process.connect(timeout))

@@ -14,7 +14,7 @@ from benchmarks.simulated.world import Steps, World
 from sqlalchemy_rds_iam._connecting.refusals import meaning
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._ratelimit.limiter import QueueTimeout, RateLimiter
-from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RetryState
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, WINDOWS, RetryState
 
 _REFUSAL = Exception("FATAL:  PAM authentication failed")
 
@@ -45,18 +45,19 @@ class Strategy:
 
     Attributes:
         paces: their turns.
-        retries: whether a refusal may be taken for throttling (``rds_iam_throttle_retry``).
+        retry: how far a refusal may be taken for throttling (``rds_iam_throttle_retry``).
     """
 
     paces: Paces
-    retries: bool
+    retry: str
 
 
 STRATEGIES = {
-    "nothing": Strategy(_none, retries=False),
-    "fixed split": Strategy(_split, retries=False),
-    "congestion control": Strategy(_own, retries=True),
-    "shared store": Strategy(_shared, retries=True),
+    "nothing": Strategy(_none, "off"),
+    "fixed split": Strategy(_split, "off"),
+    "congestion control": Strategy(_own, "on"),
+    "patient": Strategy(_own, "patient"),
+    "shared store": Strategy(_shared, "on"),
 }
 """In the words of the documentation. The shared store is one that costs no time and never fails."""
 
@@ -67,18 +68,18 @@ class Process:
     Args:
         world: where it runs.
         pace: its turns, if any.
-        retries: see `Strategy`.
+        retry: see `Strategy`.
         accepted_at: when a login of it was accepted for the last time.
     """
 
     def __init__(
-        self, world: World, pace: RateLimiter | None, *, retries: bool, accepted_at: float
+        self, world: World, pace: RateLimiter | None, retry: str, accepted_at: float
     ) -> None:
         self.accepted_at = accepted_at
-        self.first_until = self.accepted_before = NEVER
+        self.first_until = self.first_refused = self.accepted_before = NEVER
         self._world = world
         self._pace = pace
-        self._retries = retries
+        self._retries, self._window = retry != "off", WINDOWS[retry]
 
     def connect(self, timeout: float) -> Steps:
         """Connect once, within so many seconds."""
@@ -117,7 +118,7 @@ class Process:
             return 0.0
         if means != "throttled":
             return None
-        retry = attempts.pause(self, self._pace, now, certain=False)
+        retry = attempts.pause(self, self._pace, now, certain=False, window=self._window)
         return None if retry is None else retry.pause
 
     def _queue(self, attempts: RetryState) -> Generator[float, None, None]:

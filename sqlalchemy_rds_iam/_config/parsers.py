@@ -38,6 +38,17 @@ def as_boolean(value: Any) -> bool:
     raise ValueError("on or off")
 
 
+def as_throttle_retry(value: Any) -> str:
+    """A switch, or more of what it switches on."""
+    word = str(value).strip().lower()
+    if word == "patient":
+        return word
+    try:
+        return "on" if as_boolean(value) else "off"
+    except ValueError:
+        raise ValueError("on, off or patient") from None
+
+
 def as_seconds(value: Any) -> float:
     """Seconds, from 0."""
     try:

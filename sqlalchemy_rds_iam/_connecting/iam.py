@@ -18,11 +18,13 @@ from sqlalchemy_rds_iam._connecting.refusals import Meaning, meaning
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver
+from sqlalchemy_rds_iam._databases.token_causes import RefusedLogin
 from sqlalchemy_rds_iam._endpoints.cname import CnameResolver, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.registry import limiter_for
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, WINDOWS
 from sqlalchemy_rds_iam.events import Kind
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
@@ -120,7 +122,7 @@ class TokenProvider:
         if self._names is not None:
             self._names.doubt(_dialled(failure.cparams))
         error, plan, state = failure.error, failure.plan, failure.state
-        patient = plan.limiter is not None and self._config.throttle_retry
+        patient = plan.limiter is not None and self._config.retries_throttled
 
         def means() -> Meaning:
             replaced = state.has_replaced
@@ -157,17 +159,27 @@ class TokenProvider:
         """A token to try when others have had their turn, if there is time for that."""
         entry, limiter, state = failure.plan.entry, failure.plan.limiter, failure.state
         assert limiter is not None
-        certain = self.driver.family.is_throttled(failure.error)
-        retry = state.pause(entry, limiter, monotonic(), certain=certain)
-        rate = limiter.current_rate
+        certain, window = self.driver.family.is_throttled(failure.error), 0.0
+        is_first = not certain and entry.accepted_at == NEVER
+        if is_first and not self._refused_login(failure).is_hopeless:
+            window = WINDOWS[self._config.throttle_retry]
+        retry = state.pause(entry, limiter, monotonic(), certain=certain, window=window)
+        if is_first and retry is None:
+            return None  # nothing says that it was throttled
+        rate, level = limiter.current_rate, logging.DEBUG
+        text = "logins at %s seem to be throttled: %.0f new connections a second for now"
+        if is_first:
+            text = "a first login at %s is throttled, or not allowed; trying again for up to %g s"
+        if retry and (retry.slowed or (is_first and state.throttled == 1)):
+            level = logging.WARNING
         self._report(
             "throttled",
             failure.plan,
             failure.password,
-            logging.WARNING if retry and retry.slowed else logging.DEBUG,
-            "logins at %s seem to be throttled: %.0f new connections a second for now",
+            level,
+            text,
             entry.endpoint,
-            rate,
+            window if is_first else rate,
             rate=rate,
             pause=retry and retry.pause,
         )
@@ -189,13 +201,16 @@ class TokenProvider:
     def _explain(self, failure: Failure) -> None:
         now, token, command = self._clock(), failure.password, self._remedy()
         self.forget(failure.plan.entry, token)
-        login = refused_login(failure, self._config, self._cache.credentials, now)
+        login = self._refused_login(failure)
         causes = explain(
             failure.error, login, family=self.driver.family, token=token, now=now, command=command
         )
         if causes:
             gist = f"the token was refused, most likely because {causes[0].text}; run: {command}"
             LOGIN_WARNINGS.warn(login.endpoint, causes[0].name, gist)
+
+    def _refused_login(self, failure: Failure) -> RefusedLogin:
+        return refused_login(failure, self._config, self._cache.credentials, self._clock())
 
     def _report_refused(self, failure: Failure, *, reloads: bool) -> None:
         endpoint = str(failure.plan.entry.endpoint)

@@ -194,6 +194,7 @@ class ConnectListener:
         error, cparams, plan, password, *_ = failure
         failover = self._failover
         if not isinstance(error, Exception):
+            failure.state.hand_on(plan.entry)
             if failover is not None:
                 failover.give_up(plan, failure.state)
             return error
@@ -203,7 +204,11 @@ class ConnectListener:
             return error
         result: ConnectPlan | BaseException = error
         if not isinstance(error, SearchUnderWay):
-            result = self.provider.on_failure(failure)
+            try:
+                result = self.provider.on_failure(failure)
+            except BaseException:
+                failure.state.hand_on(plan.entry)
+                raise
         if result is error and failover is not None:
             again = partial(self._anew, dict(cparams))
             result = failover.after(error, plan, failure.state, again)

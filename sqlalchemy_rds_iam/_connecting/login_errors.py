@@ -22,7 +22,7 @@ from sqlalchemy_rds_iam._databases.family import Family, chain
 from sqlalchemy_rds_iam._databases.token_causes import Cause, RefusedLogin
 from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
-from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER
+from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, WINDOWS
 
 # How the ids of temporary access keys begin ("IAM identifiers" in the IAM User Guide).
 _TEMPORARY = "ASIA"
@@ -55,6 +55,8 @@ def explain(
     """
     causes = family.causes(login, "\n".join(str(each) for each in chain(error)))
     accepted = "no login of this user was accepted before"
+    if login.tried:
+        accepted += f", nor in {login.tried:.1f} s of trying again"
     if login.accepted is not None:
         accepted = f"the last login of this user was accepted {login.accepted:.0f} s ago"
     left = max(token.expires_at - now, 0)
@@ -88,6 +90,8 @@ def refused_login(
         str(failure.cparams.get("host")) if target.tunnelled else None,
         config.tls == "verify-full",
         None if accepted_at == NEVER else monotonic() - accepted_at,
+        failure.state.tried_for(entry, monotonic(), WINDOWS[config.throttle_retry]),
+        config.throttle_retry != "patient" and config.rate_storage == "memory://",
     )
     if credentials is None:
         return known

@@ -58,10 +58,12 @@ class ConnectQueue:
             if ticket is not None:
                 limiter.cancel()
             state.give_up(entry)
+            state.hand_on(entry)
             raise self._timeout(queue_timeout, limiter, entry, state, lateness) from None
         except BaseException:
             if ticket is not None:
                 limiter.cancel()
+            state.hand_on(entry)
             raise
 
     def _timeout(

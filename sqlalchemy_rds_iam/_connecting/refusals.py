@@ -40,10 +40,15 @@ def meaning(
     certain = family.is_throttled(error)
     if not certain and not family.is_refusal(error):
         return "other"
+    by = "throttling" if certain else family.refused_by(error)
+    if by == "password":
+        return "final"
     # Once is enough; and where others have just been let in, the credentials are good.
     is_good = patient and now - login.accepted_at <= RECENT
     if not (certain or has_replaced or is_good):
         return "replace"
-    if patient and (certain or login.accepted_at != NEVER):
+    # One who was let in, and then was not for as long as a connect may take, is so no more.
+    is_open = login.accepted_at != NEVER or login.accepted_before == NEVER
+    if patient and (certain or (by == "unclear" and is_open)):
         return "throttled"
     return "final"

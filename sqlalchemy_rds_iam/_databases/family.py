@@ -6,13 +6,17 @@ A second family is a module like ``postgresql.py``, with its row of facts and it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy_rds_iam._databases.grants import Grants
 from sqlalchemy_rds_iam._databases.session_attrs import SessionRules
 from sqlalchemy_rds_iam._databases.token_causes import Cause, RefusedLogin
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._tls.trust import NO_PLACES, CaPlaces
+
+RefusedBy = Literal["password", "iam", "unclear"]
+"""``password``: IAM was not asked, the server took the token for a password. ``iam``: IAM was, and
+says no. ``unclear``: it was, and says no or throttles."""
 
 
 class Family(NamedTuple):
@@ -39,6 +43,7 @@ class Family(NamedTuple):
         at_proxy: what has to be set at an RDS Proxy that answers such a user in such words.
         hindrances: what of the environment makes a connect fail with such words.
         revocation: the files with revoked certificates that count with such connect arguments.
+        refused_by: who has refused the password, of which `is_refusal` is so.
         forget: takes the password out of an error that holds it.
     """
 
@@ -62,6 +67,7 @@ class Family(NamedTuple):
     ca_places: CaPlaces = NO_PLACES
     hindrances: Callable[[str, Mapping[str, Any]], Iterable[str]] = lambda _said, _cparams: ()
     revocation: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _arguments: ()
+    refused_by: Callable[[BaseException], RefusedBy] = lambda _error: "unclear"
     forget: Callable[[BaseException], None] = lambda _error: None
 
 

@@ -16,7 +16,7 @@ from sqlalchemy_rds_iam._databases import (
     postgresql_sessions,
 )
 from sqlalchemy_rds_iam._databases.drivers import Driver
-from sqlalchemy_rds_iam._databases.family import Family, chain
+from sqlalchemy_rds_iam._databases.family import Family, RefusedBy, chain
 from sqlalchemy_rds_iam._databases.postgresql_grants import LONGEST_NAME, grants
 from sqlalchemy_rds_iam._databases.postgresql_sessions import state
 from sqlalchemy_rds_iam._tls.trust import CaPlaces
@@ -24,6 +24,7 @@ from sqlalchemy_rds_iam._tls.trust import CaPlaces
 _STATES = {"28000", "28P01"}  # invalid_authorization_specification, invalid_password
 _THROTTLED = "too many competing requests|Rate of connection to proxy exceeded"
 _TEXT = "authentication failed|password that was provided for the role"
+_BY_IAM = "IAM authentication failed"
 _OTHER = r"pg_hba\.conf|is not permitted to log in|role .* does not exist"
 # Arguments of libpq that psycopg copies to its errors.
 _SECRET = (b"password", b"sslpassword")
@@ -53,6 +54,20 @@ def is_throttled(error: BaseException) -> bool:
     return any(re.search(_THROTTLED, str(failure)) for failure in chain(error))
 
 
+def refused_by(error: BaseException) -> RefusedBy:
+    """Who has refused the password.
+
+    Only PAM asks IAM, and says the same when that throttles. RDS Proxy has words for each.
+    """
+    for failure in chain(error):
+        text = str(failure)
+        if re.search(postgresql_causes.WANTED_A_PASSWORD, text):
+            return "password"
+        if state(failure) == "28P01" or re.search(_BY_IAM, text):
+            return "iam"
+    return "unclear"
+
+
 def _forget(error: BaseException) -> None:
     """Take the password out of what psycopg keeps of a connection that has failed."""
     kept: Any = getattr(error, "pgconn", None)
@@ -71,6 +86,7 @@ POSTGRESQL = Family(
     longest_name=LONGEST_NAME,
     is_refusal=is_refusal,
     is_throttled=is_throttled,
+    refused_by=refused_by,
     causes=postgresql_causes.refused,
     grants=grants,
     at_proxy=postgresql_causes.at_proxy,

@@ -42,7 +42,9 @@ _AT_THE_PROXY = (
         "the proxy does not support how {user!r} is to log in: set IAM authentication to Required",
     ),
 )
-_WANTED_A_PASSWORD = "password authentication failed|password that was provided"  # noqa: S105
+
+WANTED_A_PASSWORD = "password authentication failed|password that was provided"  # noqa: S105
+"""What a server says that has not asked IAM (a pattern)."""
 
 
 def refused(login: RefusedLogin, said: str) -> list[Cause]:
@@ -52,7 +54,7 @@ def refused(login: RefusedLogin, said: str) -> list[Cause]:
         login: what is known of the login.
         said: the text of the driver's error.
     """
-    if not re.search(_WANTED_A_PASSWORD, said):
+    if not re.search(WANTED_A_PASSWORD, said):
         causes = token_causes.by_iam(login, _PORT)
     elif login.host.is_proxy:
         causes = _proxy(login.endpoint.user)

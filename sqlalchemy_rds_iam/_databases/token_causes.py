@@ -52,6 +52,8 @@ class RefusedLogin(NamedTuple):
         dialled: the host connected to, if it is another one.
         checks_name: whether the certificate has proved that `host` answers.
         accepted: seconds since the server has accepted a login of this user; None if it never has.
+        tried: seconds for which it was tried again, as it might have been throttled.
+        is_hasty: whether that could have been longer, and nothing shares the rate with others.
         key: the end of the access key's id; empty if the keys are gone by now.
         provider: botocore's name of where the keys came from.
         is_temporary: whether a session token belongs to the keys.
@@ -64,11 +66,18 @@ class RefusedLogin(NamedTuple):
     dialled: str | None = None
     checks_name: bool = True
     accepted: float | None = None
+    tried: float = 0.0
+    is_hasty: bool = False
     key: str = ""
     provider: str = ""
     is_temporary: bool = False
     lacks_session: bool = False
     expires_in: float | None = None
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the keys cannot be good, however busy the server is."""
+        return self.lacks_session or (self.expires_in is not None and self.expires_in <= 0)
 
 
 def by_iam(login: RefusedLogin, port: int, at_server: Sequence[Cause] = ()) -> list[Cause]:
@@ -81,11 +90,13 @@ def by_iam(login: RefusedLogin, port: int, at_server: Sequence[Cause] = ()) -> l
     """
     known = [*_certain(login), *_signed_for(login, port)]
     tunnel = [_port(login, port)] if login.dialled is not None else []
+    # One of many that start at once is more likely throttled than a clock is wrong.
+    common = [AT_ONCE, CLOCK, TROUBLE] if login.is_hasty else [CLOCK, THROTTLED, TROUBLE]
     if login.accepted is None and login.is_temporary and login.expires_in is None:
         # They were pasted in, or written into a file, which nothing does anew.
-        rest = [*at_server, *_keys(login), _policy(login), *tunnel, CLOCK, THROTTLED, TROUBLE]
+        rest = [*at_server, *_keys(login), _policy(login), *tunnel, *common]
     elif login.accepted is None:
-        rest = [*at_server, _policy(login), *_keys(login), *tunnel, CLOCK, THROTTLED, TROUBLE]
+        rest = [*at_server, _policy(login), *_keys(login), *tunnel, *common]
     elif login.accepted < _JUST_NOW:
         rest = [THROTTLED, *_keys(login), *at_server, TROUBLE, _policy(login), CLOCK]
     else:
@@ -109,6 +120,11 @@ THROTTLED = Cause(
     "throttled",
     "RDS throttles logins that come too fast, in the same words: use a pool, or a lower "
     "rds_iam_connect_rate",
+)
+AT_ONCE = Cause(
+    "throttled",
+    "RDS throttles logins that come too fast, in the same words: where many processes start at "
+    "once, set rds_iam_throttle_retry=patient, or rds_iam_rate_storage",
 )
 CLOCK = Cause(
     "clock",

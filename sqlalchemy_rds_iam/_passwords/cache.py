@@ -294,4 +294,7 @@ class PasswordCache:
         """Start afresh: another thread may have held the lock, or been fetching."""
         self._lock = threading.RLock()
         self._fetch = None
+        for entry in self._entries.values():
+            # A thread of the parent's goes ahead.
+            entry.first_until = float("-inf")
         self.source.reset()

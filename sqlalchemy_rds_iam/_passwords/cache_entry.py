@@ -14,15 +14,16 @@ class CacheEntry:
     """The place of one endpoint's token. It lives as long as an engine that connects there."""
 
     __slots__ = (
-        *("__weakref__", "accepted_at", "accepted_before", "endpoint", "first_until", "signer"),
-        "token",
+        *("__weakref__", "accepted_at", "accepted_before", "endpoint", "first_refused"),
+        *("first_until", "signer", "token"),
     )
 
     def __init__(self, endpoint: Endpoint | str) -> None:
         self.endpoint = endpoint
         self.token: IssuedPassword | None = None
         self.signer: Cached | None = None
-        self.accepted_at = self.accepted_before = self.first_until = float("-inf")
+        self.accepted_at = self.accepted_before = float("-inf")
+        self.first_until = self.first_refused = float("-inf")
 
     def fresh(self, now: float) -> IssuedPassword | None:
         """The token if nothing needs to be done about it: the warm path, without a lock."""

@@ -14,6 +14,7 @@ from benchmarks.simulated.strategies import STRATEGIES
 from benchmarks.simulated.world import World
 from sqlalchemy_rds_iam._ratelimit.limiter import LULL
 
+CONTROL = "congestion control"
 STORM = Scenario("all connect again", 250, known=True)
 
 
@@ -149,6 +150,21 @@ def test_half_the_ceiling() -> None:
 
 def test_the_past_of_a_process_is_its_own() -> None:
     """Functions that were not let in yet lose what the ceiling refuses, whatever others had."""
-    outcome = simulate(SCENARIOS["lambda"], "congestion control", 500)
-    assert outcome.lost == {"refused": 300}
-    assert outcome.seconds < 0.2
+    outcome = simulate(SCENARIOS["lambda"], "congestion control", 1000)
+    assert outcome.lost == {"refused": 400}
+    assert outcome.seconds < 3
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize(("scenario", "processes"), [("deploy", 200), ("lambda", 1000)])
+def test_a_patient_fleet(scenario: str, processes: int, seed: int) -> None:
+    """Without a store nothing is lost in a deployment of 200, nor in a burst of 1,000."""
+    outcome = simulate(SCENARIOS[scenario], "patient", processes, seed=seed)
+    assert outcome.lost.total() == 0
+    assert outcome.seconds <= 15
+
+
+def test_patience_changes_no_failover() -> None:
+    """Where all were let in before, there is no first login."""
+    found, usual = (simulate(SCENARIOS["failover"], way, 100) for way in ("patient", CONTROL))
+    assert found == usual

@@ -44,6 +44,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is throttled is tried again within hundredths of a second, and others were let in."""
     monkeypatch.setattr(retry_policy, "SHORTEST_PAUSE", 0.02)
     monkeypatch.setattr(retry_policy, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(retry_policy, "WIDEST_PAUSE", 0.02)
     # On a busy machine that was not a moment ago.
     monkeypatch.setattr(retry_policy, "RECENT", DEADLINE)
     monkeypatch.setattr(retry_policy, "CURRENT", DEADLINE)

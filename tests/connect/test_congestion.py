@@ -48,7 +48,7 @@ class Login:
 
     def __init__(self, accepted_at: float = NEVER) -> None:
         self.accepted_at = accepted_at
-        self.first_until = self.accepted_before = NEVER
+        self.first_until = self.first_refused = self.accepted_before = NEVER
 
 
 def _take_all(limiter: RateLimiter, now: float, timeout: float = 0.0) -> int:
@@ -179,18 +179,18 @@ def test_threads_note_what_they_saw() -> None:
 def test_the_server_says_so() -> None:
     """Even a login that was never let in cuts the rate if the server says that it throttles."""
     attempts, limiter = RetryState(NOW, NOW + 30), RateLimiter(200)
-    assert attempts.pause(Login(), limiter, NOW, certain=True) is not None
+    assert attempts.pause(Login(), limiter, NOW, certain=True, window=0.0) is not None
     assert (limiter.cuts, limiter.throttles, attempts.throttled) == (1, 1, 1)
 
 
 def test_let_in_long_ago() -> None:
     """A login that was let in long ago is tried again, but slows down no other login."""
     attempts, limiter = RetryState(NOW, NOW + 30), RateLimiter(200)
-    retry = attempts.pause(Login(NOW - 2 * CURRENT), limiter, NOW, certain=False)
+    retry = attempts.pause(Login(NOW - 2 * CURRENT), limiter, NOW, certain=False, window=0.0)
     assert retry is not None
     assert not retry.slowed
     assert limiter.cuts == 0
-    retry = attempts.pause(Login(NOW - CURRENT / 2), limiter, NOW, certain=False)
+    retry = attempts.pause(Login(NOW - CURRENT / 2), limiter, NOW, certain=False, window=0.0)
     assert retry is not None
     assert retry.slowed
     assert limiter.cuts == 1
@@ -200,7 +200,9 @@ def test_let_in_long_ago() -> None:
 def test_tried_until_the_deadline(timeout: float) -> None:
     """Pauses grow, are spread, never reach the deadline, and leave few attempts."""
     attempts, login, now, pauses = RetryState(NOW, NOW + timeout), Login(NOW - 1), NOW, []
-    while (retry := attempts.pause(login, RateLimiter(200), now, certain=False)) is not None:
+    while (
+        retry := attempts.pause(login, RateLimiter(200), now, certain=False, window=0.0)
+    ) is not None:
         now += retry.pause
         pauses.append(retry.pause)
         assert now < NOW + timeout

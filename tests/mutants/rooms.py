@@ -59,6 +59,7 @@ ROOMS = {
             (
                 "unit/test_documented_numbers.py",
                 "unit/test_retries.py",
+                "unit/test_first_login.py",
                 "unit/test_turns.py",
                 "unit/test_turns_throttled.py",
                 "unit/test_shared_turns.py",

@@ -22,7 +22,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "failover_timeout": ("90", 90.0),
     "rate_storage": ("redis://:pw@cache:6379/0", "redis://:pw@cache:6379/0"),
     "connect_rate": ("50", 50),
-    "throttle_retry": ("off", False),
+    "throttle_retry": ("Patient", "patient"),
     "role_arn": ("arn:aws:iam::123456789012:role/app", "arn:aws:iam::123456789012:role/app"),
 }
 ROLE = "arn:aws-us-gov:iam::123456789012:role/team/app+db"

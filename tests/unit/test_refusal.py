@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sqlalchemy_rds_iam._databases.postgresql import is_refusal, is_throttled
+from sqlalchemy_rds_iam._databases.mysql import MYSQL
+from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL, is_refusal, is_throttled
 
 
 class _StateError(Exception):
@@ -58,6 +59,36 @@ def test_refusals(error: BaseException) -> None:
     """By SQLSTATE where there is one, by the server's text where there is none."""
     assert is_refusal(error)
     assert not is_throttled(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "by"),
+    [
+        (_StateError("28000", PAM), "unclear"),
+        (_WrappedError(_StateError("28000", PAM)), "unclear"),
+        (Exception({"C": "28000", "M": PAM}), "unclear"),
+        (Exception(f"connection failed: {PAM}"), "unclear"),
+        (_StateError("28P01", "password authentication failed"), "password"),
+        (_WrappedError(_StateError("28P01", "password authentication failed")), "password"),
+        (Exception({"C": "28P01", "M": "password authentication failed"}), "password"),
+        (Exception('connection failed: password authentication failed for user "app"'), "password"),
+        (Exception(PROXY_PASSWORD), "password"),
+        (Exception(PROXY), "iam"),
+        (_StateError("28P01", PROXY), "iam"),
+        (_StateError("28P01", "in another language"), "iam"),
+    ],
+    ids=repr,
+)
+def test_who_has_refused(error: BaseException, by: str) -> None:
+    """Only what PAM says may be throttling: a server that asks for a password has not asked IAM."""
+    assert is_refusal(error)
+    assert POSTGRESQL.refused_by(error) == by
+
+
+@pytest.mark.parametrize("number", [1045, 1698])
+def test_who_has_refused_in_mysql(number: int) -> None:
+    """It says the same whatever it has asked, so that all of it may be throttling."""
+    assert MYSQL.refused_by(Exception(number, "Access denied for user 'app'@'%'")) == "unclear"
 
 
 @pytest.mark.parametrize("error", OTHERS, ids=repr)

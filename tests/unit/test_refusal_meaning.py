@@ -12,26 +12,28 @@ from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RECENT
 
 NOW = 1000.0
 REFUSED = Exception('connection failed: FATAL:  PAM authentication failed for user "app"')
+PASSWORD = Exception('FATAL:  password authentication failed for user "app"')
+AT_PROXY = Exception('FATAL:  IAM authentication failed for user "app". Check the IAM token')
 THROTTLED = Exception("FATAL:  Rate of connection to proxy exceeded the limit")
 ELSE = Exception("connection refused")
 
 histories = st.just(NEVER) | st.floats(0, NOW)
-errors = st.sampled_from((REFUSED, THROTTLED, ELSE))
+errors = st.sampled_from((REFUSED, PASSWORD, AT_PROXY, THROTTLED, ELSE))
 
 
 class Login:
     """The logins at one place so far."""
 
-    def __init__(self, accepted_at: float) -> None:
-        self.accepted_at = accepted_at
-        self.first_until = self.accepted_before = NEVER
+    def __init__(self, accepted_at: float, accepted_before: float = NEVER) -> None:
+        self.accepted_at, self.accepted_before = accepted_at, accepted_before
+        self.first_until = self.first_refused = NEVER
 
 
 @pytest.mark.parametrize(
     ("error", "age", "replaced", "patient", "expected"),
     [
         (REFUSED, None, False, True, "replace"),  # it may be the first token, of old credentials
-        (REFUSED, None, True, True, "final"),  # a user who was never let in
+        (REFUSED, None, True, True, "throttled"),  # a user who was never let in, or is new
         (REFUSED, RECENT / 2, False, True, "throttled"),  # the credentials are good
         (REFUSED, RECENT, False, True, "throttled"),
         (REFUSED, 2 * RECENT, False, True, "replace"),
@@ -39,6 +41,15 @@ class Login:
         # Without patience, new credentials are all that there is to try.
         (REFUSED, RECENT / 2, False, False, "replace"),
         (REFUSED, RECENT / 2, True, False, "final"),
+        (REFUSED, None, True, False, "final"),
+        # IAM was not asked: no token is any better, at any time.
+        (PASSWORD, None, False, True, "final"),
+        (PASSWORD, RECENT / 2, False, True, "final"),
+        (PASSWORD, 2 * RECENT, False, True, "final"),
+        # The proxy would say if it throttled.
+        (AT_PROXY, None, False, True, "replace"),
+        (AT_PROXY, None, True, True, "final"),
+        (AT_PROXY, RECENT / 2, True, True, "final"),
         (THROTTLED, None, False, True, "throttled"),
         (THROTTLED, None, False, False, "final"),
         (ELSE, RECENT / 2, False, True, "other"),
@@ -54,21 +65,29 @@ def test_what_it_means(
     )
 
 
-@given(errors, histories, st.booleans(), st.booleans())
+def test_no_longer_let_in() -> None:
+    """A user who was let in, and then not for as long as a connect may take, is not new."""
+    login = Login(NEVER, NOW - 60)
+    assert meaning(REFUSED, login, NOW, POSTGRESQL, has_replaced=True, patient=True) == "final"
+    assert meaning(THROTTLED, login, NOW, POSTGRESQL, has_replaced=True, patient=True) != "final"
+
+
+@given(errors, histories, histories, st.booleans(), st.booleans())
 def test_what_always_holds(
-    error: Exception, accepted_at: float, replaced: bool, patient: bool
+    error: Exception, accepted_at: float, before: float, replaced: bool, patient: bool
 ) -> None:
     """Credentials are replaced once at the most, and nothing waits that may not."""
-    login = Login(accepted_at)
+    login = Login(accepted_at, before)
     found = meaning(error, login, NOW, POSTGRESQL, has_replaced=replaced, patient=patient)
     assert (found == "other") == (error is ELSE)
     if found == "replace":
         assert not replaced
-        assert error is REFUSED
+        assert error in {REFUSED, AT_PROXY}
         assert (
             meaning(error, login, NOW, POSTGRESQL, has_replaced=True, patient=patient) != "replace"
         )
     if found == "throttled":
         assert patient
-        assert error is THROTTLED or accepted_at != NEVER
+        is_open = accepted_at != NEVER or before == NEVER
+        assert error is THROTTLED or (error is REFUSED and is_open)
     assert (login.accepted_at, login.first_until) == (accepted_at, NEVER)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,15 +144,20 @@ def _note(
     *,
     accepted: bool = False,
     now: float = 1060.0,
+    tried: float | None = None,
+    **options: str,
 ) -> str:
     error, endpoint = Exception(PAM), Endpoint(host, 5432, user, "us-east-1")
     target, entry = Target(DRIVERS["psycopg"], endpoint, parse_host(host), {}), CacheEntry(endpoint)
     if accepted:
         entry.accepted_before = 0.0
+    began = time.monotonic() - (tried or 0.0)
+    if tried is not None:
+        entry.first_refused = began
     token = IssuedPassword(MaskedStr("canary-token"), 1000, 1900)
-    plan, state = ConnectPlan(target, entry, None, ()), RetryState(0, 0)
+    plan, state = ConnectPlan(target, entry, None, ()), RetryState(began, began)
     failure = Failure(error, {"host": host}, plan, token, now, state)
-    login = refused_login(failure, IamOptions(), credentials, now)
+    login = refused_login(failure, IamOptions.take({}, dict(options)), credentials, now)
     explain(error, login, family=POSTGRESQL, token=token, now=now, command="rds-iam doctor URL")
     return error.__notes__[0]
 
@@ -171,6 +178,47 @@ def test_note() -> None:
     assert "canary" not in note
     assert "ASIAIOSFODNN7EXAMPLE" not in note
     assert "keys that have been replaced since" in _note("app", INSTANCE, None)
+
+
+def test_for_how_long_it_was_tried() -> None:
+    """A first login that was tried again says so, and nothing else does."""
+    assert "no login of this user was accepted before, nor in 2.5 s of tr" in _note(
+        "app", INSTANCE, KEY, tried=2.5
+    )
+    assert "nor in" not in _note("app", INSTANCE, KEY)
+    assert "nor in" not in _note("app", INSTANCE, KEY, tried=2.5, accepted=True)
+
+
+@pytest.mark.parametrize("credentials", [KEY, SESSION, None])
+@pytest.mark.parametrize("host", [INSTANCE, CLUSTER])
+def test_many_at_once(host: str, credentials: Credentials | None) -> None:
+    """Where there is no store, and nothing is tried for longer, that is what many need."""
+    alone = _note("app", host, credentials)
+    assert "set rds_iam_throttle_retry=patient, or rds_iam_rate_storage" in alone
+    assert "patient" in _note("app", host, credentials, rds_iam_throttle_retry="off")
+    for options in (
+        {"rds_iam_throttle_retry": "patient"},
+        {"rds_iam_rate_storage": "redis://cache:6379/0"},
+    ):
+        assert "patient" not in _note("app", host, credentials, **options)
+    assert "patient" not in _note("app", host, credentials, accepted=True)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "hopeless"),
+    [
+        (KEY, False),
+        (SESSION, False),
+        (None, False),
+        (FORGOTTEN, True),
+        (ENDING, False),
+        (dataclasses.replace(ENDING, expires_at=0), True),
+        (dataclasses.replace(ENDING, expires_at=-5), True),
+    ],
+)
+def test_keys_that_cannot_be_good(credentials: Credentials | None, hopeless: bool) -> None:
+    """A session that has ended, or is missing, is not let in however often it is tried."""
+    assert _login(credentials=credentials).is_hopeless is hopeless
 
 
 def test_as_documented() -> None:

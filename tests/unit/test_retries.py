@@ -27,9 +27,14 @@ def _login(accepted_at: float = NEVER) -> CacheEntry:
 
 
 def _pause(
-    state: RetryState, login: CacheEntry, now: float, *, certain: bool = False
+    state: RetryState,
+    login: CacheEntry,
+    now: float,
+    *,
+    certain: bool = False,
+    window: float = 0.0,
 ) -> Retry | None:
-    return state.pause(login, RateLimiter(200), now, certain=certain)
+    return state.pause(login, RateLimiter(200), now, certain=certain, window=window)
 
 
 @pytest.mark.parametrize(("throttled", "longest"), [(0, 1.0), (1, 2.0), (2, 2.0), (5000, 2.0)])
@@ -83,11 +88,11 @@ def test_no_time(left: float, tries: bool, accepted: float, forgotten: bool) -> 
 def test_who_slows_down_others(age: float, certain: bool, slowed: bool) -> None:
     """A user whom the server has let in of late, or of whom it says so; the rate is cut once."""
     limiter, state, login = RateLimiter(200), RetryState(NOW, NOW + 30), _login(NOW - age)
-    retry = state.pause(login, limiter, NOW, certain=certain)
+    retry = state.pause(login, limiter, NOW, certain=certain, window=15.0)
     assert retry is not None
     assert retry.slowed == slowed
     assert limiter.cuts == slowed
-    again = state.pause(login, limiter, NOW, certain=certain)
+    again = state.pause(login, limiter, NOW, certain=certain, window=15.0)
     assert again is not None
     assert not again.slowed
 
