@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy_rds_iam._aws.ambient import unwrapped
 from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
+from sqlalchemy_rds_iam._aws.container import from_container
 from sqlalchemy_rds_iam._aws.key_check import refuse_malformed
 from sqlalchemy_rds_iam._aws.log_filter import suppress_sdk_debug
 from sqlalchemy_rds_iam._aws.sdk_errors import explained, found, outdated
@@ -87,6 +88,9 @@ class AwsSource:
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = (
             weakref.WeakKeyDictionary()
         )
+        self._ready: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Credentials] = (
+            weakref.WeakKeyDictionary()
+        )
 
     @suppress_sdk_debug()
     def fetch(self, *, reload: bool) -> Credentials:
@@ -122,15 +126,19 @@ class AwsSource:
     def prepare_async(self, loop: asyncio.AbstractEventLoop, *, reload: bool) -> None:
         """Do what would hold `loop` up in `fetch_async`: imports, making a session, its models.
 
+        Credentials that take no session are fetched here.
+
         Raises:
             CredentialsError: there is no such profile.
         """
         if reload:
             self._by_loop.clear()
             self._prepared = None
-        if self._given is not None or self._prepared is not None or loop in self._by_loop:
+        self._ready.pop(loop, None)
+        if plain := self._plain():
+            self._ready[loop] = plain
             return
-        if self._plain():
+        if self._given is not None or self._prepared is not None or loop in self._by_loop:
             return
         outer = sys.exception()
         try:
@@ -146,10 +154,10 @@ class AwsSource:
         Raises:
             CredentialsError: there are none, or their provider failed.
         """
-        if plain := self._plain():
+        loop = asyncio.get_running_loop()
+        if plain := self._ready.pop(loop, None):
             return plain
         outer = sys.exception()
-        loop = asyncio.get_running_loop()
         provider = self._by_loop.get(loop)
         with suppress_sdk_debug():
             try:
@@ -169,11 +177,14 @@ class AwsSource:
         raise explained
 
     def _plain(self) -> Credentials | None:
-        """Credentials that take no session, as neither a profile nor a role is asked for."""
+        """Credentials that take no session, as neither a profile nor a role is asked for. Blocks.
+
+        In botocore's order, in which keys in the environment come before a container's endpoint.
+        """
         if self._profile is not None or self._given is not None or self._role is not None:
             return None
         try:
-            return from_environment()
+            return from_environment() or from_container()
         except CredentialsError as error:
             explained = self._explained(error, None, None)
         raise explained
@@ -188,6 +199,7 @@ class AwsSource:
         # Not closed: a thread that hangs may hold the locks of its connections.
         self._session = self._credentials = self._prepared = None
         self._by_loop.clear()
+        self._ready.clear()
 
     def _drop(self) -> None:
         if self._session is not None and self._given is None:

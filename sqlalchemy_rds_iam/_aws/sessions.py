@@ -146,6 +146,12 @@ def _with(credentials: Any, session: Any) -> Any:
     return session
 
 
+def imported(module: str) -> Any:
+    """A module that is seldom needed, imported while no fork can come between."""
+    with _Making.lock:
+        return importlib.import_module(module)
+
+
 def hang_up(session: Any) -> None:
     """Close the connections to metadata services that a session keeps alive.
 

@@ -14,6 +14,8 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sqlalchemy_rds_iam._config.urls import is_blank
+
 _FILES = {
     "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
     "AWS_CONFIG_FILE": "~/.aws/config",
@@ -30,6 +32,11 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+
+
+def any_exists(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether there is a shared file for botocore to read."""
+    return any(path.is_file() for _, path in _paths(environ))
 
 
 def faults(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -84,7 +91,8 @@ def misplaced(profile: str, environ: Mapping[str, str] = os.environ) -> str | No
 
 def _paths(environ: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
     for variable, usual in _FILES.items():
-        path = os.path.expandvars(environ.get(variable) or usual)
+        given = environ.get(variable, "")
+        path = os.path.expandvars(usual if is_blank(given) else given)
         yield variable, Path(os.path.expanduser(path))  # noqa: PTH111  (Path's may raise)
 
 

@@ -81,6 +81,11 @@ ROOMS = {
             ),
         ),
         Room(
+            "container",
+            ("_aws/container.py", "_aws/container_agent.py"),
+            ("unit/test_container.py", "unit/test_container_differential.py"),
+        ),
+        Room(
             "endpoint",
             ("_endpoints/*.py",),
             (
