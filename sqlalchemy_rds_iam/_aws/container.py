@@ -1,9 +1,9 @@
 """The credentials of a container's role, without botocore: where its endpoint is all there is.
 
-Those of ECS, EKS Pod Identity, and Lambda with SnapStart, for example. Importing botocore is most of
-a cold start there. It stays the authority: it is asked where anything else is set up that
-it may look at, where the endpoint's answer is not the usual one, and after any failure, so that
-every error is botocore's.
+Those of ECS, EKS Pod Identity, and Lambda with SnapStart, for example. Importing botocore is most
+of a cold start there. It stays the authority: it is asked where anything else is set up that it may
+look at, where the endpoint's answer is not the usual one, and after any failure, so that every
+error is botocore's.
 
 Source: ``create_credential_resolver`` and ``ContainerProvider`` of botocore; "Container credential
 provider" in the AWS SDKs and Tools Reference Guide.
