@@ -46,7 +46,8 @@ _GONE = re.compile(
     "Host is (?:down|unreachable)|could not translate host name|[Nn]ame or service not known|"
     "[Tt]emporary failure in name resolution|nodename nor servname|"
     "[Ff]ailed to resolve host|cannot look up the address|unexpected eof|UNEXPECTED_EOF|"
-    "SSL SYSCALL error: EOF"
+    "SSL SYSCALL error: EOF|"
+    "^network error$"  # pg8000
 )
 _CERTIFICATE = re.compile("certificate|hostname mismatch", re.IGNORECASE)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+import time
+from collections.abc import Callable
 from typing import Any
 
-import frames_support
 import pytest
+from odd_servers import closed_port, odd_server, silent_server
 from rds_secret_support import LogIn
 from sqlalchemy.pool import NullPool
 from tls_support import LIBPQ
@@ -62,39 +60,16 @@ def _arguments(database: Database) -> dict[str, Any]:
     return arguments
 
 
-@contextmanager
-def _dripping(host: str) -> Iterator[int]:
-    """A server that agrees to TLS and then sends a byte now and then, for ever."""
-    ended = threading.Event()
-    server = socket.create_server((host, 0))
-
-    def serve() -> None:
-        while not ended.is_set():
-            try:
-                client = server.accept()[0]
-            except OSError:
-                return
-            with client:
-                try:
-                    client.recv(8)  # the request for TLS
-                    client.sendall(b"S")
-                    client.recv(5)  # the head of the client's first record
-                    # The head of a TLS record of 16,000 bytes: a handshake that takes its time.
-                    client.sendall(b"\x16\x03\x03\x3e\x80")
-                    while not ended.wait(0.05):
-                        client.sendall(b"\x00")
-                except OSError:
-                    continue
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield server.getsockname()[1]
-    finally:
-        ended.set()
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        thread.join()
+def _drips(client: socket.socket, _context: Any) -> None:
+    """It agrees to TLS and then sends a byte now and then, for ever."""
+    client.recv(8)  # the request for TLS
+    client.sendall(b"S")
+    client.recv(5)  # the head of the client's first record
+    # The head of a TLS record of 16,000 bytes: a handshake that takes its time.
+    client.sendall(b"\x16\x03\x03\x3e\x80")
+    while True:
+        client.sendall(b"\x00")
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("server", ["silent", "dripping"])
@@ -103,8 +78,7 @@ def test_a_server_that_does_not_answer(
 ) -> None:
     """A server that accepts connections and never lets anyone in cannot hold a connect."""
     monkeypatch.setattr(dialing, "CONNECT_LIMIT", 2.0)
-    ways = {"silent": partial(frames_support.odd_server, closes=False), "dripping": _dripping}
-    with ways[server](host) as port:
+    with silent_server(host) if server == "silent" else odd_server(host, _drips) as port:
         error = dial(port, options={"rds_iam_timeout": "1"}).raises(Exception)
     words = f"{type(error).__name__}: {error} {error.__cause__!r}".lower()
     assert any(word in words for word in TIMED_OUT), words
@@ -191,13 +165,13 @@ def test_pg8000s_own_timeout(dial: Callable[..., Database]) -> None:
     assert database.scalar("select 1") == 1
     with pytest.raises(Exception, match=r"timed out|network error"):
         database.scalar(database.words.sleep(3))
-    with frames_support.odd_server(closes=False) as port:
+    with silent_server() as port:
         dial(port, connect_args={"timeout": 1}).raises(Exception)
 
 
 def test_a_refused_connection(dial: Callable[..., Database]) -> None:
     """Where nothing listens, the driver says so at once, and nothing is left open."""
-    port = frames_support.closed_port()
+    port = closed_port()
     error = dial(port).raises(Exception)
     words = f"{error} {error.__cause__}".lower()
     assert re.search("refused|connect call failed|can't connect to server", words), words

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import frames_support
+import odd_servers
 import pytest
 from families import Words
 from frames_support import SIGNATURE, chain, shown
@@ -53,7 +54,7 @@ def spoil(
         if way == "refused":
             frames_support.refuse(rds)
         elif way == "no-server":
-            return {"port": frames_support.closed_port()}
+            return {"port": odd_servers.closed_port()}
         elif way == "wrong-ca":
             rds.gateway.certificate = rds.certificates.unrelated()
         elif way == "no-tls":
@@ -61,7 +62,13 @@ def spoil(
         elif way == "server-error":
             rds.gateway.answer = words.starting
         else:
-            port = stack.enter_context(frames_support.odd_server(host, closes=way == "closed"))
+            closed = way == "closed"
+            server = (
+                odd_servers.odd_server(host, odd_servers.hangs_up)
+                if closed
+                else odd_servers.silent_server(host)
+            )
+            port = stack.enter_context(server)
             limit = {LIMITS.get(driver, "connect_timeout"): 2} if way == "timeout" else {}
             return {"port": port, "connect_args": limit}
         return {}
@@ -321,7 +328,7 @@ def test_a_failed_fetch(
 ) -> None:
     """Where AWS fails, the frames of its SDK show no key, though each request carries a token."""
     if answer == "refused":
-        port = frames_support.closed_port()
+        port = odd_servers.closed_port()
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{port}")
     else:
         rds.aws.sts.fail(AwsError(500, "Fault", "out of order") if answer == "500" else answer)

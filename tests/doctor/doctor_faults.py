@@ -14,6 +14,7 @@ from typing import Any
 
 from doctor_faults_url import GLOBAL
 from doctor_support import Ward, fault, pose
+from odd_servers import closed_port
 from patience import DEADLINE
 
 from sqlalchemy_rds_iam.doctor import dialing, network
@@ -109,12 +110,7 @@ def resolver_that_hangs(ward: Ward) -> None:
 
 @fault("port-closed", by_hand="a server is to be started")
 def network_closed(ward: Ward) -> None:
-    ward.url = ward.rds.url().set(port=_closed_port())
-
-
-def _closed_port() -> int:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as gone:
-        return int(gone.getsockname()[1])
+    ward.url = ward.rds.url().set(port=closed_port())
 
 
 @fault("port-closed")
@@ -128,7 +124,7 @@ def port_beside_the_right_one(ward: Ward) -> None:
         "getaddrinfo",
         lambda host, *more, **by: find("127.0.0.1" if host == name else host, *more, **by),
     )
-    ward.url = ward.rds.url().set(host=name, port=_closed_port())
+    ward.url = ward.rds.url().set(host=name, port=closed_port())
 
 
 @fault("port-closed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import frames_support
+import odd_servers
 import pytest
 from failover_support import aside, looks
 from frames_support import SIGNATURE, shown
@@ -42,7 +42,7 @@ def test_another_server(at_the_standby: MakeWriter) -> None:
 def test_no_server(cluster: RdsCluster, writer: MakeWriter) -> None:
     """Its driver has failed, once or more often."""
     url = cluster.writer_url(writer(wants=None).engine.url.drivername)
-    url = url.set(port=frames_support.closed_port())
+    url = url.set(port=odd_servers.closed_port())
     error = writer(url=url, poolclass=NullPool, rds_iam_failover_timeout=0.3).raises(Exception)
     assert any("no read-write server was found" in note for note in error.__notes__)
     assert not SIGNATURE.search(shown(error))

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
-import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -107,45 +104,9 @@ def shown(error: BaseException) -> str:
     )
 
 
-@contextmanager
-def odd_server(host: str = "127.0.0.1", *, closes: bool) -> Iterator[int]:
-    """A port that accepts connections and says nothing, or closes them at once."""
-    kept: list[socket.socket] = []
-    server = socket.create_server((host, 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                client = server.accept()[0]
-            except OSError:
-                return
-            if closes:
-                client.close()
-            else:
-                kept.append(client)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield server.getsockname()[1]
-    finally:
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        thread.join()
-        for client in kept:
-            client.close()
-
-
 def refuse(rds: RdsEmulator) -> None:
     """Have the server refuse whatever comes."""
     rds.gateway.refuse_next = 1_000
-
-
-def closed_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 async def cancelled(connecting: Any) -> BaseException:
