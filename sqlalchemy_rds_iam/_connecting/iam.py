@@ -85,7 +85,7 @@ class TokenProvider:
 
     def _known(self, cparams: Mapping[str, Any], found: str) -> ConnectPlan | None:
         plan = self.plans.get((*self.driver.key(cparams), found))
-        return plan if plan is not None and plan.is_current else None
+        return plan if plan is not None and plan.is_current(monotonic()) else None
 
     def _settle(self, cparams: Mapping[str, Any], *found: str) -> ConnectPlan:
         """Work out, once for each host, port, user and RDS name `found`, what connecting takes."""

@@ -7,9 +7,9 @@ from top to bottom: where to, with which password, the driver, and once more if 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sized
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from sqlalchemy.engine import Dialect
@@ -20,7 +20,12 @@ from sqlalchemy_rds_iam import _frames
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.connect_errors import explain_failure
 from sqlalchemy_rds_iam._connecting.failover import Failover, SearchUnderWay
-from sqlalchemy_rds_iam._connecting.other_listeners import Beside, is_alone
+from sqlalchemy_rds_iam._connecting.other_listeners import (
+    UNKNOWN,
+    Beside,
+    is_alone,
+    listeners_of,
+)
 from sqlalchemy_rds_iam._connecting.provider import (
     ConnectPlan,
     Failure,
@@ -29,6 +34,7 @@ from sqlalchemy_rds_iam._connecting.provider import (
 from sqlalchemy_rds_iam._connecting.queueing import ConnectQueue
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.dialing import Connect
+from sqlalchemy_rds_iam._databases.drivers import NOTHING
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RetryState
 from sqlalchemy_rds_iam.errors import RdsIamError
 
@@ -42,6 +48,7 @@ class ConnectListener:
         config: the options.
         provider: where the passwords come from.
         runtime: how the engine waits.
+        clock: tells the monotonic time.
 
     Attributes:
         connects: how many logins were accepted.
@@ -49,7 +56,13 @@ class ConnectListener:
         provider: where the passwords come from.
     """
 
-    def __init__(self, config: PluginOptions, provider: PasswordProvider, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        config: PluginOptions,
+        provider: PasswordProvider,
+        runtime: Runtime,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.connects = 0
         self.provider = provider
         for cache in provider.caches:
@@ -57,29 +70,34 @@ class ConnectListener:
                 cache.observer.subscribe(provider.reporter)
         self._config, self._timeout = config, config.timeout
         self._plans = provider.plans
-        self._runtime, self._user = runtime, provider.driver.user
+        # The plan of the last connect: the next one mostly has the same arguments.
+        self._last: ConnectPlan | None = None
+        self._listeners: tuple[Sized, Sized] = UNKNOWN
+        self._runtime = runtime
         self._queue = ConnectQueue(config, runtime)
         self._failover = Failover.of(config, provider, runtime)
-        self._clock = provider.caches[0].clock
+        self._clock, self._monotonic = provider.caches[0].clock, clock
         self.listener = self._do_connect
 
-    def _do_connect(
+    def _do_connect(  # noqa: C901  (the whole way of a connect is in one place)
         self,
         dialect: Dialect,
         record: ConnectionPoolEntry | None,
         cargs: list[Any],
         cparams: dict[str, Any],
     ) -> DBAPIConnection:
-        # As `Driver.key` does, without the call.
-        key = cparams.get("host"), cparams.get("port"), cparams.get(self._user)
         handled = sys.exception()
-        began = monotonic()
+        began = self._monotonic()
         deadline = began + self._timeout
-        plan = self._plans.get(key) or self.provider.plan(cparams, deadline)
         state = beside = None
-        moving = plan.target.moving
-        plan, state = self._first(cparams, plan, began, deadline) if moving else (plan, None)
-        deadline = state.deadline if state else deadline
+        plan, merged = self._last, NOTHING
+        if (
+            plan is None
+            or (merged := plan.target.merged).given != cparams
+            or began >= plan.target.next_look
+        ):
+            plan, state = self._first(cparams, began, deadline)
+            merged, deadline = NOTHING, state.deadline if state else deadline
         while True:
             target, entry, limiter = plan.target, plan.entry, plan.limiter
             # After all that takes its time, so that it is still good when it is used.
@@ -96,14 +114,14 @@ class ConnectListener:
             try:
                 connect = target.dial(dialect, target.limit) if target.dial else dialect.connect
                 # As `is_alone` does, without the call.
-                listeners: Any = dialect.dispatch.do_connect
-                if self._failover or len(listeners.listeners) > 1 or listeners.parent_listeners:
+                own, inherited = self._listeners
+                if self._failover or len(own) > 1 or inherited:
                     connect, beside = self._wrapped(dialect, record, plan, connect, state)
-                added = target.added
-                added = added if added.password is password else target.add(password)
                 # Before 2.0.48 SQLAlchemy hands the same dict to every connect, and its frames keep
                 # it: so what we add goes into one of our own, which no local variable holds.
-                connection = connect(*cargs, **{**cparams, **added.arguments})
+                is_same = merged is target.merged and merged.password is password
+                merged = merged if is_same else target.merge(password, cparams)
+                connection = connect(*cargs, **merged.arguments)
                 break
             except BaseException as error:
                 before = handled, self._runtime.handled(error)
@@ -112,6 +130,7 @@ class ConnectListener:
                 result = self._after(Failure(error, cparams, plan, password, now, state), beside)
                 # An error keeps this frame, in which no password must be found.
                 del plan, password
+                merged = NOTHING
                 if result is error:
                     raise
             if isinstance(result, BaseException):
@@ -123,17 +142,25 @@ class ConnectListener:
         self.connects += 1
         if beside is not None and beside.in_charge is not None:
             return connection
-        entry.accepted_at = monotonic()
+        entry.accepted_at = self._monotonic()
         if limiter is not None:
             limiter.accepted(entry.accepted_at)
         if state is not None or not password.accepted:
             self.provider.on_accepted(password)
         return connection
 
+    def _plan(self, cparams: Mapping[str, Any], deadline: float) -> ConnectPlan:
+        """What connecting takes, as far as it is settled already; it is kept for the next one."""
+        plan = self._last = self._plans.get(self.provider.driver.key(cparams))
+        return plan or self.provider.plan(cparams, deadline)
+
     def _first(
-        self, cparams: Mapping[str, Any], plan: ConnectPlan, began: float, deadline: float
+        self, cparams: Mapping[str, Any], began: float, deadline: float
     ) -> tuple[ConnectPlan, RetryState | None]:
         """What the first attempt takes; and what was tried before it, if its name led nowhere."""
+        plan = self._plan(cparams, deadline)
+        if began < plan.target.next_look:
+            return plan, None
         try:
             return self._brought_up(cparams, plan, deadline), None
         except RdsIamError as error:
@@ -148,14 +175,15 @@ class ConnectListener:
         self, cparams: Mapping[str, Any], plan: ConnectPlan, deadline: float
     ) -> ConnectPlan:
         """What connecting takes as of now: a file, a context or an address may have changed."""
-        if not plan.is_current:
+        self._last = None
+        if not plan.is_current(self._monotonic()):
             plan = self.provider.plan(cparams, deadline)
         target = plan.target
         if target.resolve is None:
             return plan
         found = [target.resolve]
         try:
-            found = self._runtime.resolve(target.resolve, deadline - monotonic())
+            found = self._runtime.resolve(target.resolve, deadline - self._monotonic())
         except RdsIamError:
             if target.tunnelled:
                 raise
@@ -167,8 +195,7 @@ class ConnectListener:
 
     def _anew(self, cparams: dict[str, Any], deadline: float) -> ConnectPlan:
         """What connecting takes, with each name looked up again."""
-        plan = self._plans.get(self.provider.driver.key(cparams))
-        return self._brought_up(cparams, plan or self.provider.plan(cparams, deadline), deadline)
+        return self._brought_up(cparams, self._plan(cparams, deadline), deadline)
 
     def _wrapped(
         self,
@@ -181,6 +208,7 @@ class ConnectListener:
         """The function that connects, looks at the server, and calls the listeners after ours."""
         if self._failover is not None:
             connect = self._failover.checked(connect, dialect, record, plan, state)
+        self._listeners = listeners_of(dialect)
         if is_alone(dialect):
             return connect, None
         target, config = plan.target, self._config
@@ -205,7 +233,7 @@ class ConnectListener:
         result: ConnectPlan | BaseException = error
         if not isinstance(error, SearchUnderWay):
             try:
-                result = self.provider.on_failure(failure)
+                result = self._looked_again(failure) or self.provider.on_failure(failure)
             except BaseException:
                 failure.state.hand_on(plan.entry)
                 raise
@@ -218,3 +246,22 @@ class ConnectListener:
         elif isinstance(result, ConnectPlan) and result.target is not plan.target:
             return self._brought_up(cparams, result, failure.state.deadline)
         return result
+
+    def _looked_again(self, failure: Failure) -> ConnectPlan | RdsIamError | None:
+        """The plan for another attempt, if the CA file is not what it was at the last look.
+
+        A connect that the last look has led astray must not be lost by it. Whatever the driver says
+        of a file that is gone or out of date: a refused password has come past it.
+        """
+        error, cparams, plan, _, _, state = failure
+        family = plan.target.driver.family
+        if state.has_looked or family.is_refusal(error) or family.is_throttled(error):
+            return None
+        state.has_looked = True
+        plan.target.doubt()
+        if plan.is_current(self._monotonic()):
+            return None
+        try:
+            return self._brought_up(cparams, plan, state.deadline)
+        except RdsIamError as changed:
+            return changed

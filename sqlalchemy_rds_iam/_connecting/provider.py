@@ -44,11 +44,13 @@ class ConnectPlan:
         self.target, self.entry, self.limiter = target, entry, limiter
         self.key, self.password = key, password
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the CA file, or the SSL context, is still what it was when this was made."""
-        watched = self.target.watched
-        return watched is None or watched.is_current()
+    def is_current(self, now: float) -> bool:
+        """Whether the CA file, or the SSL context, is still what it was when this was made.
+
+        Args:
+            now: the monotonic time; see `Target.is_current`.
+        """
+        return self.target.is_current(now)
 
     def having(self, password: IssuedPassword | None) -> ConnectPlan:
         """The same, to log in with `password`."""

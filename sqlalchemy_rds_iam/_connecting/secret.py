@@ -156,7 +156,7 @@ class SecretProvider:
         filled = self._filled(cparams, password)
         key = (*self.driver.key(cparams), *sorted(filled.items()), version.stage)
         plan = self.plans.get(key)
-        if plan is None or not plan.is_current:
+        if plan is None or not plan.is_current(time.monotonic()):
             target = self.driver.target(cparams, self._config, lambda: None, filled)
             plan = self.plans[key] = ConnectPlan(target, version.entry, None, key)
         return plan.having(password)

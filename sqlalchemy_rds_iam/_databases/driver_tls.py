@@ -23,7 +23,14 @@ _SWITCH |= dict.fromkeys(("false", "0", "no", "off"), "disable")
 
 
 class Watched(Protocol):
-    """Something among the connect arguments that may change after it was settled."""
+    """Something among the connect arguments that may change after it was settled.
+
+    Attributes:
+        good_for: seconds for which a look at it is good, unless a connect fails.
+    """
+
+    @property
+    def good_for(self) -> float: ...
 
     def is_current(self) -> bool:
         """Whether it is still what it was."""
@@ -34,8 +41,8 @@ class TlsArguments(NamedTuple):
 
     Attributes:
         arguments: connect arguments.
-        watched: what of them has to be looked at before every connect: a CA file that we made, or
-            an SSL context of the user's.
+        watched: what of them has to be looked at again and again: a CA file that we made, or an
+            SSL context of the user's.
         ca: the CA file that counts, and why; None if there is none, or in a context of the user's.
     """
 

@@ -5,6 +5,7 @@ Host and port have the same names with all of them; the rest has not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -31,20 +32,28 @@ from sqlalchemy_rds_iam._passwords.password import IssuedPassword, MaskedStr
 from sqlalchemy_rds_iam._tls.trust import FoundCa
 from sqlalchemy_rds_iam.errors import ConfigError
 
+_AT_ONCE, _NEVER = -math.inf, math.inf
 
-class Added:
-    """The connect arguments that are added for one password: merged once, and not at each connect.
+
+class Merged:
+    """What the driver gets with one password: merged once, and not at each connect.
 
     Attributes:
-        password: what they are for.
-        arguments: the password among them.
+        password: what it is for.
+        given: the user's connect arguments that it is for.
+        arguments: these, ours and the password.
     """
 
-    __slots__ = ("arguments", "password")
+    __slots__ = ("arguments", "given", "password")
 
-    def __init__(self, password: IssuedPassword | None, arguments: dict[str, Any]) -> None:
-        self.password = password
-        self.arguments = arguments
+    def __init__(
+        self, password: IssuedPassword | None, given: Arguments, arguments: dict[str, Any]
+    ) -> None:
+        self.password, self.given, self.arguments = password, given, arguments
+
+
+NOTHING = Merged(None, {}, {})
+"""What the driver gets with no password yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,13 +70,14 @@ class Target:
             for ``hostaddr``; else once, to know how many addresses share the time limit.
         tunnelled: whether the name connected to is another than the one that is verified.
         watched: a CA file that we made, or an SSL context of the user's: what has to be looked at
-            before every connect.
+            again and again.
         given: what the user's connect arguments say about where to and about TLS.
         limit: seconds that the driver may take to connect, where the user has set no limit.
-        moving: whether there is something to look at before each connect.
+        next_look: the monotonic time from which on a connect has to look at `watched`, or look up
+            `resolve`, before it begins; infinity if there is neither.
         ca: the CA file that counts, and why; None if there is none, or in a context of the user's.
         dial: makes the function that connects, if it is not the dialect's own.
-        added: all that is added, as of the last password.
+        merged: what the driver gets, as of the last connect.
         dialled: the name or address connected to.
     """
 
@@ -84,23 +94,48 @@ class Target:
     filled: dict[str, Any] = field(default_factory=dict)
     dialled: str = ""
     dial: Callable[[Dialect, float], dialing.Connect] | None = field(init=False)
-    added: Added = field(init=False, repr=False)
-    moving: bool = field(init=False)
+    merged: Merged = field(init=False, repr=False)
+    next_look: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.dial, self.added = self.driver.dial, Added(None, {})
-        self.moving = self.watched is not None or self.resolve is not None
+        self.dial, self.merged = self.driver.dial, NOTHING
+        self.next_look = _AT_ONCE if self.watched or self.resolve else _NEVER
 
-    def add(self, password: IssuedPassword) -> Added:
-        """Merge what is added for `password`, and keep it: most connects have the same one."""
+    def is_current(self, now: float) -> bool:
+        """Whether what is watched is what it was, by a look that is not too old.
+
+        Args:
+            now: the monotonic time.
+        """
+        if self.watched is None or now < self.next_look:
+            return True
+        if not self.watched.is_current():
+            return False
+        if self.resolve is None:
+            self.next_look = now + self.watched.good_for
+        return True
+
+    def doubt(self) -> None:
+        """Have the next connect look at once, whenever the last look was."""
+        if self.watched is not None:
+            self.next_look = _AT_ONCE
+
+    def merge(self, password: IssuedPassword, cparams: Arguments) -> Merged:
+        """Merge the user's arguments, ours and `password`, and keep that.
+
+        Most connects have the same ones. What another listener has changed is merged anew.
+        """
+        found = self.merged
+        if found.password is password and found.given == cparams:
+            return found
         # What is as given need not be. Host and port only: a target is settled for them, and a
         # listener may change the rest.
         same = {name for name in ("host", "port") if self._is_as_given(name)}
         changed = {name: self.arguments[name] for name in self.arguments if name not in same}
         spelled = self.driver.spelled(password.password)
-        arguments = {**self.filled, **changed, self.driver.password: spelled}
-        added = self.added = Added(password, arguments)
-        return added
+        arguments = {**cparams, **self.filled, **changed, self.driver.password: spelled}
+        merged = self.merged = Merged(password, dict(cparams), arguments)
+        return merged
 
     def at(self, addresses: Sequence[str]) -> Target:
         """The same, now that the name in `resolve` has been looked up."""

@@ -75,18 +75,19 @@ class RetryState:
         retried: how many logins it has begun after its first.
         throttled: how many of its logins were taken for throttled.
         has_replaced: whether other credentials were asked for after a refusal.
+        has_looked: whether a failure has made it look at the CA file again.
         gives_up_at: until when it looks for the right server, if it does.
         search: what the provider has found out so far, where it looks for another password.
     """
 
     __slots__ = (
-        *("_began", "_first", "deadline", "gives_up_at", "has_replaced", "retried", "search"),
-        "throttled",
+        *("_began", "_first", "deadline", "gives_up_at", "has_looked", "has_replaced", "retried"),
+        *("search", "throttled"),
     )
 
     def __init__(self, began: float, deadline: float) -> None:
         self._began = began
-        self._first = self.has_replaced = False
+        self._first = self.has_looked = self.has_replaced = False
         self.search: Any = None
         self.gives_up_at: float | None = None
         self.deadline = deadline

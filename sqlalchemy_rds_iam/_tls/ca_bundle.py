@@ -119,20 +119,26 @@ class Narrowed(NamedTuple):
     Attributes:
         file: its path.
         source: what it was made from.
+        made: tells it from a file of the same name that was made before or since.
+        good_for: seconds for which a look at both is good. It takes three system calls, which cost
+            more than all else that we do for a connect.
     """
 
     file: str
     source: CaFile
+    made: tuple[int, int]
+    good_for: float = 1.0
 
     def is_current(self) -> bool:
-        """Whether it can still be read, and the CA file is still the one it was made from.
+        """Whether it is still there, and the CA file is still the one it was made from.
 
-        It can be gone when a cache was cleaned, and be another's in a server that has changed its
-        user since. A CA file counts as it is now, as it does when libpq itself reads it.
+        It can be gone when a cache was cleaned, and out of reach in a server that has changed its
+        user since. Where another process has made it again, a connect may have come in between.
+        A CA file counts as it is now, as it does when libpq itself reads it.
         """
         ca, region = self.source[:2]
         try:
-            return os.access(self.file, os.R_OK) and source(ca, region) == self.source
+            return _made(self.file) == self.made and source(ca, region) == self.source
         except OSError:
             return False
 
@@ -149,7 +155,10 @@ def narrowed(ca: str, region: str | None) -> Narrowed | None:
     if file is None:
         return None
     regional.log(found, file)
-    return Narrowed(file, found)
+    try:
+        return Narrowed(file, found, _made(file))
+    except OSError:  # a cleaner has been quick
+        return None
 
 
 def private_file(content: bytes, label: str, environ: Mapping[str, str] = os.environ) -> str | None:
@@ -216,6 +225,14 @@ def cache_home(environ: Mapping[str, str] = os.environ) -> Path | None:
         return named
     home = Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111  (never raises)
     return home / ".cache" if home.is_absolute() else None
+
+
+def _made(file: str) -> tuple[int, int]:
+    if not os.access(file, os.R_OK):
+        raise PermissionError(file)
+    found = os.stat(file)  # noqa: PTH116  (see `source`)
+    # A number may be given to a new file at once; the other changes with its mode and owner, too.
+    return found.st_ino, found.st_ctime_ns
 
 
 def _regions(encoded: bytes) -> set[str]:

@@ -146,10 +146,12 @@ class Given(NamedTuple):
     Attributes:
         context: the context.
         level: its `strength` then.
+        good_for: 0, as looking costs no system call.
     """
 
     context: ssl.SSLContext
     level: str
+    good_for: float = 0.0
 
     def is_current(self) -> bool:
         """Whether it is still as strong."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import leaks_support
 import pytest
+from ca_support import BUNDLE
 from events_support import Seen
 from families import Words
 from faults_support import Clock, Way
@@ -16,6 +17,7 @@ from pair_support import READER, Base, Pair, ReaderEndpoint
 from patience import DEADLINE
 from providers_support import Site
 from sqlalchemy import event
+from sqlalchemy.pool import NullPool
 from worlds import WORLDS, worlds
 
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
@@ -48,6 +50,22 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     # On a busy machine that was not a moment ago.
     monkeypatch.setattr(retry_policy, "RECENT", DEADLINE)
     monkeypatch.setattr(retry_policy, "CURRENT", DEADLINE)
+
+
+@pytest.fixture
+def narrowing(
+    rds: RdsEmulator,
+    world: tuple[str, bool],
+    databases: Callable[..., Any],
+    tmp_path: Path,
+) -> tuple[Any, Path]:
+    """A database that trusts a large bundle, and that bundle's file."""
+    drivername, is_async = world
+    file = tmp_path / "global-bundle.pem"
+    file.write_bytes(BUNDLE + rds.ca_file.read_bytes())
+    # No limiter, which all engines share: a test may have another time.
+    url = rds.url(drivername, rds_iam_ca=str(file), rds_iam_connect_rate="0")
+    return databases(url, is_async=is_async, poolclass=NullPool), file
 
 
 @pytest.fixture

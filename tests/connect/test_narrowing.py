@@ -6,14 +6,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ca_support import BUNDLE
+from ca_support import BUNDLE, own_ca
 from patience import DEADLINE
-from sqlalchemy.pool import NullPool
 from tls_support import LIBPQ, asked
 from worlds import on
 
@@ -104,65 +102,14 @@ def test_a_broken_certificate(driver: str, bundled: str) -> None:
             _target(driver)
 
 
-@pytest.fixture
-def narrowing(
-    rds: RdsEmulator,
-    world: tuple[str, bool],
-    databases: Callable[..., Any],
-    tmp_path: Path,
-) -> tuple[Any, Path]:
-    """A database that trusts a large bundle, and that bundle's file."""
-    drivername, is_async = world
-    file = tmp_path / "global-bundle.pem"
-    file.write_bytes(BUNDLE + rds.ca_file.read_bytes())
-    url = rds.url(drivername, rds_iam_ca=str(file))
-    return databases(url, is_async=is_async, poolclass=NullPool), file
-
-
-def _own_ca(database: Any) -> Path:
-    target = database.inside.plan.target
-    return Path(target.watched.file)
-
-
 @libpq_worlds
 def test_a_narrowed_bundle_verifies(rds: RdsEmulator, narrowing: tuple[Any, Path]) -> None:
     """With the region's part alone a good server is believed, and a bad one is not."""
     database, file = narrowing
-    assert len(_own_ca(database).read_bytes()) < len(file.read_bytes()) / 8
+    assert len(own_ca(database).read_bytes()) < len(file.read_bytes()) / 8
     assert database.scalar("select 1") == 1
     rds.gateway.certificate = rds.certificates.unrelated()
     assert "certificate" in str(database.raises(Exception))
-
-
-@libpq_worlds
-@pytest.mark.parametrize("gone", ["file", "directory"])
-def test_a_cleaned_cache_costs_no_connect(narrowing: tuple[Any, Path], gone: str) -> None:
-    """When the file is removed under a running engine, the next connect has a new one."""
-    database, _ = narrowing
-    first = _own_ca(database)
-    first.unlink()
-    if gone == "directory":
-        first.parent.rmdir()
-    assert database.scalar("select 1") == 1
-    assert _own_ca(database) == first
-    assert first.exists()
-
-
-@libpq_worlds
-def test_a_changed_bundle_counts_from_the_next_connect(
-    rds: RdsEmulator, narrowing: tuple[Any, Path]
-) -> None:
-    """As when libpq reads the bundle itself: who is taken out of it is trusted no longer."""
-    database, file = narrowing
-    assert database.scalar("select 1") == 1
-    file.write_bytes(BUNDLE)
-    assert "certificate" in str(database.raises(Exception))
-    replaced = file.with_name("new.pem")
-    replaced.write_bytes(BUNDLE + rds.ca_file.read_bytes())
-    replaced.replace(file)
-    assert database.scalar("select 1") == 1
-    file.unlink()
-    assert "global-bundle.pem" in str(database.raises(ConfigError))
 
 
 @pytest.mark.parametrize("driver", LIBPQ)
@@ -185,7 +132,7 @@ def test_a_server_that_changes_its_user(rds: RdsEmulator, driver: str) -> None:
             "engine = create_engine(sys.argv[1], poolclass=NullPool)\n"
             "engine.connect().close()\n"
             "if child := os.fork():\n"
-            "    sys.exit(os.waitpid(child, 0)[1])\n"
+            "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
             "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             "engine.connect().close()\n"
         )

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -43,6 +45,11 @@ def regions_named(block: bytes) -> set[str]:
 def without(region: str) -> bytes:
     """The bundle from the time before a region was opened."""
     return b"".join(block for block in blocks(BUNDLE) if region not in regions_named(block))
+
+
+def own_ca(database: Any) -> Path:
+    """The file that we made for the one target of an engine."""
+    return Path(database.inside.plan.target.watched.file)
 
 
 def named_ca(name: str) -> bytes:

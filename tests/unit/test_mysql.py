@@ -132,8 +132,9 @@ def test_the_users_limit(ca: str, name: str) -> None:
 def test_bytes_of_passwords(ca: str, name: str, text: str) -> None:
     """Every driver sends UTF-8, three of them by way of Latin-1; the text stays masked."""
     driver, options = DRIVERS[name], IamOptions.take({"rds_iam_ca": ca}, {})
-    target = driver.target({"host": HOST, driver.user: "app"}, options, lambda: None)
-    added = target.add(IssuedPassword(MaskedStr(text), 0, 1)).arguments[driver.password]
+    cparams = {"host": HOST, driver.user: "app"}
+    target = driver.target(cparams, options, lambda: None)
+    added = target.merge(IssuedPassword(MaskedStr(text), 0, 1), cparams).arguments[driver.password]
     assert text not in repr(added)
     encoding = "latin-1" if name in {"pymysql", "asyncmy", "aiomysql"} else "utf-8"
     assert str(added).encode(encoding) == text.encode()
