@@ -70,6 +70,10 @@ class Emulator(DatabaseProcess):
         """Let the keys that STS issues live so long; None for as long as they are asked for."""
         self._process.ask("lifetime", seconds)
 
+    def curve(self, name: str | None) -> None:
+        """Agree on keys by this elliptic curve alone; None for all that OpenSSL knows."""
+        self._process.ask("curve", name)
+
     def logins(self) -> dict[str, Any]:
         """The logins since `start_over`: granted, refused by reason, most in a second."""
         return self._process.ask("logins")

@@ -67,6 +67,12 @@ class _Commands:
     def lifetime(self, seconds: float | None) -> None:
         self._rds.aws.sts.lifetime = seconds
 
+    def curve(self, name: str | None) -> None:
+        certificate = self._rds.certificates.valid()
+        if name is not None:
+            certificate.set_ecdh_curve(name)
+        self._rds.gateway.certificate = certificate
+
     def logins(self) -> dict[str, Any]:
         decisions = self._rds.decisions
         refused = Counter(str(each.reason) for each in decisions if not each.granted)

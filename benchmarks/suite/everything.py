@@ -37,8 +37,8 @@ FULL = {
 }
 """The benchmarks, and what is asked of them for the sake of time."""
 
-LONG = {"failover": ""}
-"""Those that take twenty minutes, and run only if asked for."""
+LONG = {"network": "", "failover": ""}
+"""Those that take minutes of waiting, or twenty minutes, and run only if asked for."""
 
 QUICK = {
     "listener": "--rounds 5 --driver psycopg --driver pymysql",
@@ -51,6 +51,7 @@ QUICK = {
     "fleet": "--processes 2 --seconds 1 --way 'shared store' --way 'congestion control'",
     "simulation": "--rounds 1 --processes 10 --strategy 'congestion control'",
     "loop_stall": "--rounds 1 --latency 0.2 --driver asyncpg --way plugin-botocore --machine idle",
+    "network": "--rounds 1 --driver pg8000 --driver pymysql",
     "failover": "--quick",
 }
 """The same for those in a hurry."""
