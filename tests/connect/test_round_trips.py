@@ -1,0 +1,142 @@
+"""What an engine waits for over a network, in round trips: as many as the pages say."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from patience import DEADLINE
+from sqlalchemy import URL
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.util import greenlet_spawn
+from worlds import DRIVERS, Database, on
+
+from benchmarks.lib import first_use
+from benchmarks.lib.delay_proxy import DelayProxy
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+DOCS = Path(__file__).parents[2] / "docs"
+ROUND_TRIP = 0.004
+"""Seconds: more than a driver takes from one packet to the next."""
+
+KNOWN = {"use_native_hstore", *inspect.signature(DefaultDialect).parameters}
+"""Arguments of dialects, some of which SQLAlchemy has only had since 2.0.43."""
+
+PACKAGES = {
+    "psycopg2": "psycopg2-binary",
+    "pymysql": "PyMySQL",
+    "mysqldb": "mysqlclient",
+    "mysqlconnector": "mysql-connector-python",
+    "mariadbconnector": "mariadb",
+}
+
+
+def counted(driver: str) -> list[int | None]:
+    """The driver's line of the table on the page about AWS Lambda."""
+    page = (DOCS / "lambda-ecs.md").read_text()
+    [line] = re.findall(rf"^\| {driver} \| (\d.*) \|$", page, re.MULTILINE)
+    return [int(cell) if cell.strip() else None for cell in line.split("|")]
+
+
+def as_counted(driver: str) -> bool:
+    """Whether what is installed is what the page says it was counted with."""
+    text = " ".join((DOCS / "lambda-ecs.md").read_text().split())
+    packages = "SQLAlchemy", PACKAGES.get(driver, driver)
+    return all(f" {package} {version(package)}" in text for package in packages)
+
+
+@pytest.fixture
+def far(rds: RdsEmulator, world: tuple[str, bool], databases: Any) -> Iterator[Callable[..., Any]]:
+    """Make an engine behind a proxy, and count the round trips of its first and of a later use."""
+    url: URL = rds.url(world[0], rds_iam_port=str(rds.endpoint.port))
+    assert url.host is not None
+    assert url.port is not None
+    with DelayProxy(url.host, url.port) as proxy:
+
+        def uses(**settings: Any) -> tuple[int, int]:
+            proxy.start_over(ROUND_TRIP)
+            made: Database = databases(
+                url.set(port=proxy.port), is_async=world[1], pool_size=1, **settings
+            )
+            if made._runner is None:
+                taken = first_use.uses(made.engine, proxy)
+            else:
+                taken = made._runner.run(greenlet_spawn(first_use.uses, made.engine, proxy))
+            return taken[0].round_trips, taken[-1].round_trips
+
+        yield uses
+
+
+@on(*DRIVERS)
+def test_first_and_later_uses(far: Callable[..., Any], world: tuple[str, bool]) -> None:
+    """The settings save round trips, and on the page's versions as many as it says."""
+    driver = world[0].partition("+")[2]
+    first, later = far()
+    pinged = far(**first_use.PING)[1]
+    assert pinged > later
+    found = [first, later, pinged]
+    if (settings := first_use.SETTINGS.get(driver)) is not None:
+        if not KNOWN.issuperset(settings):
+            pytest.skip("this SQLAlchemy has no skip_autocommit_rollback")
+        saving = far(**settings)
+        assert saving[0] < first
+        assert saving[1] < later
+        found += saving
+    if as_counted(driver):
+        _, *documented = counted(driver)
+        first, saving_first, later, pinged, saving_later = documented
+        told = [first, later, pinged, saving_first, saving_later]
+        assert found == [count for count in told if count is not None]
+
+
+HELLOS = {
+    "psycopg": "import psycopg; psycopg.connect(host=HOST, port=PORT, sslmode='require')",
+    "psycopg2": "import psycopg2; psycopg2.connect(host=HOST, port=PORT, sslmode='require')",
+    "pg8000": "import pg8000; pg8000.connect('nobody', HOST, port=PORT, ssl_context=True)",
+}
+"""What says hello, and fails afterwards: with what psycopg brings, psycopg2, and Python."""
+
+
+@pytest.mark.parametrize("driver", HELLOS)
+def test_a_configuration_of_openssl(
+    rds_iam_environment: RdsEmulator, driver: str, tmp_path: Path
+) -> None:
+    """One of those on the page spares the second hello, and it depends on OpenSSL which."""
+    rds = rds_iam_environment
+    one_curve = rds.certificates.valid()
+    one_curve.set_ecdh_curve("prime256v1")
+    rds.gateway.certificate = one_curve
+    url = rds.url()
+    page = (DOCS / "tls.md").read_text()
+    told = re.findall(r"```text\n(openssl_conf.*?)```", page, re.DOTALL)
+    assert len(told) == 2
+    with DelayProxy(str(url.host), int(url.port or 0)) as proxy:
+
+        def second_hellos(configuration: str | None) -> int:
+            proxy.start_over(ROUND_TRIP)
+            file = tmp_path / "openssl.cnf"
+            file.write_text(configuration or "")
+            where = {} if configuration is None else {"OPENSSL_CONF": str(file)}
+            code = f"HOST, PORT = {url.host!r}, {proxy.port}\n{HELLOS[driver]}"
+            subprocess.run(
+                [sys.executable, "-c", code],
+                env=os.environ | where,
+                capture_output=True,
+                timeout=DEADLINE,
+                check=False,
+            )
+            return sum(each.hello_retries for each in proxy.seen())
+
+        usual = second_hellos(None)
+        if usual == 0:
+            pytest.skip("this OpenSSL bets on P-256 by itself")
+        assert usual == 1
+        assert min(second_hellos(each) for each in told) == 0
