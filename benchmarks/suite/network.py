@@ -26,7 +26,7 @@ import asyncio
 import functools
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -73,8 +73,7 @@ def main() -> int:
                 connects += _rows(driver, samples)
                 faster = _faster(samples) or faster
                 engines.append(_first_use(site, (given.rounds + 2) // 3))
-    added = [row for row in connects if row["added_round_trips"]]
-    missed = bool(added) or _verdict(faster) == spread.MISSED
+    missed = any(row["added_round_trips"] for row in connects) or _verdict(faster) == spread.MISSED
     results = {
         "benchmark": "network",
         "rounds": given.rounds,
@@ -84,14 +83,7 @@ def main() -> int:
         "results": connects,
         "first_use": engines,
     }
-    measure.report(
-        as_json=given.json,
-        results=results,
-        text=_text(connects, engines, faster),
-        save=given.save,
-        charts={"network": _chart(engines)},
-    )
-    return measure.TARGET_MISSED if missed else measure.TARGETS_MET
+    return measure.finish(given, results, text, pictures)
 
 
 def _connects(site: delayed.Site, rounds: int) -> Samples:
@@ -191,10 +183,10 @@ def _faster(samples: Samples) -> spread.Interval | None:
     return spread.ratio([each.seconds for each in slow], [each.seconds for each in fast])
 
 
-def _verdict(faster: spread.Interval | None) -> str:
-    if faster is None or faster.value >= FASTER:
+def _verdict(faster: Sequence[float] | None) -> str:
+    if faster is None or faster[1] >= FASTER:
         return spread.KEPT
-    return spread.WITHIN_NOISE if faster.high >= FASTER else spread.MISSED
+    return spread.WITHIN_NOISE if faster[2] >= FASTER else spread.MISSED
 
 
 def _first_use(site: delayed.Site, rounds: int) -> dict[str, Any]:
@@ -217,38 +209,42 @@ def _first_use(site: delayed.Site, rounds: int) -> dict[str, Any]:
     return first_use.row(site.driver, measure.interleave(cases, rounds, label=label))
 
 
-def _chart(engines: list[dict[str, Any]]) -> str:
+def headline(results: Mapping[str, Any]) -> str:
+    """The result in a sentence."""
+    counts = [
+        (row["first"]["defaults"]["round_trips"], row["first"]["settings"]["round_trips"])
+        for row in results["first_use"]
+        if "settings" in row["first"]
+    ]
+    usual, saving = max(counts, key=lambda pair: pair[0] - pair[1], default=(0, 0))
+    return (
+        f"An engine's first query, {results['round_trip_ms']:g} ms away: settings save up to "
+        f"{usual - saving} of {usual} round trips"
+    )
+
+
+def pictures(results: Mapping[str, Any]) -> dict[str, str]:
+    """The chart of the results."""
     names = {"defaults": "defaults", "settings": "plugin, settings"}
     groups = {
         row["driver"]: {
             name: row["first"][way]["ms"] for way, name in names.items() if way in row["first"]
         }
-        for row in engines
+        for row in results["first_use"]
     }
-    counts = [
-        (row["first"]["defaults"]["round_trips"], row["first"]["settings"]["round_trips"])
-        for row in engines
-        if "settings" in row["first"]
-    ]
-    usual, saving = max(counts, key=lambda pair: pair[0] - pair[1], default=(0, 0))
-    title = (
-        f"An engine's first query, 20 ms away: settings save up to {usual - saving} of {usual} "
-        "round trips"
-    )
     axis = charts.Axis("milliseconds from nothing to its result", better="less")
-    return charts.bars(title, axis, groups)
+    return {"network": charts.bars(headline(results), axis, groups)}
 
 
-def _text(
-    connects: list[dict[str, Any]], engines: list[dict[str, Any]], faster: spread.Interval | None
-) -> str:
-    added = [row for row in connects if row["added_round_trips"]]
+def text(results: Mapping[str, Any]) -> str:
+    """The tables of the results, and the verdicts."""
+    added = [row for row in results["results"] if row["added_round_trips"]]
     worst = ", ".join(f"{row['driver']} {row['added_round_trips']}" for row in added)
     verdicts = [f"No round trip more than without the plugin: {worst or 'kept'}."]
-    if faster is not None:
+    if faster := results["pg8000_times_as_fast"]:
         verdicts.append(
-            f"With TCP_NODELAY pg8000 connects {faster} times as fast, 0 ms away, and has to be "
-            f"{FASTER:g} times as fast: {_verdict(faster)}."
+            f"With TCP_NODELAY pg8000 connects {spread.Interval(*faster)} times as fast, 0 ms "
+            f"away, and has to be {FASTER:g} times as fast: {_verdict(faster)}."
         )
     return "\n".join(
         (
@@ -263,10 +259,10 @@ def _text(
                     (
                         *(row["driver"], row["server"], row["way"]),
                         *(str(row["round_trips"]), str(row["hello_retries"])),
-                        *row["near_ms"].columns(".1f"),
-                        *row["far_ms"].columns(".1f"),
+                        *spread.Quartiles(*row["near_ms"]).columns(".1f"),
+                        *spread.Quartiles(*row["far_ms"]).columns(".1f"),
                     )
-                    for row in connects
+                    for row in results["results"]
                 ],
             ),
             "",
@@ -274,7 +270,7 @@ def _text(
             "",
             "Uses of an engine with the plugin, 20 ms away: round trips and milliseconds.",
             "",
-            first_use.table(engines),
+            first_use.table(results["first_use"]),
         )
     )
 

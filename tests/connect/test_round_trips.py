@@ -100,7 +100,7 @@ def test_first_and_later_uses(far: Callable[..., Any], world: tuple[str, bool]) 
 HELLOS = {
     "psycopg": "import psycopg; psycopg.connect(host=HOST, port=PORT, sslmode='require')",
     "psycopg2": "import psycopg2; psycopg2.connect(host=HOST, port=PORT, sslmode='require')",
-    "pg8000": "import pg8000; pg8000.connect('nobody', HOST, port=PORT, ssl_context=True)",
+    "pg8000": "import pg8000; pg8000.connect('user', HOST, port=PORT, ssl_context=True)",
 }
 """What says hello, and fails afterwards: with what psycopg brings, psycopg2, and Python."""
 
