@@ -111,7 +111,7 @@ class Emulators:
     """
 
     def __init__(self, drivers: Iterable[str], *, reuse: bool = True) -> None:
-        self.drivers = [driver for driver in drivers if _is_here(driver)]
+        self.drivers = [driver for driver in drivers if is_here(driver)]
         if not self.drivers:
             raise measure.NoResult("none of the drivers can be measured on this machine")
         engines = dict.fromkeys(DRIVERS[driver].engine for driver in self.drivers)
@@ -140,7 +140,8 @@ class Emulators:
         return min(each.maximum(rounds=rounds) for each in self)
 
 
-def _is_here(driver: str) -> bool:
+def is_here(driver: str) -> bool:
+    """Whether the driver and its server can be measured on this machine; if not, say why."""
     why = missing(driver)
     if why is None and DRIVERS[driver].engine == "mysql":
         try:

@@ -37,7 +37,7 @@ FULL = {
 }
 """The benchmarks, and what is asked of them for the sake of time."""
 
-LONG = {"network": "", "failover": ""}
+LONG = {"network": "", "peers": "", "failover": ""}
 """Those that take minutes of waiting, or twenty minutes, and run only if asked for."""
 
 QUICK = {
@@ -53,6 +53,8 @@ QUICK = {
     "loop_stall": "--rounds 1 --latency 0.2 --driver asyncpg --way plugin-botocore --machine idle",
     "network": "--rounds 1 --driver pg8000 --driver pymysql",
     "failover": "--quick",
+    # Without environments of peers, which are installed from a package index.
+    "peers": "--rounds 2 --driver psycopg --part cost --way 'ready token' --way rds_iam",
 }
 """The same for those in a hurry."""
 

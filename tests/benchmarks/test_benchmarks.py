@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "benchmarks/suite"
 NAMES = (
     *("cold_start", "connect_cost", "connect_rate", "failover", "fleet", "listener", "loop_stall"),
-    *("network", "rollover", "scale", "simulation", "storm"),
+    *("network", "peers", "rollover", "scale", "simulation", "storm"),
 )
 
 
