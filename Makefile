@@ -32,7 +32,7 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor mariadb unit portable check docs bench bench-failover dialect mutants soak clean
+.PHONY: help demo test current floor mariadb unit portable check docs bench bench-all dialect mutants soak clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -71,11 +71,11 @@ check: $(VENV)/installed  ## formatting, lint, types and the words of the pages
 docs: $(VENV)/installed  ## the documentation, strictly, in build/docs
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
 
-bench: $(VENV)/installed  ## every benchmark in ten minutes; results and charts in benchmarks/results
+bench: $(VENV)/installed  ## the core of the benchmarks in 15 minutes; results in docs/benchmarks.md
 	@$(VENV)/bin/python -m benchmarks.suite.everything
 
-bench-failover: $(VENV)/installed  ## failovers under load with every driver, in twenty minutes
-	@$(VENV)/bin/python -m benchmarks.suite.everything --only failover
+bench-all: $(VENV)/installed  ## the same with peers, a network and failovers, in an hour
+	@$(VENV)/bin/python -m benchmarks.suite.everything --all
 
 dialect: $(VENV)/installed  ## SQLAlchemy's own dialect suite on MariaDB, with and without the plugin
 	@PYTHONPATH=tests $(VENV)/bin/python -m dialect

@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved runs, facts about the machine, and the command line.
+"""What the benchmarks share: interleaved runs, the command line, and what is saved.
 
 Things that are to be compared are run in turns, A B C A B C …, so that whatever else the machine
 does meets all of them alike.
@@ -9,19 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import re
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from benchmarks.lib import vega
+from benchmarks.lib import facts, vega
 
 T = TypeVar("T")
 
@@ -36,49 +32,9 @@ class NoResult(Exception):  # noqa: N818  (what became of a benchmark, not an er
     """There is nothing to report; the text says why."""
 
 
-_PACKAGES = (
-    "sqlalchemy-rds-iam",
-    "SQLAlchemy",
-    "greenlet",
-    "botocore",
-    "aiobotocore",
-    "psycopg",
-    "psycopg2-binary",
-    "asyncpg",
-    "pg8000",
-    "PyMySQL",
-    "asyncmy",
-    "aiomysql",
-    "mysqlclient",
-    "mysql-connector-python",
-    "mariadb",
-    "uvloop",
-    "redis",
-    "boto3",
-    "aws-advanced-python-wrapper",
-)
-MISSING = "not installed"
 _PROGRESS_SECONDS = 1.0
 _NUMBERS = re.compile(r"(-?[\d.,]+(-[\d.,]+)?%?|-)?")
 """A cell that is a number, a span of numbers, or empty."""
-
-
-def facts() -> dict[str, Any]:
-    """What the numbers depend on: day, processors, Python, versions. No names and no paths."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = MISSING
-    return {
-        "day": datetime.now(UTC).date().isoformat(),
-        "cpus": os.cpu_count(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "packages": versions,
-    }
 
 
 def interleave(
@@ -217,7 +173,7 @@ def report(
         save: directory to write all of it to, as NAME.json, NAME.md and SVG.
         charts: what `charts.bars` and `charts.lines` have returned, by the name of the file.
     """
-    found = facts()
+    found = facts.found()
     whole = json.dumps({**results, "facts": found}, indent=2)
     if save is not None:
         save.mkdir(parents=True, exist_ok=True)
@@ -228,12 +184,13 @@ def report(
     if as_json:
         print(whole)
         return
-    print(f"{machine(found)}\n\n{text}")
+    print(f"{facts.said(found)}\n\n{text}")
 
 
 def finish(
     given: argparse.Namespace,
     results: Mapping[str, Any],
+    headline: Callable[[Mapping[str, Any]], str],
     text: Callable[[Mapping[str, Any]], str],
     pictures: Callable[[Mapping[str, Any]], Mapping[str, str]],
 ) -> int:
@@ -241,15 +198,16 @@ def finish(
 
     Args:
         given: what `parser` has parsed.
-        results: what was found, all that `text` and `pictures` need: so that both can be made again
-            from what was saved, without measuring. "benchmark" is its name, and "within_target"
-            whether no target was missed.
-        text: what `report` takes, made of the results.
-        pictures: the charts, made of the results.
+        results: what was found, all that the following need: so that they can be made again from
+            what was saved, without measuring (`documents.redraw`). "benchmark" is its name, and
+            "within_target" whether no target was missed.
+        headline: the result in a sentence, for the summary and a chart's title.
+        text: the tables and the verdict, in Markdown.
+        pictures: the charts, by the names of their files.
     """
     report(
         as_json=given.json,
-        results=results,
+        results={**results, "headline": headline(results)},
         text=text(results),
         save=given.save,
         charts=pictures(results),
@@ -264,14 +222,3 @@ def draw(charts: Mapping[str, str], directory: Path) -> None:
             (directory / f"{name}.svg").write_text(vega.draw(chart), encoding="utf-8")
     except ModuleNotFoundError as error:
         progress(f"charts are left out, as {error.name} is missing: pip install -e '.[docs]'")
-
-
-def machine(found: Mapping[str, Any]) -> str:
-    """The same as `facts`, for people."""
-    packages = ", ".join(
-        f"{name} {number}" for name, number in found["packages"].items() if number != MISSING
-    )
-    return (
-        f"{found['day']}, {found['cpus']} CPUs ({found['machine']}, {found['system']}), "
-        f"Python {found['python']},\n{packages}"
-    )

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import importlib.util
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from benchmarks.lib import charts, emulated, measure, spread
@@ -83,14 +83,7 @@ def main() -> int:
         "within_target": all(each["verdict"] == spread.KEPT for each in verdicts),
         "results": rows,
     }
-    measure.report(
-        as_json=given.json,
-        results=results,
-        text=_text(results),
-        save=given.save,
-        charts=_charts(rows),
-    )
-    return measure.TARGETS_MET if results["within_target"] else measure.TARGET_MISSED
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _case(way: str, ca: str, environ: dict[str, str]) -> Callable[[], dict[str, Any]]:
@@ -153,18 +146,19 @@ def _verdicts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _charts(rows: list[dict[str, Any]]) -> dict[str, str]:
-    def groups(bar: Callable[[dict[str, Any]], charts.Bar]) -> dict[str, dict[str, charts.Bar]]:
-        found: dict[str, dict[str, charts.Bar]] = {}
-        for row in rows:
-            found.setdefault(row["credentials"] or "alone", {})[row["way"]] = bar(row)
-        return found
+def headline(results: Mapping[str, Any]) -> str:
+    """The result in a sentence."""
+    totals = _groups(results, lambda row: charts.Bar(row["total_ms"], *row["total_quartiles_ms"]))
+    return f"A fresh process has its first token after {_compared(totals, 'ms')} of CPU time"
 
-    totals = groups(lambda row: charts.Bar(row["total_ms"], *row["total_quartiles_ms"]))
-    memory = groups(lambda row: charts.Bar(row["memory_mib"]))
+
+def pictures(results: Mapping[str, Any]) -> dict[str, str]:
+    """The charts of the results."""
+    totals = _groups(results, lambda row: charts.Bar(row["total_ms"], *row["total_quartiles_ms"]))
+    memory = _groups(results, lambda row: charts.Bar(row["memory_mib"]))
     return {
         "cold_start": charts.bars(
-            f"A fresh process has its first token after {_compared(totals, 'ms')}",
+            headline(results),
             charts.Axis("milliseconds of CPU time, with quartiles", better="less"),
             totals,
         ),
@@ -176,16 +170,26 @@ def _charts(rows: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
+def _groups(
+    results: Mapping[str, Any], bar: Callable[[dict[str, Any]], charts.Bar]
+) -> dict[str, dict[str, charts.Bar]]:
+    found: dict[str, dict[str, charts.Bar]] = {}
+    for row in results["results"]:
+        found.setdefault(row["credentials"] or "alone", {})[row["way"]] = bar(row)
+    return found
+
+
 def _compared(groups: dict[str, dict[str, charts.Bar]], unit: str) -> str:
     """What the first place with both says: "32 ms in ECS, botocore's client after 120 ms"."""
     for place, ways in groups.items():
         if place in LIGHT[::-1] and {"plugin", "botocore"} <= ways.keys():
             mine, theirs = ways["plugin"].value, ways["botocore"].value
-            return f"{mine:.0f} {unit} ({place}), by botocore's client after {theirs:.0f} {unit}"
+            return f"{mine:.0f} {unit} ({place}), with botocore's client {theirs:.0f} {unit}"
     return unit
 
 
-def _text(results: dict[str, Any]) -> str:
+def text(results: Mapping[str, Any]) -> str:
+    """The tables of the results, with the verdicts."""
     names = (*(f"{step}_ms" for step in (*STEPS, "total")), "wall_ms", "memory_mib", "modules")
     head = ("import ms", "engine ms", "token ms", "all ms", "wall ms", "MiB", "modules")
     return "\n".join(

@@ -95,7 +95,7 @@ def main() -> int:
         "within_target": not _missed(rows),
         "results": rows,
     }
-    return measure.finish(given, results, text, pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _measured(

@@ -84,7 +84,7 @@ def main() -> int:
         "within_target": not _missed(rows),
         "results": rows,
     }
-    return measure.finish(given, results, text, pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _command() -> argparse.ArgumentParser:
@@ -256,7 +256,7 @@ def pictures(results: Mapping[str, Any]) -> dict[str, str]:
         name = f"{row['driver']} x {row['concurrency']}"
         bar = charts.Bar(row["per_second"], lost=row["lost"] / seconds)
         groups.setdefault(name, {})[row["way"]] = bar
-    axis = charts.Axis("connects a second that were let in, and red: lost", least=ceiling * 1.1)
+    axis = charts.Axis("connects accepted a second, and red: lost", least=ceiling * 1.1)
     line = ceiling, f"the ceiling, {ceiling}"
     return {"connect_rate": charts.bars(headline(results), axis, groups, line=line)}
 

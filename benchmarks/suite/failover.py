@@ -106,7 +106,7 @@ def main() -> int:
             _brief(run) for some in (runs, lossy) for each in some.values() for run in each
         ],
     }
-    return measure.finish(given, results, text, pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _lag(text: str) -> float:

@@ -106,7 +106,7 @@ def main() -> int:
         "curves": {way: _curve(runs[0]["through"], fleets[way]) for way, runs in found.items()},
     }
     results["within_target"] = results["agrees"] and not any(map(_misses, rows))
-    return measure.finish(given, results, text, pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _options(way: str, fleet: Fleet, store: Store | None) -> dict[str, str] | None:
@@ -227,7 +227,7 @@ def pictures(results: Mapping[str, Any]) -> dict[str, str]:
         "fleet": charts.lines(
             headline(results),
             charts.Axis("% of the ideal time", least=100.0),
-            charts.Axis("% of the connects let in", least=100.0, better="more"),
+            charts.Axis("% of the connects accepted", least=100.0, better="more"),
             {"ideal": [(0.0, 0.0), (100.0, 100.0)], **results["curves"]},
             notes=lost,
         )

@@ -123,7 +123,7 @@ def main() -> int:
         "within_target": within,
         "results": rows,
     }
-    return measure.finish(given, results, text, pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _measured(driver: str, ca: str, rounds: int) -> list[dict[str, Any]]:

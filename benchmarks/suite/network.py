@@ -83,7 +83,7 @@ def main() -> int:
         "results": connects,
         "first_use": engines,
     }
-    return measure.finish(given, results, text, pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _connects(site: delayed.Site, rounds: int) -> Samples:

@@ -85,7 +85,7 @@ def main() -> int:
         "curves": {case: _curve(runs[0]) for case, runs in found.items()},
     }
     results["within_target"] = not _missed(results)
-    return measure.finish(given, results, text, pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _case(

@@ -64,7 +64,7 @@ def main() -> int:
         "within_target": all(row["warm_us"] <= TARGET for row in rows),
         "results": rows,
     }
-    return measure.finish(given, results, text, pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _measured(count: int, ca: str, rounds: int) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def main() -> int:
         "within_target": not any(map(_misses, rows)),
         "results": rows,
     }
-    return measure.finish(given, results, text, pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 def _case(
@@ -151,7 +151,7 @@ def pictures(results: Mapping[str, Any]) -> dict[str, str]:
     for row in results["results"]:
         bar = charts.Bar(row["let_in"], lost=row["lost"])
         groups.setdefault(row["driver"], {})[row["way"]] = bar
-    axis = charts.Axis("connects that were let in, and red: lost", least=results["connects"])
+    axis = charts.Axis("connects accepted, and red: lost", least=results["connects"])
     return {"storm": charts.bars(headline(results), axis, groups)}
 
 

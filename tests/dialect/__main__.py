@@ -13,7 +13,7 @@ import time
 
 from sqlalchemy import URL
 
-from benchmarks.lib import measure
+from benchmarks.lib import facts, measure
 from dialect.outcomes import Run, differences, run
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
@@ -56,7 +56,7 @@ def main() -> int:
     head = ("driver", "way", "passed", "skipped", "failed", "seconds")
     verdict = "\n".join(found[:_SHOWN]) or "Every test has the same outcome, and none failed."
     table = measure.table(head, rows)
-    sys.stdout.write(f"{measure.machine(measure.facts())}\n\n{table}\n\n{verdict}\n")
+    sys.stdout.write(f"{facts.said(facts.found())}\n\n{table}\n\n{verdict}\n")
     return measure.TARGET_MISSED if found else measure.TARGETS_MET
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.lib import measure
+from benchmarks.lib import facts, measure
 from soak.faults import Fault
 from soak.verdict import Verdict
 
@@ -51,7 +51,7 @@ def document(
         "good": verdict.good,
         **asdict(verdict),
         "happened": happened,
-        "facts": measure.facts(),
+        "facts": facts.found(),
     }
 
 
