@@ -37,6 +37,8 @@ from benchmarks.peers.runs import Peers, Place, free_port
 from benchmarks.peers.ways import WAYS
 from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 
+headline, text, pictures = tables.headline, tables.text, tables.pictures
+
 DRIVERS = ("psycopg", "psycopg2", "asyncpg")
 PARTS = ("cost", "network", "rate", "storm", "gap", "start")
 CEILING = 40
@@ -94,7 +96,7 @@ def main() -> int:
     results["results"] = [row for part in PARTS for row in results.get(part, [])]
     verdicts = tables.verdicts(results)
     results |= {"verdicts": verdicts, "within_target": tables.met(verdicts)}
-    return measure.finish(given, results, tables.text, tables.pictures)
+    return measure.finish(given, results, headline, text, pictures)
 
 
 @contextmanager
