@@ -292,5 +292,5 @@ def _value_of(line: tuple[float, str] | None) -> Iterable[float]:
 
 def _number(value: float) -> str:
     if value and abs(value) < 10:  # noqa: PLR2004 - two digits are enough from there on
-        return f"{value:.2g}"
+        return f"{value:#.2g}"
     return f"{value:,.0f}"

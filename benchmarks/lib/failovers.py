@@ -181,7 +181,7 @@ def pictures(results: Mapping[str, Any]) -> dict[str, str]:
     drawn = charts.lines(
         headline(results),
         charts.Axis(f"seconds; the fault is at {_LEAD:g}, old writer {found['kind']}"),
-        charts.Axis("writes a second", better="more"),
+        charts.Axis("writes a second (more is better)"),
         {way: each["points"] for way, each in found["ways"].items()},
         bands=[(end - found["lag"], end, "the name is late")],
     )

@@ -155,7 +155,7 @@ _CONFIG = {
         "labelFontSize": 12,
         "labelLimit": 0,
         # Room for letters that are wider than those that were measured.
-        "labelPadding": 30,
+        "labelPadding": 36,
     },
     "legend": {
         "labelColor": colour("ink"),

@@ -256,7 +256,9 @@ def pictures(results: Mapping[str, Any]) -> dict[str, str]:
         name = f"{row['driver']} x {row['concurrency']}"
         bar = charts.Bar(row["per_second"], lost=row["lost"] / seconds)
         groups.setdefault(name, {})[row["way"]] = bar
-    axis = charts.Axis("connects accepted a second, and red: lost", least=ceiling * 1.1)
+    axis = charts.Axis(
+        "connects accepted a second, and red: lost (less red is better)", least=ceiling * 1.1
+    )
     line = ceiling, f"the ceiling, {ceiling}"
     return {"connect_rate": charts.bars(headline(results), axis, groups, line=line)}
 

@@ -137,8 +137,8 @@ def headline(results: Mapping[str, Any]) -> str:
     """The result in a sentence."""
     few, many = results["results"][0], results["results"][-1]
     return (
-        f"Among {many['endpoints']:,} endpoints the plugin adds {many['warm_us']:.1f} µs to a "
-        f"connect, among {few['endpoints']:,} {few['warm_us']:.1f} µs"
+        f"The plugin adds {many['warm_us']:.1f} µs to a connect among {many['endpoints']:,} "
+        f"endpoints, and {few['warm_us']:.1f} µs to one among {few['endpoints']:,}"
     )
 
 

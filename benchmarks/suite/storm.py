@@ -151,7 +151,9 @@ def pictures(results: Mapping[str, Any]) -> dict[str, str]:
     for row in results["results"]:
         bar = charts.Bar(row["let_in"], lost=row["lost"])
         groups.setdefault(row["driver"], {})[row["way"]] = bar
-    axis = charts.Axis("connects accepted, and red: lost", least=results["connects"])
+    axis = charts.Axis(
+        "connects accepted, and red: lost (less red is better)", least=results["connects"]
+    )
     return {"storm": charts.bars(headline(results), axis, groups)}
 
 
