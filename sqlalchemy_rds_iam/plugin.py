@@ -47,7 +47,6 @@ from sqlalchemy_rds_iam._connecting.runtime import (
     ThreadRuntime,
     refuse_to_block,
 )
-from sqlalchemy_rds_iam._connecting.session_guard import SessionGuard
 from sqlalchemy_rds_iam._databases.arguments import refuse_unknown_arguments
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.known import driver, refuse_mismatch, require_module
@@ -150,12 +149,17 @@ class PasswordPlugin(CreateEnginePlugin, ABC):
         if dialect.is_async and not self._is_async:
             # It may get an AsyncEngine around it yet, as `AsyncEngine(create_engine(…))`.
             event.listen(engine, "do_connect", refuse_to_block)
-        listener = ConnectListener(self._config, provider, runtime).listener
+        failover, wanted = None, self._config.target_session_attrs
+        if (rules := row.family.sessions) is not None and is_checked(wanted):
+            # Most engines do without, and need not load it.
+            from sqlalchemy_rds_iam._connecting.failover import Failover
+            from sqlalchemy_rds_iam._connecting.session_guard import SessionGuard
+
+            failover = Failover(self._config, provider, runtime, rules)
+            SessionGuard(wanted, row, rules).attach(engine)
+        listener = ConnectListener(self._config, provider, runtime, failover).listener
         event.listen(engine, "do_connect", listener)
         event.listen(engine, "handle_error", lift_note)
-        wanted = self._config.target_session_attrs
-        if row.family.sessions is not None and is_checked(wanted):
-            SessionGuard(wanted, row, row.family.sessions).attach(engine)
         engine.url = with_plugin(engine.url, name, self._query)
 
     @abstractmethod

@@ -21,7 +21,7 @@ from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.dialing import Connect
 from sqlalchemy_rds_iam._databases.session_attrs import Answered, SessionRules
 from sqlalchemy_rds_iam._failover.server_search import ServerSearch
-from sqlalchemy_rds_iam._failover.wanted import fits, is_checked, will_do
+from sqlalchemy_rds_iam._failover.wanted import fits, will_do
 from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
 from sqlalchemy_rds_iam._registry import Registry
@@ -67,15 +67,10 @@ class Failover:
         self._searches: dict[tuple[Any, ...], ServerSearch] = {}
         self._has_warned = False
 
-    @classmethod
-    def of(
-        cls, config: PluginOptions, provider: PasswordProvider, runtime: Runtime
-    ) -> Failover | None:
-        """That of an engine, or None where every server will do."""
-        rules = provider.driver.family.sessions
-        if rules is None or not is_checked(config.target_session_attrs):
-            return None
-        return cls(config, provider, runtime, rules)
+    @staticmethod
+    def is_under_way(error: BaseException) -> bool:
+        """Whether a connect has failed only because others look for the server."""
+        return isinstance(error, SearchUnderWay)
 
     def checked(
         self,

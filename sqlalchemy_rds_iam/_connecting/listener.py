@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sized
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -19,7 +19,6 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy_rds_iam import _frames
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.connect_errors import explain_failure
-from sqlalchemy_rds_iam._connecting.failover import Failover, SearchUnderWay
 from sqlalchemy_rds_iam._connecting.other_listeners import (
     UNKNOWN,
     Beside,
@@ -38,6 +37,9 @@ from sqlalchemy_rds_iam._databases.drivers import NOTHING
 from sqlalchemy_rds_iam._ratelimit.retry_policy import NEVER, RetryState
 from sqlalchemy_rds_iam.errors import RdsIamError
 
+if TYPE_CHECKING:
+    from sqlalchemy_rds_iam._connecting.failover import Failover
+
 
 class ConnectListener:
     """Opens every physical connection of one engine.
@@ -48,6 +50,7 @@ class ConnectListener:
         config: the options.
         provider: where the passwords come from.
         runtime: how the engine waits.
+        failover: looks for the server that is wanted; None where every server will do.
         clock: tells the monotonic time.
 
     Attributes:
@@ -61,6 +64,7 @@ class ConnectListener:
         config: PluginOptions,
         provider: PasswordProvider,
         runtime: Runtime,
+        failover: Failover | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connects = 0
@@ -75,7 +79,7 @@ class ConnectListener:
         self._listeners: tuple[Sized, Sized] = UNKNOWN
         self._runtime = runtime
         self._queue = ConnectQueue(config, runtime)
-        self._failover = Failover.of(config, provider, runtime)
+        self._failover = failover
         self._clock, self._monotonic = provider.caches[0].clock, clock
         self.listener = self._do_connect
 
@@ -231,7 +235,7 @@ class ConnectListener:
             beside.note(error)
             return error
         result: ConnectPlan | BaseException = error
-        if not isinstance(error, SearchUnderWay):
+        if failover is None or not failover.is_under_way(error):
             try:
                 result = self._looked_again(failure) or self.provider.on_failure(failure)
             except BaseException:

@@ -165,8 +165,8 @@ class SecretProvider:
         """The connect arguments that the secret says, where the user does not say the same."""
         config, login = self._config, _secret_of(password).login
         mine, theirs = self.driver.family, family_in(login.engine)
-        if theirs is not None and theirs.name != mine.name and config.conflict == "error":
-            raise ConfigError(other_engine(config, mine.title, theirs.title))
+        if theirs not in {None, mine.name} and config.conflict == "error":
+            raise ConfigError(other_engine(config, mine.title, repr(login.engine)))
         found = {
             self.driver.user: login.user,
             "host": login.host,

@@ -30,7 +30,6 @@ class Family(NamedTuple):
         port: the port where its servers listen by default.
         longest_name: how long a user's name may be; the server cuts longer ones.
         counts: what that counts, ``bytes`` or ``characters``.
-        engines: what secrets of AWS call it, as their ``engine``.
         certificate: what its drivers say of a certificate that they do not accept (a pattern).
         wrong_name: what they say if that is about the name alone (a pattern).
         sessions: how it tells which server a session is on; None if it cannot.
@@ -59,7 +58,6 @@ class Family(NamedTuple):
     grants: Callable[[str, str | None, HostName], Grants]
     at_proxy: Callable[[str, str], list[Cause]] = lambda _user, _said: []
     counts: str = "bytes"
-    engines: frozenset[str] = frozenset()
     certificate: str = "certificate verify failed|certificate .* does not match host name"
     wrong_name: str = "does not match host name|[Hh]ostname mismatch|IP address mismatch"
     sessions: SessionRules | None = None

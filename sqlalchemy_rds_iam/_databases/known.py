@@ -1,25 +1,82 @@
-"""All drivers that there are, of all families."""
+"""All drivers that there are. A family is loaded when one of its drivers is looked up."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TypeVar
 
 from sqlalchemy_rds_iam._config.options import PLUGINS
-from sqlalchemy_rds_iam._databases import mysql, postgresql
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.family import Family
 from sqlalchemy_rds_iam.errors import ConfigError
 
-FAMILIES = {
-    "postgresql": postgresql.POSTGRESQL,
-    "mysql": mysql.MYSQL,
-    "mariadb": mysql.MARIADB,
-}
+_Row = TypeVar("_Row", Family, Driver)
+
+
+class _Rows(MutableMapping[str, _Row]):
+    """Rows by name. An engine has no use for the other family, which is a tenth of its start.
+
+    Args:
+        table: what the rows are called in the module of a family.
+        names: of the rows, by that module.
+    """
+
+    def __init__(self, table: str, names: Mapping[str, tuple[str, ...]]) -> None:
+        self._table = table
+        self._rows: dict[str, _Row | str] = {
+            name: home for home, found in names.items() for name in found
+        }
+
+    def __getitem__(self, name: str) -> _Row:
+        found = self._rows[name]
+        if isinstance(found, str):
+            home = importlib.import_module(f"{__package__}.{found}")
+            row: _Row = getattr(home, self._table)[name]
+            found = self._rows[name] = row
+        return found
+
+    def __setitem__(self, name: str, row: _Row) -> None:
+        self._rows[name] = row
+
+    def __delitem__(self, name: str) -> None:
+        del self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+FAMILIES: _Rows[Family] = _Rows(
+    "FAMILIES", {"postgresql": ("postgresql",), "mysql": ("mysql", "mariadb")}
+)
 """By SQLAlchemy's name of the dialect."""
 
-DRIVERS = {**postgresql.DRIVERS, **mysql.DRIVERS}
+DRIVERS: _Rows[Driver] = _Rows(
+    "DRIVERS",
+    {
+        "postgresql": ("psycopg", "asyncpg", "psycopg2", "pg8000"),
+        "mysql": (
+            "pymysql",
+            "asyncmy",
+            "aiomysql",
+            "mysqldb",
+            "mysqlconnector",
+            "mariadbconnector",
+        ),
+    },
+)
 """By SQLAlchemy's name of the driver, which is of one family only."""
+
+_ENGINES = {
+    "postgresql": {"postgres", "postgresql", "aurora-postgresql"},
+    "mysql": {"mysql", "mariadb", "aurora", "aurora-mysql"},
+}
+"""What secrets of AWS call the databases of a family, by the name of the family."""
 
 
 def driver(name: str, backend: str | None = None) -> Driver:
@@ -96,9 +153,9 @@ def family_of(backend: str) -> Family:
     return FAMILIES[backend]
 
 
-def family_in(engine: str | None) -> Family | None:
-    """The family of what a secret of AWS calls its ``engine``; None if it says nothing known.
+def family_in(engine: str | None) -> str | None:
+    """The name of the family of what a secret of AWS calls its ``engine``; None if not known.
 
     Source: "JSON structure of AWS Secrets Manager secrets" in the AWS Secrets Manager User Guide.
     """
-    return next((each for each in FAMILIES.values() if engine in each.engines), None)
+    return next((name for name, engines in _ENGINES.items() if engine in engines), None)

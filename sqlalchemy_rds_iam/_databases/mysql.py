@@ -35,7 +35,6 @@ MYSQL = Family(
     port=3306,
     longest_name=mysql_grants.LONGEST_USER,
     counts="characters",
-    engines=frozenset({"mysql", "mariadb", "aurora", "aurora-mysql"}),
     is_refusal=mysql_errors.is_refusal,
     is_throttled=mysql_errors.is_throttled,
     causes=mysql_causes.refused,
@@ -54,6 +53,9 @@ MARIADB = MYSQL._replace(
     longest_name=_LONGEST,
     grants=partial(mysql_grants.grants, longest=_LONGEST),
 )
+
+FAMILIES = {"mysql": MYSQL, "mariadb": MARIADB}
+"""By SQLAlchemy's name of the dialect."""
 
 _LIMIT = mysql_dialing.limit("connect_timeout")
 _TIMEOUTS = ("connection_timeout", "connect_timeout")

@@ -20,10 +20,11 @@ from sqlalchemy_rds_iam._databases.session_attrs import SessionRules
 _IS_READ_ONLY = "CAST(@@GLOBAL.read_only AS CHAR) NOT IN ('0', 'OFF') OR @@GLOBAL.innodb_read_only"
 _QUESTION = f"SELECT {_IS_READ_ONLY}, {_IS_READ_ONLY}, 0"
 
+# Patterns are not compiled before there is an error.
 _READ_ONLY_MODE = 1836  # ER_READ_ONLY_MODE
 # ER_OPTION_PREVENTS_STATEMENT, of any option.
 _OPTION_PREVENTS = 1290
-_READ_ONLY_OPTION = re.compile("--(?:super-|innodb-)?read-only")
+_READ_ONLY_OPTION = "--(?:super-|innodb-)?read-only"
 
 _GONE = {
     1053,  # ER_SERVER_SHUTDOWN
@@ -41,10 +42,10 @@ _GONE = {
 # What Connector/Python says of its own, without a number.
 _CLOSED = "Connection not available"
 _TLS = 2026  # CR_SSL_CONNECTION_ERROR
-_CUT = re.compile("(?i)unexpected.eof|eof occurred|connection (?:was )?(?:reset|closed)|errno 104")
-_NOT_TRUSTED = re.compile(f"{CERTIFICATE}|{WRONG_NAME}")
+_CUT = "(?i)unexpected.eof|eof occurred|connection (?:was )?(?:reset|closed)|errno 104"
+_NOT_TRUSTED = f"{CERTIFICATE}|{WRONG_NAME}"
 # What Connector/C says of an error in the greeting's place.
-_QUOTED = re.compile("error packet before completion of TLS handshake.*: ([0-9]+) - ", re.DOTALL)
+_QUOTED = "(?s)error packet before completion of TLS handshake.*: ([0-9]+) - "
 
 
 def _is_read_only(error: BaseException) -> bool:
@@ -52,7 +53,7 @@ def _is_read_only(error: BaseException) -> bool:
         not isinstance(failure, OSError)
         and (
             number(failure) == _READ_ONLY_MODE
-            or (number(failure) == _OPTION_PREVENTS and _READ_ONLY_OPTION.search(str(failure)))
+            or (number(failure) == _OPTION_PREVENTS and re.search(_READ_ONLY_OPTION, str(failure)))
         )
         for failure in chain(error)
     )
@@ -61,7 +62,7 @@ def _is_read_only(error: BaseException) -> bool:
 def _is_unreachable(error: BaseException) -> bool:
     """No server, or none that is up: not a login refused, and nothing that is wrong with TLS."""
     failures = list(chain(error))
-    if any(_NOT_TRUSTED.search(str(failure)) for failure in failures):
+    if any(re.search(_NOT_TRUSTED, str(failure)) for failure in failures):
         return False
     found = False
     for failure in failures:
@@ -72,10 +73,10 @@ def _is_unreachable(error: BaseException) -> bool:
                 ConnectionError | TimeoutError | socket.gaierror | EOFError | ssl.SSLEOFError,
             )
         elif (code := number(failure)) is not None:
-            quoted = _QUOTED.search(text)
+            quoted = re.search(_QUOTED, text)
             code = int(quoted[1]) if quoted else code
             if code == _TLS or "[SSL:" in text:
-                return _CUT.search(text) is not None
+                return re.search(_CUT, text) is not None
             return code in _GONE or _CLOSED in text
     return found
 

@@ -90,7 +90,6 @@ POSTGRESQL = Family(
     causes=postgresql_causes.refused,
     grants=grants,
     at_proxy=postgresql_causes.at_proxy,
-    engines=frozenset({"postgres", "postgresql", "aurora-postgresql"}),
     sessions=postgresql_sessions.RULES,
     alpn="postgresql",
     ca_places=CaPlaces("PGSSLROOTCERT", ".postgresql/root.crt"),
@@ -98,6 +97,9 @@ POSTGRESQL = Family(
     revocation=libpq_variables.revocation,
     forget=_forget,
 )
+
+FAMILIES = {"postgresql": POSTGRESQL}
+"""By SQLAlchemy's name of the dialect."""
 
 _TARGET = "PGTARGETSESSIONATTRS"
 DRIVERS = {

@@ -33,11 +33,12 @@ _NOT_ON_A_STANDBY = (
     "cannot set transaction read-write mode during recovery"
 )
 
+# Not compiled before there is an error.
 # admin_shutdown, crash_shutdown, cannot_connect_now, and connection exceptions, but for those with
 # which servers and poolers turn a client down (08004, 08P01).
-_GONE_STATES = re.compile("57P0[123]|0800[0136]")
+_GONE_STATES = "57P0[123]|0800[0136]"
 # What libpq, whose errors have no SQLSTATE, says of the same, and of the network.
-_GONE = re.compile(
+_GONE = (
     "terminating connection due to (?:administrator command|.*crash)|"
     "the database system is (?:starting up|shutting down|in recovery mode|not (?:yet )?accepting)|"
     "server closed the connection unexpectedly|connection (?:(?:was|is) )?(?:closed|lost)|"
@@ -49,7 +50,7 @@ _GONE = re.compile(
     "SSL SYSCALL error: EOF|"
     "^network error$"  # pg8000
 )
-_CERTIFICATE = re.compile("certificate|hostname mismatch", re.IGNORECASE)
+_CERTIFICATE = "(?i)certificate|hostname mismatch"
 
 
 def state(error: BaseException) -> str | None:
@@ -72,12 +73,12 @@ def _is_unreachable(error: BaseException) -> bool:
     found = False
     for failure in chain(error):
         text = str(failure)
-        if _CERTIFICATE.search(text):
+        if re.search(_CERTIFICATE, text):
             return False
         if (code := state(failure)) is not None:
-            return _GONE_STATES.fullmatch(code) is not None
+            return re.fullmatch(_GONE_STATES, code) is not None
         network = isinstance(failure, ConnectionError | TimeoutError | socket.gaierror | EOFError)
-        found = found or network or _GONE.search(text) is not None
+        found = found or network or re.search(_GONE, text) is not None
     return found
 
 

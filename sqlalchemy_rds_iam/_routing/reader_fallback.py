@@ -32,7 +32,7 @@ class ReaderOutage:
 
     def __init__(self, reader: Engine) -> None:
         self.retry_at: float | None = None
-        self._rules = driver(reader.dialect.driver).family.sessions
+        self._rules = driver(reader.dialect.driver, reader.dialect.name).family.sessions
 
     def answers(self, session: Session, reader: Engine) -> bool:
         """Whether `session` has a connection of the reader, which it then takes for its read."""

@@ -156,7 +156,7 @@ def contradiction(config: SecretOptions, name: str, mine: Any, theirs: Any) -> s
 
 
 def other_engine(config: SecretOptions, mine: str, theirs: str) -> str:
-    """What to say when a secret is about a database of another kind than the engine's."""
+    """What to say when a secret names another kind of database, `theirs`, than the engine's."""
     return (
         f"the engine is one for {mine}, and the secret {config.name!r} is about {theirs} (its key "
         "'engine'): name another secret, or say with rds_secret_conflict=url that the URL counts"

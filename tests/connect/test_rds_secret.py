@@ -100,10 +100,10 @@ def test_a_secret_of_another_engine(
 ) -> None:
     """What AWS calls its engine has to be of the same family, unless the URL is to count."""
     is_postgresql = world[0].startswith("postgresql")
-    other, title = ("mariadb", "MySQL") if is_postgresql else ("postgres", "PostgreSQL")
+    other = "mariadb" if is_postgresql else "postgres"
     secret.put({**secret.fields(), "engine": other})
     error = log_in(secret).raises(ConfigError)
-    assert f"the secret {secret.name!r} is about {title} (its key 'engine')" in str(error)
+    assert f"the secret {secret.name!r} is about {other!r} (its key 'engine')" in str(error)
     assert "rds_secret_conflict=url" in str(error)
     database = log_in(secret, {"rds_secret_conflict": "url"})
     assert database.scalar(words.who) == f"{USER}@{words.home}"

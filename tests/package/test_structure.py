@@ -128,6 +128,38 @@ def test_create_engine_imports_no_botocore(ca: str) -> None:
     )
 
 
+_OF_MYSQL = ["_databases.mysql_errors", "_databases.mysql_dialing", "_databases.mysql_tls"]
+_FOR_FAILOVERS = ["_connecting.failover", "_connecting.session_guard", "_failover.server_search"]
+
+
+@pytest.mark.parametrize(
+    ("drivername", "option", "spared"),
+    [
+        ("postgresql+psycopg", "", [*_OF_MYSQL, *_FOR_FAILOVERS]),
+        ("mysql+pymysql", "", ["_databases.postgresql", *_FOR_FAILOVERS]),
+        (
+            "postgresql+psycopg",
+            "&rds_iam_target_session_attrs=read-write",
+            [*_OF_MYSQL, "_secretsmanager"],
+        ),
+    ],
+)
+def test_an_engine_loads_what_it_needs(
+    ca: str, drivername: str, option: str, spared: list[str]
+) -> None:
+    """Not the other family of databases, nor, without such a wish, what failovers take."""
+    pytest.importorskip(drivername.partition("+")[2])
+    _python(
+        "import sys\n"
+        "from sqlalchemy import create_engine\n"
+        f"create_engine('{drivername}://app@db.abc123.us-east-1.rds.amazonaws.com/app'\n"
+        f"              '?plugin=rds_iam&rds_iam_ca={ca}{option}')\n"
+        f"spared = tuple('sqlalchemy_rds_iam.' + name for name in {spared})\n"
+        "found = [name for name in sys.modules if name.startswith(spared)]\n"
+        "assert not found, found\n"
+    )
+
+
 def test_importing_the_package_is_cheap() -> None:
     """The names of pairs and sessions cost nothing, and ask for no ORM, until they are used."""
     _python(

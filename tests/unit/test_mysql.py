@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
-from sqlalchemy_rds_iam._databases import known, mysql_versions, user_names
+from sqlalchemy_rds_iam._databases import known, mysql, mysql_versions, postgresql, user_names
 from sqlalchemy_rds_iam._databases.arguments import _KNOWN
 from sqlalchemy_rds_iam._databases.mysql import DRIVERS, MARIADB, MYSQL
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
@@ -66,6 +66,14 @@ def test_families() -> None:
         known.family_of("oracle")
 
 
+def test_where_rows_are_found() -> None:
+    """The tables of all families have the rows that the modules of the families have."""
+    assert dict(known.DRIVERS) == {**postgresql.DRIVERS, **mysql.DRIVERS}
+    assert dict(known.FAMILIES) == {**postgresql.FAMILIES, **mysql.FAMILIES}
+    assert "oracledb" not in known.DRIVERS
+    assert {each.name for each in known.FAMILIES.values()} == known._ENGINES.keys()
+
+
 @pytest.mark.parametrize(
     ("engine", "name"),
     [
@@ -77,9 +85,7 @@ def test_families() -> None:
 )
 def test_engines_in_secrets(engine: str, name: str) -> None:
     """What a secret of AWS calls a database is of one family."""
-    found = known.family_in(engine)
-    assert found is not None
-    assert found.name == name
+    assert known.family_in(engine) == name
 
 
 def test_other_engines_in_secrets() -> None:
