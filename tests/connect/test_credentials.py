@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError, WaitTimeout, plugin
+from sqlalchemy_rds_iam._aws import container_agent
 from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
 
@@ -44,12 +45,16 @@ def way(request: pytest.FixtureRequest, world: tuple[str, bool]) -> dict[str, st
 
 @pytest.fixture
 def container(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A container's credentials endpoint, the only source of credentials there is."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
+    """A container's credentials endpoint, the only source of credentials there is.
+
+    Without anything else of AWS's, it is asked without botocore.
+    """
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *rds.aws.environ()):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", rds.aws.container_url)
     # On a busy machine it would ask twice.
     monkeypatch.setattr(botocore.utils.ContainerMetadataFetcher, "TIMEOUT_SECONDS", DEADLINE)
+    monkeypatch.setattr(container_agent, "DEADLINE", DEADLINE)
     service = rds.aws.container
     service.role = rds.identities.role("task")
     service.lifetime, service.reissue_below, service.latency = 3600.0, 300.0, 0.0

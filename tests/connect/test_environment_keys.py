@@ -43,8 +43,19 @@ def test_as_botocore_reads_them() -> None:
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
-def test_botocore_stays_out_of_it(rds: RdsEmulator, driver: str) -> None:
-    """A process that has its keys in the environment connects without importing botocore."""
+@pytest.mark.parametrize("place", ["environment", "container"])
+def test_botocore_stays_out_of_it(
+    rds: RdsEmulator, driver: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With keys in the environment, or a container's, a process connects without botocore."""
+    if place == "container":
+        for name in (*rds.key.environ(), *rds.aws.environ()):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(rds.aws.container, "role", rds.identities.role("task"))
+        monkeypatch.setattr(rds.aws.container, "_key", None)
+        monkeypatch.setattr(rds.aws.container, "token", "of-the-pod")
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", rds.aws.container_url)
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "of-the-pod")
     url = rds.url(f"postgresql+{driver}").render_as_string()
     script = f"""
 import asyncio, sys
