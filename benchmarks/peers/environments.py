@@ -82,7 +82,7 @@ def importable(environment: Environment) -> Iterator[Python]:
 
 def directory_of(name: str, home: Path) -> Path:
     """Where the environment is, below the user's cache directory; its name says what it holds."""
-    held = "\n".join((sys.version, _text(name), *constraints(name)))
+    held = "\n".join((sys.version, str(BENCHMARKS), _text(name), *constraints(name)))
     return home / CACHE / "peers" / f"{name}-{hashlib.sha256(held.encode()).hexdigest()[:12]}"
 
 
@@ -120,6 +120,7 @@ def _install(name: str, place: Path) -> None:
 def _run(*command: str) -> None:
     subprocess.run(
         command,
+        cwd=BENCHMARKS.parent,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ from benchmarks.lib.command_process import HERE, CommandProcess, Python
 from benchmarks.lib.connects import Sample
 from benchmarks.lib.drivers import drivername
 from benchmarks.peers import environments
-from benchmarks.peers.ways import PLUGIN, WAYS
+from benchmarks.peers.ways import OWN, PLUGIN, WAYS
 
 _DEADLINE = 180.0
 _BATCH = 3
@@ -42,15 +42,24 @@ class FailedError(Exception):
 class Peers:
     """The processes of the peers; meanwhile their environments can be imported from.
 
+    Args:
+        ways: their names.
+        drivers: with which.
+        here: take this environment for this project's, and leave out what is not in it.
+
     Attributes:
         cases: every way with every driver that was asked for, and can be run.
         failed: the others, by name, and why.
-        versions: of what each environment is pinned to, by way.
+        versions: what each environment is pinned to, by its name.
     """
 
-    def __init__(self, ways: Iterable[str], drivers: Iterable[str]) -> None:
-        asked, wanted = set(ways), tuple(drivers)
-        self._ways = {name: way for name, way in WAYS.items() if name in asked}
+    def __init__(self, ways: Iterable[str], drivers: Iterable[str], *, here: bool = False) -> None:
+        asked, wanted, self._is_here = set(ways), tuple(drivers), here
+        self._ways = {
+            name: way
+            for name, way in WAYS.items()
+            if name in asked and (way.environment == OWN or not here)
+        }
         self.cases = [
             Case(name, driver)
             for driver in wanted
@@ -63,19 +72,18 @@ class Peers:
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
-        used = {self._ways[case.way].environment for case in self.cases} - {None}
-        made = environments.make_all(sorted(map(str, used)), measure.progress)
+        used = {case.way: self._ways[case.way].environment for case in self.cases}
+        if self._is_here:
+            self._pythons = dict.fromkeys(used, HERE)
+            return self
+        made = environments.make_all(sorted({*used.values()}), measure.progress)
+        self.versions = {name: found.versions for name, found in made.items()}
         with ExitStack() as starting:
-            for name, way in self._ways.items():
-                found = made.get(str(way.environment))
-                if found is None:
-                    self._pythons[name] = HERE
+            for way, name in used.items():
+                if made[name].executable is None:
+                    self.fail(way, f"{name} cannot be installed: {made[name].reason}")
                     continue
-                self.versions[name] = found.versions
-                if found.executable is None:
-                    self.fail(name, f"cannot be installed: {found.reason}")
-                else:
-                    self._pythons[name] = starting.enter_context(environments.importable(found))
+                self._pythons[way] = starting.enter_context(environments.importable(made[name]))
             self._running = starting.pop_all()
         return self
 

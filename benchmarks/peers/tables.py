@@ -80,10 +80,10 @@ def pictures(results: Mapping[str, Any]) -> dict[str, str]:
 
 def _peers(results: Mapping[str, Any]) -> str:
     installed = [
-        (way, ", ".join(f"{name} {number}" for name, number in versions.items()))
-        for way, versions in results["versions"].items()
+        (environment, ", ".join(f"{name} {number}" for name, number in versions.items()))
+        for environment, versions in results["versions"].items()
     ]
-    blocks = [measure.table(("peer", "pinned to"), installed)] if installed else []
+    blocks = [measure.table(("environment", "pinned to"), installed)] if installed else []
     if results["failed"]:
         blocks.append(measure.table(("left out", "because"), list(results["failed"].items())))
     return "\n\n".join(blocks)

@@ -15,6 +15,9 @@ from sqlalchemy import URL
 from benchmarks.lib import ways
 from benchmarks.lib.ways import AnyEngine, Build, Task
 
+OWN = "sqlalchemy-rds-iam"
+"""The environment of this project: as small as the others, as some of a start grows with it."""
+
 AGAIN = "ready token, again"
 READY = "ready token"
 PASSWORD = "password"
@@ -28,15 +31,14 @@ class Way(NamedTuple):
     Attributes:
         build: makes its engine.
         drivers: those that it is for, by SQLAlchemy's names.
-        environment: where it is installed; None for this project's own environment.
+        environment: where it is installed, by its name.
         waits_for_aws: whether it fetches credentials and signs.
         is_limited: whether IAM's limit of logins applies to it.
-        has_async: of these drivers with tasks, or none.
     """
 
     build: Build
     drivers: tuple[str, ...]
-    environment: str | None = None
+    environment: str = OWN
     waits_for_aws: bool = True
     is_limited: bool = True
 

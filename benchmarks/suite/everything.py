@@ -68,7 +68,7 @@ QUICK = {
     "network": "--rounds 1 --driver pg8000 --driver pymysql",
     "failover": "--quick",
     # Without environments of peers, which are installed from a package index.
-    "peers": "--rounds 2 --driver psycopg --part cost --way 'ready token' --way rds_iam",
+    "peers": "--here --rounds 2 --driver psycopg --part cost",
 }
 """The same for those in a hurry."""
 

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lib import emulated, measure
+from benchmarks.lib.delay_proxy import DelayProxy
 from benchmarks.peers import parts, tables
 from benchmarks.peers.runs import Peers, Place, free_port
 from benchmarks.peers.ways import WAYS
@@ -59,6 +60,9 @@ def main() -> int:
         help="of the network; default: %(default)g",
     )
     command.add_argument(
+        "--here", action="store_true", help="this project in this environment, and no peers"
+    )
+    command.add_argument(
         "--connects",
         type=measure.positive_integer,
         default=240,
@@ -70,7 +74,7 @@ def main() -> int:
     results: dict[str, Any] = {"benchmark": "peers", "rounds": given.rounds}
     with (
         tempfile.TemporaryDirectory(prefix="peers-") as directory,
-        Peers(given.way or WAYS, drivers) as peers,
+        Peers(given.way or WAYS, drivers, here=given.here) as peers,
     ):
         if not peers.cases:
             raise measure.NoResult(f"none of the ways can be run: {peers.failed}")
@@ -88,8 +92,8 @@ def main() -> int:
             }
             results |= {part: run[part]() for part in wanted if part in run}
         if "network" in wanted:
-            with _place(Path(directory)) as far:
-                rounds = max(given.rounds // 4, 1)
+            with _far(Path(directory), given.round_trip / 1e3) as far:
+                rounds = max(given.rounds // 8, 1)
                 results["network"] = parts.network(peers, far, drivers, rounds)
                 results["round_trip_ms"] = given.round_trip
         results |= {"versions": peers.versions, "failed": peers.failed}
@@ -106,6 +110,18 @@ def _place(directory: Path) -> Iterator[Place]:
     # A session is made for each connect, as RDS does.
     with emulated.Emulator(reuse=False, ports=(port, port)) as rds:
         yield Place(rds, port, _ca_files(directory, rds), rds.login(), directory / "cache")
+
+
+@contextmanager
+def _far(directory: Path, round_trip: float) -> Iterator[Place]:
+    """The same so many seconds away; the proxy's port is the signed one."""
+    port = free_port()
+    with (
+        DelayProxy("127.0.0.1", port) as proxy,
+        emulated.Emulator(reuse=False, ports=(proxy.port, port)) as rds,
+    ):
+        proxy.start_over(round_trip)
+        yield Place(rds, proxy.port, _ca_files(directory, rds), rds.login(), directory / "cache")
 
 
 def _ca_files(directory: Path, rds: emulated.Emulator) -> dict[str, str]:

@@ -16,7 +16,7 @@ from benchmarks.peers import environments, parts, tables
 from benchmarks.peers.environments import Environment
 from benchmarks.peers.parts import BUNDLE, ONE
 from benchmarks.peers.runs import Case, FailedError, Peers
-from benchmarks.peers.ways import AGAIN, PASSWORD, PLUGIN, READY, WAYS
+from benchmarks.peers.ways import AGAIN, OWN, PASSWORD, PLUGIN, READY, WAYS
 
 PEER = "sqlalchemy-rds-iam-auth-plugin"
 
@@ -37,12 +37,11 @@ def requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_peer_has_an_environment_that_pins_it() -> None:
     """Each file belongs to a way, each way's file is there, and what is measured is pinned."""
-    used = {way.environment for way in WAYS.values()} - {None}
+    used = {way.environment for way in WAYS.values()}
     assert used == {*environments.names()}
-    for name in environments.names():
-        versions = environments.versions(name)
-        assert name in versions
-        assert "boto3" in versions
+    for name in used - {OWN}:
+        assert {name, "boto3"} <= {*environments.versions(name)}
+    assert "botocore" in environments.versions(OWN)
 
 
 def test_an_environment_is_named_by_what_it_holds(requirements: Path, tmp_path: Path) -> None:
@@ -89,11 +88,14 @@ def test_an_environment_is_made_once_and_whole(
 
 def test_a_peer_that_cannot_be_installed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its name and with the reason; all others are run."""
-    missing = {PEER: Environment(None, {PEER: "0.1.0"}, "ERROR: there is no index")}
+    missing = {
+        PEER: Environment(None, {PEER: "0.1.0"}, "ERROR: there is no index"),
+        OWN: Environment(Path(sys.executable), {}),
+    }
     monkeypatch.setattr(environments, "make_all", lambda *_: missing)
     with Peers((READY, PEER), ("psycopg", "asyncpg")) as peers:
         assert [case.way for case in peers.cases] == [READY, READY]
-        assert peers.failed == {PEER: "cannot be installed: ERROR: there is no index"}
+        assert peers.failed == {PEER: f"{PEER} cannot be installed: ERROR: there is no index"}
         versions, failed = peers.versions, peers.failed
     found = tables.text({"versions": versions, "failed": failed, "verdicts": {}})
     assert "there is no index" in found
@@ -103,7 +105,7 @@ def test_a_peer_that_cannot_be_installed_is_reported(monkeypatch: pytest.MonkeyP
 def test_a_peer_that_fails_is_reported() -> None:
     """A command that fails says why and leaves the process as it was; so does the case."""
     case = Case(READY, "psycopg")
-    with Peers([READY], ["psycopg"]) as peers:
+    with Peers([READY, PEER], ["psycopg"], here=True) as peers:
         assert peers.cases == [case]
         with peers.process(case, {"PATH": ""}) as ask:
             for _ in range(2):
