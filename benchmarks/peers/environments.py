@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.lib.command_process import Python
-from sqlalchemy_rds_iam._tls.ca_bundle import CACHE, cache_home
+from sqlalchemy_rds_iam._tls.private_files import CACHE, cache_home
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 BENCHMARKS = Path(__file__).parents[1]

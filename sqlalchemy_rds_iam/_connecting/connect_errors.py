@@ -7,6 +7,7 @@ variable of the environment asked for it.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -110,6 +111,16 @@ def _advice(said: str, target: Target, config: PluginOptions) -> Iterator[str]:
     else:
         yield "something between may end TLS with a certificate of its own, or the bundle is old:"
         yield f"rds-iam ca --download, or {current}"
+        yield from _left_out(target)
+
+
+def _left_out(target: Target) -> Iterator[str]:
+    """That an authority has expired, which OpenSSL cannot tell of one that was left out."""
+    if isinstance(target.watched, ca_bundle.Narrowed):
+        for name in ca_bundle.expired(target.watched.source, time.time()):
+            yield f"{name!r} has expired, and is left out: a server whose certificate it issued"
+            yield "needs one of a current authority, such as rds-ca-rsa2048-g1"
+            return
 
 
 def _is_about(file: str, region: str) -> bool:

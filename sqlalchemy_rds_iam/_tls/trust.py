@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._masking import on_one_line
-from sqlalchemy_rds_iam._tls import ca_bundle, public_roots
+from sqlalchemy_rds_iam._tls import private_files, public_roots
 from sqlalchemy_rds_iam._tls.ownership import exposed
 from sqlalchemy_rds_iam.errors import ConfigError
 
@@ -136,7 +136,7 @@ def _located(
         found_ca = _named("the well-known place", found)
         return found_ca._replace(rule="a well-known place", passed=tuple(passed))
     options = " or ".join(filter(None, (own, theirs.variable)))
-    best = next((place for place in places if place.parent.name == ca_bundle.CACHE), places[0])
+    best = next((place for place in places if place.parent.name == private_files.CACHE), places[0])
     raise ConfigError(
         "no CA bundle found to verify the database's certificate with. Download Amazon's with "
         f"rds-iam ca --download, or from {BUNDLE_URLS.get(host.partition or '', BUNDLE_URL)} to "
@@ -193,9 +193,9 @@ def bundle_places(
     """
     places = [Path(place) for place in _RDS_BUNDLES]
     home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  (never raises)
-    if cache := ca_bundle.cache_home(environ):
+    if cache := private_files.cache_home(environ):
         names = dict.fromkeys((bundle_name(partition), bundle_name(None)))
-        places[:0] = [cache / ca_bundle.CACHE / name for name in names]
+        places[:0] = [cache / private_files.CACHE / name for name in names]
     if file and Path(home).is_absolute():
         places.insert(0, Path(home, file))
     return places

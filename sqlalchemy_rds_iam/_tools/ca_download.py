@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from sqlalchemy_rds_iam import __version__
 from sqlalchemy_rds_iam._concurrency import call_with_timeout
 from sqlalchemy_rds_iam._masking import first_line
-from sqlalchemy_rds_iam._tls import ca_bundle, trust
+from sqlalchemy_rds_iam._tls import private_files, trust
 from sqlalchemy_rds_iam._tools.ca_inventory import Inventory, inventory
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 
@@ -64,7 +64,7 @@ def download(partition: str, *, url: str | None = None, timeout: float = 30.0) -
     except TimeoutError:
         raise WaitTimeout(f"{url} has not been fetched within {timeout:g} s") from None
     check(content, partition, url)
-    return ca_bundle.keep(content, trust.bundle_name(partition))
+    return private_files.keep(content, trust.bundle_name(partition))
 
 
 def check(content: bytes, partition: str, source: str) -> Inventory:

@@ -147,9 +147,11 @@ def _ca(state: State) -> str:
     target = state.settled
     if target.ca is None:
         return "none, or in an SSL context of your own"
-    part = ca_bundle.part(ca_bundle.source(target.ca.path, target.host.region))
+    source = ca_bundle.source(target.ca.path, target.host.region)
+    part, expired = ca_bundle.part(source), ca_bundle.expired(source, time.time())
+    of_them = f", {len(expired)} of them expired" if expired else ""
     return (
-        f"{target.ca.path} ({part.kept} of {part.total} certificates are for the region; "
+        f"{target.ca.path} ({part.kept} of {part.total} certificates are for the region{of_them}; "
         f"{target.ca.rule})"
     )
 

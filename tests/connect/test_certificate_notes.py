@@ -93,12 +93,18 @@ def test_an_old_bundle(failed: Failed, tmp_path: Path, monkeypatch: pytest.Monke
     assert f"checked with  {file} (a well-known place)" in note
 
 
-def test_something_between(failed: Failed, tmp_path: Path, rds: RdsEmulator) -> None:
-    """The bundle is about the region, so what is shown may not be Amazon's."""
+def test_something_between(
+    failed: Failed, tmp_path: Path, rds: RdsEmulator, world: tuple[str, bool]
+) -> None:
+    """The bundle is about the region, so what is shown may not be Amazon's; or it has expired.
+
+    A context keeps what has expired, so that OpenSSL tells. A file does not.
+    """
     file = _pem(tmp_path / "bundle.pem", BUNDLE)
     note = failed(rds_iam_ca=file)
     assert "something between may end TLS" in note
     assert f"checked with  {file} (rds_iam_ca)" in note
+    assert ("2019 CA' has expired, and is left out" in note) == ("psycopg" in world[0])
 
 
 @pytest.mark.parametrize("bad", ["other_host", "expired"])

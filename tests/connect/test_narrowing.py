@@ -47,7 +47,7 @@ def test_a_bundle_is_narrowed_to_the_region(driver: str, bundled: str) -> None:
     found = asked(driver, _target(driver).arguments)
     assert found.ca != bundled
     names = [dict(part for (part,) in each["subject"]) for each in found.trusted]
-    assert 0 < len(names) < 14
+    assert len(names) == (3 if found.ca else 5)
     assert not [name for name in names if "eu-west-1" in name["commonName"]]
     assert [name for name in names if "us-east-1" in name["commonName"]]
 
@@ -85,8 +85,11 @@ def test_trust_leaves_a_trace(driver: str, bundled: str, caplog: pytest.LogCaptu
     caplog.set_level("DEBUG", "sqlalchemy_rds_iam")
     own = asked(driver, _target(driver).arguments).ca or bundled
     (line,) = [r.getMessage() for r in caplog.records if bundled in r.getMessage()]
+    # A context is made once, and keeps what has expired, which verifies nothing.
+    count = 3 if own != bundled else 5
     assert line == (
-        f"11 of the 121 certificates in {bundled} are trusted (region us-east-1), read from {own}"
+        f"{count} of the 121 certificates in {bundled} are trusted (region us-east-1), read from "
+        f"{own}"
     )
 
 

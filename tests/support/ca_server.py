@@ -12,7 +12,7 @@ import trustme
 from ca_support import BUNDLE, named_ca
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam._tls import ca_bundle
+from sqlalchemy_rds_iam._tls import private_files
 
 GOV = "us-gov-west-1"
 GOV_BUNDLE = named_ca(f"Amazon RDS {GOV} Root CA RSA2048 G1")
@@ -20,7 +20,7 @@ GOV_BUNDLE = named_ca(f"Amazon RDS {GOV} Root CA RSA2048 G1")
 
 def cached(home: Path, name: str = "global-bundle.pem") -> Path:
     """Where the bundle is kept below `home`."""
-    return home / ".cache" / ca_bundle.CACHE / name
+    return home / ".cache" / private_files.CACHE / name
 
 
 class Server:

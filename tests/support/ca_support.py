@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -52,9 +53,26 @@ def own_ca(database: Any) -> Path:
     return Path(database.inside.plan.target.watched.file)
 
 
-def named_ca(name: str) -> bytes:
+def is_of_a_trial(block: bytes) -> bool:
+    """Whether the common name says Beta or Preview, read by another library."""
+    subject = x509.load_pem_x509_certificate(block).subject
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return any(re.match("Amazon RDS (Beta|Preview) ", str(name.value)) for name in names)
+
+
+def ends(block: bytes) -> float:
+    """The epoch seconds at which a certificate expires, read by another library."""
+    return x509.load_pem_x509_certificate(block).not_valid_after_utc.timestamp()
+
+
+@functools.cache
+def _key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def named_ca(name: str, until: datetime = datetime(2061, 1, 1, tzinfo=UTC)) -> bytes:
     """A small CA of this common name, with another part of the name after it."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = _key()
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, name),
@@ -67,8 +85,8 @@ def named_ca(name: str) -> bytes:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime(2021, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2061, 1, 1, tzinfo=UTC))
+        .not_valid_before(datetime(1951, 1, 1, tzinfo=UTC))
+        .not_valid_after(until)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
         .public_bytes(Encoding.PEM)

@@ -15,7 +15,7 @@ import trustme
 from ca_support import BUNDLE, blocks
 from patience import DEADLINE
 
-from sqlalchemy_rds_iam._tls import ca_bundle
+from sqlalchemy_rds_iam._tls import private_files
 
 OWN = trustme.CA().cert_pem.bytes()
 CONTENT = b"".join(blocks(BUNDLE)[:3])
@@ -32,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _file(content: bytes = CONTENT) -> Path:
-    found = ca_bundle.private_file(content, "us-east-1")
+    found = private_files.private_file(content, "us-east-1")
     assert found is not None
     file = Path(found)
     assert file.read_bytes() == content
@@ -43,7 +43,7 @@ def _file(content: bytes = CONTENT) -> Path:
 
 
 def _cache(home: Path) -> Path:
-    return home / ".cache" / ca_bundle.CACHE
+    return home / ".cache" / private_files.CACHE
 
 
 def test_a_private_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_a_private_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert file.parent == _cache(home)
     assert list(file.parent.iterdir()) == [file]
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "xdg"))
-    assert _file().parent == home / "xdg" / ca_bundle.CACHE
+    assert _file().parent == home / "xdg" / private_files.CACHE
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert _file() == file
 
@@ -144,9 +144,9 @@ def test_a_place_that_others_rule_is_not_used(
     first = _file()
     spoil(first.parent)
     second = _file()
-    assert second.parent == tmp_path / "tmp" / f"{ca_bundle.CACHE}-{os.geteuid()}"
+    assert second.parent == tmp_path / "tmp" / f"{private_files.CACHE}-{os.geteuid()}"
     second.parent.chmod(0o777)
-    assert ca_bundle.private_file(CONTENT, "us-east-1") is None
+    assert private_files.private_file(CONTENT, "us-east-1") is None
 
 
 def test_a_sticky_directory_is_safe(home: Path, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_sticky_directory_is_safe(home: Path, tmp_path: Path) -> None:
     home.rmdir()
     assert _file().parent.parent == tmp_path / "tmp"
     (tmp_path / "tmp").chmod(0o777)
-    assert ca_bundle.private_file(CONTENT, "us-east-1") is None
+    assert private_files.private_file(CONTENT, "us-east-1") is None
 
 
 @pytest.mark.parametrize("where", ["relative", "nonexistent", "/dev/null"])
@@ -173,10 +173,10 @@ def test_nowhere_to_write(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With no directory that may be written, as in a read-only container, there is no file."""
     home.rmdir()
     monkeypatch.setattr(tempfile, "tempdir", str(home))
-    assert ca_bundle.private_file(CONTENT, "us-east-1") is None
+    assert private_files.private_file(CONTENT, "us-east-1") is None
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(home)])
-    assert ca_bundle.private_file(CONTENT, "us-east-1") is None
+    assert private_files.private_file(CONTENT, "us-east-1") is None
 
 
 def test_a_full_disk(home: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_full_disk(home: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        assert ca_bundle.private_file(CONTENT, "us-east-1") is None
+        assert private_files.private_file(CONTENT, "us-east-1") is None
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(_cache(home).iterdir()) == []
@@ -194,7 +194,7 @@ def test_a_full_disk(home: Path) -> None:
 def test_a_system_without_owners(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where files have no owner that Python could tell, as on Windows, no file is made."""
     monkeypatch.delattr(os, "geteuid")
-    assert ca_bundle.private_file(CONTENT, "us-east-1") is None
+    assert private_files.private_file(CONTENT, "us-east-1") is None
     assert list(home.iterdir()) == []
 
 
@@ -205,7 +205,7 @@ def test_many_at_once(home: Path) -> None:
 
     def work() -> None:
         while not done.is_set():
-            ca_bundle.private_file(CONTENT, "us-east-1")
+            private_files.private_file(CONTENT, "us-east-1")
 
     def look() -> None:
         for _ in range(2000):

@@ -14,7 +14,7 @@ from ca_support import find_ca
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
-from sqlalchemy_rds_iam._tls import ownership, public_roots, trust
+from sqlalchemy_rds_iam._tls import ownership, private_files, public_roots
 
 INSTANCE = parse_host("db.abc123.us-east-1.rds.amazonaws.com")
 PROXY = parse_host("p.proxy-abc123.us-east-1.rds.amazonaws.com")
@@ -217,7 +217,7 @@ def test_what_is_downloaded_is_found(home: Path) -> None:
     """Whatever the umask: the cache that we make is one that counts."""
     umask = os.umask(0)
     try:
-        made = trust.ca_bundle.keep(trustme.CA().cert_pem.bytes(), "global-bundle.pem")
+        made = private_files.keep(trustme.CA().cert_pem.bytes(), "global-bundle.pem")
     finally:
         os.umask(umask)
     assert find_ca({}, INSTANCE) == str(made)
