@@ -84,17 +84,24 @@ def noise(null: Interval) -> float:
 
 
 def verdict(
-    found: float, target: float, null: Interval | None, better: Literal["less", "more"]
+    found: float | Interval,
+    target: float,
+    null: Interval | None,
+    better: Literal["less", "more"],
 ) -> str:
     """Whether a target is kept, missed, or neither as far as this machine can tell.
 
     Args:
-        found: what was measured.
+        found: what was measured; of an interval, the target has to be outside.
         target: what it has to be.
         null: the ratio of two things that are the same; None where noise plays no part, as where
             connects are counted.
         better: "less" if `found` may be at most `target`, "more" if it has to be at least that.
     """
+    if isinstance(found, Interval):
+        if found.low < target < found.high:
+            return WITHIN_NOISE
+        found = found.value
     share = 0.0 if null is None else noise(null)
     # By how much the target is exceeded, in targets; below zero if it is kept.
     excess = (found / target - 1) * (1 if better == "less" else -1)

@@ -16,9 +16,7 @@ There the static password takes turns as well, and more than 200 a second are re
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -26,8 +24,9 @@ from typing import Any
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from benchmarks.lib import charts, emulated, measure
+from benchmarks.lib import charts, emulated, measure, spread
 from benchmarks.lib.drivers import drivername
+from benchmarks.lib.servers import Emulated, Real
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
@@ -59,7 +58,7 @@ def main() -> int:
         if given.url is None:
             rds = stack.enter_context(emulated.Emulator())
             maximum = rds.maximum()
-            target: Target = Emulated(rds)
+            target: Emulated | Real = Emulated(rds)
             ceiling = emulated.ceiling(given.ceiling, maximum)
         else:
             target, ceiling = Real(_database(command, given.url)), given.ceiling
@@ -109,52 +108,6 @@ def _command() -> argparse.ArgumentParser:
     return command
 
 
-class Emulated:
-    """The emulator, which throttles and says whom."""
-
-    limiter: float | None = None
-    rest = 0.0
-
-    def __init__(self, rds: emulated.Emulator) -> None:
-        self._rds = rds
-        self.url, self.signed, self.environ = rds.url, rds.signed, rds.environ
-
-    def prepare(self, ceiling: int) -> None:
-        """Begin anew."""
-        self._rds.start_over(ceiling)
-
-    def refused(self) -> int:
-        """How many logins were refused since."""
-        return sum(self._rds.logins()["refused"].values())
-
-
-class Real:
-    """A database that is to be treated with care."""
-
-    rest = 1.0
-
-    def __init__(self, url: URL) -> None:
-        self.url, self.environ = url, dict(os.environ)
-        host = str(url.query.get("rds_iam_host", url.host))
-        self.signed = {
-            "host": host,
-            "port": int(str(url.query.get("rds_iam_port", url.port or 5432))),
-            "region": url.query.get("rds_iam_region") or parse_host(host).region,
-        }
-
-    def prepare(self, ceiling: int) -> None:
-        """Let the second pass in which the last measurement ended."""
-        self.limiter = ceiling
-        time.sleep(self.rest)
-
-    def refused(self) -> int:
-        """It does not tell; what was refused is lost, or was tried again."""
-        return 0
-
-
-Target = Emulated | Real
-
-
 def _database(command: argparse.ArgumentParser, text: str) -> URL:
     try:
         url = make_url(text)
@@ -169,7 +122,7 @@ def _database(command: argparse.ArgumentParser, text: str) -> URL:
 
 
 def _case(
-    target: Target, what: tuple[str, str, int], seconds: float, ceiling: int
+    target: Emulated | Real, what: tuple[str, str, int], seconds: float, ceiling: int
 ) -> Callable[[], dict[str, Any]]:
     driver, way, concurrency = what
     name, is_async = DRIVERS[driver]
@@ -216,6 +169,7 @@ def _summary(
         ),
         "lost": sum(not ok for run in runs for _, _, ok in run["connects"]),
         "refused": sum(run["refused"] for run in runs),
+        "quartiles_ms": list(spread.quartiles(times).times(1e3)) if times else None,
         "p50_ms": measure.percentile(times, 0.5) * 1e3 if times else 0.0,
         "p99_ms": measure.percentile(times, 0.99) * 1e3 if times else 0.0,
         "errors": [run["errors"] for run in runs],
@@ -275,7 +229,7 @@ def text(results: Mapping[str, Any]) -> str:
             measure.table(
                 (
                     *("driver", "concurrency", "way", "per second", "of ceiling", "of static"),
-                    *("refused", "lost", "p50 ms", "p99 ms"),
+                    *("refused", "lost", "p50 ms", "quartiles", "p99 ms"),
                 ),
                 [
                     (
@@ -288,6 +242,7 @@ def text(results: Mapping[str, Any]) -> str:
                         str(row["refused"]),
                         str(row["lost"]),
                         f"{row['p50_ms']:.1f}",
+                        measure.span(row.get("quartiles_ms"), ".1f"),
                         f"{row['p99_ms']:.1f}",
                     )
                     for row in results["results"]

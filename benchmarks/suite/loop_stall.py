@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from benchmarks.lib import charts, emulated, load, measure
+from benchmarks.lib import charts, emulated, load, measure, spread
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 
@@ -159,6 +159,7 @@ def _summary(case: str, rounds: list[list[Windows]]) -> list[dict[str, Any]]:
                 "window": window,
                 "samples": len(found),
                 "gap_ms": statistics.median(each["gap_ms"] for each in found),
+                "gap_quartiles_ms": list(spread.quartiles([each["gap_ms"] for each in found])),
                 "worst_gap_ms": max(each["gap_ms"] for each in found),
                 "busy_ms": statistics.median(each["busy_ms"] for each in found),
                 "longest_connect_ms": statistics.median(
@@ -215,7 +216,6 @@ def text(results: Mapping[str, Any]) -> str:
     """The table of the results, and the verdict."""
     missed = _missed(results["results"])
     names = {
-        "gap_ms": "median gap",
         "worst_gap_ms": "worst gap",
         "busy_ms": "of it busy",
         "longest_connect_ms": "longest connect",
@@ -235,11 +235,16 @@ def text(results: Mapping[str, Any]) -> str:
             f"The emulator's own maximum: {results['emulator_maximum']:.0f} logins a second.",
             "",
             measure.table(
-                ("machine", "driver", "way", "window", *names.values()),
+                (
+                    *("machine", "driver", "way", "window", "median gap", "quartiles"),
+                    *names.values(),
+                ),
                 [
                     (
                         row.get("machine", "idle"),
                         *(row[n] for n in ("driver", "way", "window")),
+                        f"{row['gap_ms']:.1f}",
+                        measure.span(row.get("gap_quartiles_ms"), ".1f"),
                         *(f"{row[n]:.1f}" for n in names),
                     )
                     for row in results["results"]

@@ -20,7 +20,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.lib import charts, emulated, measure
+from benchmarks.lib import charts, emulated, measure, spread
 
 DRIVERS = {"psycopg": False, "asyncpg": True}
 """The drivers, and whether they are used in tasks instead of threads."""
@@ -143,10 +143,11 @@ def _summary(case: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _times(window: str, times: list[float]) -> dict[str, float]:
+def _times(window: str, times: list[float]) -> dict[str, Any]:
     if not times:
         raise measure.NoResult(f"no connect was let in during {window}")
     return {
+        f"{window}_quartiles_ms": list(spread.quartiles(times).times(1e3)),
         f"{window}_p50_ms": statistics.median(times) * 1e3,
         f"{window}_p99_ms": measure.percentile(times, 0.99) * 1e3,
         f"{window}_max_ms": max(times) * 1e3,
@@ -218,7 +219,8 @@ def _longest(run: dict[str, Any], bin_seconds: float = 0.1) -> list[tuple[float,
 def text(results: Mapping[str, Any]) -> str:
     """The table of the results, and the verdict."""
     missed = _missed(results)
-    names = [f"{w}_{q}_ms" for w in ("steady", "rollover") for q in ("p50", "p99", "max")]
+    windows = "steady", "rollover"
+    columns = "p50", "quartiles", "p99", "max"
     rule = f"No connect of the plugin may be lost, or take {TARGET:g} of STS's time in a rollover"
     verdict = "kept"
     if missed:
@@ -231,12 +233,18 @@ def text(results: Mapping[str, Any]) -> str:
             measure.table(
                 (
                     *("driver", "way", "connects", "lost"),
-                    *(name.removesuffix("_ms").replace("_", " ") for name in names),
+                    *(f"{window} {column}" for window in windows for column in columns),
                 ),
                 [
                     (
                         *(row["driver"], row["way"], str(row["connects"]), str(row["lost"])),
-                        *(f"{row[name]:.1f}" for name in names),
+                        *(
+                            measure.span(row.get(f"{window}_quartiles_ms"), ".1f")
+                            if column == "quartiles"
+                            else f"{row[f'{window}_{column}_ms']:.1f}"
+                            for window in windows
+                            for column in columns
+                        ),
                     )
                     for row in results["results"]
                 ],

@@ -26,7 +26,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.lib import charts, emulated, measure
+from benchmarks.lib import charts, emulated, measure, spread
 
 TARGET = 1.05
 """The longest that a storm with the plugin may take, in ideal times."""
@@ -117,6 +117,7 @@ def _summary(case: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "lost": sum(not ok for run in runs for _, _, ok in run["connects"]) / len(runs),
         "refused": sum(sum(run["server"]["refused"].values()) for run in runs) / len(runs),
         "most_in_a_second": max(run["server"]["most_in_a_second"] for run in runs),
+        "quartiles_s": list(spread.quartiles(times)) if times else None,
         "p50_s": measure.percentile(times, 0.5) if times else 0.0,
         "p99_s": measure.percentile(times, 0.99) if times else 0.0,
         "errors": [run["errors"] for run in runs],
@@ -174,7 +175,7 @@ def text(results: Mapping[str, Any]) -> str:
             measure.table(
                 (
                     *("driver", "way", "let in", "lost", "refused", "most in 1 s"),
-                    *("seconds", "times ideal", "p50 s", "p99 s"),
+                    *("seconds", "times ideal", "p50 s", "quartiles", "p99 s"),
                 ),
                 [
                     (
@@ -188,6 +189,7 @@ def text(results: Mapping[str, Any]) -> str:
                         # What loses connects is no faster for it.
                         "-" if row["lost"] else f"{row['times_ideal']:.3f}",
                         f"{row['p50_s']:.2f}",
+                        measure.span(row.get("quartiles_s"), ".2f"),
                         f"{row['p99_s']:.2f}",
                     )
                     for row in results["results"]

@@ -69,3 +69,14 @@ def test_a_target_is_kept_only_outside_of_the_noise(
     assert spread.verdict(found, target, None, better) == alone  # type: ignore[arg-type]
     assert spread.verdict(found, target, null, better) == noisy  # type: ignore[arg-type]
     assert spread.worst(["kept", noisy, "kept"]) == noisy
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"), [(0.5, 0.9, "kept"), (0.5, 1.1, "within noise"), (1.4, 1.5, "MISSED")]
+)
+def test_a_target_within_the_interval_is_neither_kept_nor_missed(
+    low: float, high: float, said: str
+) -> None:
+    """Whatever the value in the middle is."""
+    found = spread.Interval(low, (low + high) / 2, high)
+    assert spread.verdict(found, 1.0, None, "less") == said
