@@ -13,15 +13,22 @@ UNIT_VENV := $(if $(OF_ITS_OWN),.venv-unit$(OF_ITS_OWN),$(VENV))
 PIP_FLAGS := --disable-pip-version-check --progress-bar off
 
 # Four processes, as tests wait more than they work, each with an emulator of its own, and a file of
-# tests never split. What judges rates needs the machine to itself, and comes afterwards.
-PARALLEL := --numprocesses 4 --dist loadfile -m "not soak and not timing"
+# tests never split: those that take long begin first, which is tests/conftest.py's order and not
+# that of how many tests are in them. What judges rates needs the machine to itself, afterwards.
+FILES := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+PARALLEL := $(FILES) -m "not soak and not timing"
 ALONE := --numprocesses 0 -m "timing and not soak"
 FEWER := --hypothesis-profile=fewer
 
 # Pages, programs that are run, injected faults of an installation, and what the emulator answers
-# depend on no version, and are judged on current ones alone; as are rates.
+# depend on no version, and are judged on current ones alone; as are rates. With old libraries on
+# the same Python so are all other commands and findings of the doctor, but for whether they work at
+# all, the search for a server, and models of a fleet.
 ONCE := docs benchmarks package commands/test_cli_[ces]* doctor/test_doctor.py emulator/test_[!m]*
+ON_CURRENT := commands/test_cli_[bgp]* commands/test_demo.py doctor/test_doctor_[!h]* \
+  failover/test_failover_probers.py connect/test_fleet_model.py
 ONCE := $(ONCE:%=--ignore-glob=tests/%)
+ON_CURRENT := $(ON_CURRENT:%=--ignore-glob=tests/%)
 
 # Every part is run, whatever has become of those before it.
 define suite
@@ -48,7 +55,7 @@ current: $(VENV)/installed mariadb  ## the suite on current versions
 	$(call suite,$(VENV),'$(PARALLEL)' '$(ALONE)')
 
 floor: $(FLOOR_VENV)/installed mariadb  ## the suite on the oldest supported versions, without aiobotocore
-	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER) $(ONCE)')
+	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER) $(ONCE) $(ON_CURRENT)')
 
 # A MariaDB for the tests: that of the machine, else one that apt-get brings into this user's cache;
 # where neither is possible they skip, and say why.

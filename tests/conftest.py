@@ -115,9 +115,14 @@ A test that asks for one of them, directly or not, needs a server, as do tests m
 """
 
 
+_LONGEST = ("benchmarks", "commands", "failover", "faults", "doctor", "docs", "emulator")
+"""Folders whose files take long: with several processes one that begins last is waited for."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs no server; skip what needs aiobotocore where only botocore is installed."""
+    """Long files first; mark what needs no server; skip what needs aiobotocore without it."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
     alone = importlib.util.find_spec("aiobotocore") is None
     for item in items:
         if alone and item.get_closest_marker("aiobotocore"):

@@ -63,7 +63,6 @@ def test_help(name: str) -> None:
     assert len(done.stdout) > 500
 
 
-@pytest.mark.timing
 @pytest.mark.parametrize("name", NAMES)
 def test_quick_run(name: str, tmp_path: Path) -> None:
     """JSON on standard output, progress on standard error, the same saved, charts, exit code."""
@@ -94,17 +93,16 @@ def test_table() -> None:
     assert ("kept" in done.stdout) == (done.returncode == 0)
 
 
-@pytest.mark.timing
 def test_everything(tmp_path: Path) -> None:
     """All are run by one command, which sums up and exits with the worst of their codes."""
-    some = "--only", "listener", "--only", "cold_start"
+    some = "--only", "listener", "--only", "simulation"
     done = run("everything", "--quick", *some, "--save", str(tmp_path))
-    names = "listener", "cold_start"
+    names = "listener", "simulation"
     results = [json.loads((tmp_path / f"{name}.json").read_text()) for name in names]
     assert done.returncode == (0 if all(each["within_target"] for each in results) else 1)
     for name in names:
         assert re.search(rf"\| {name} +\| (all targets met|a target MISSED) +\|", done.stdout)
-    assert "cold_start, 2 of 2" in done.stderr
+    assert "simulation, 2 of 2" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -157,7 +155,6 @@ def test_a_database_by_its_url(rds: RdsEmulator, database: str) -> None:
     assert max(sum(t <= each < t + 1 for each in times) for t in times) <= 31 + 4
 
 
-@pytest.mark.timing
 def test_a_missed_target(rds: RdsEmulator, database: str) -> None:
     """What is lost with the plugin is a target missed: exit code 1."""
     rds.gateway.ceiling = 1
@@ -170,7 +167,6 @@ def test_a_missed_target(rds: RdsEmulator, database: str) -> None:
     assert json.loads(done.stdout)["within_target"] is False
 
 
-@pytest.mark.timing
 def test_no_result(rds: RdsEmulator) -> None:
     """Where there is nothing to measure, that is no missed target: exit code 2 and the reason."""
     stranger = rds.url(user="stranger").render_as_string()

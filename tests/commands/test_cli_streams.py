@@ -72,17 +72,22 @@ def test_nothing_beside_it(arguments: list[str], rds: RdsEmulator) -> None:
             assert (failed.code, failed.out) == (2, "")
 
 
+HOSTILE = [
+    ("> /dev/full", 1, "standard output cannot be written: No space left on device"),
+    (">&-", 1, "standard output is closed"),
+    ("2>&-", 0, ""),
+    ("2> /dev/full", 0, ""),
+    ("| true; exit ${PIPESTATUS[0]}", None, ""),
+]
+
+
 @EVERY
 def test_hostile_streams(arguments: list[str]) -> None:
     """No traceback where a stream is closed, full or read by no one, and a status that says it."""
     command = " ".join(["rds-iam", *arguments])
-    for redirected, code, words in (
-        (">&-", 1, "standard output is closed"),
-        ("> /dev/full", 1, "standard output cannot be written: No space left on device"),
-        ("2>&-", 0, ""),
-        ("2> /dev/full", 0, ""),
-        ("| true; exit ${PIPESTATUS[0]}", None, ""),
-    ):
+    # All write their results in one place; the doctor and bench show beside it how far they are.
+    ways = HOSTILE if arguments[0] in {"doctor", "bench", "token"} else HOSTILE[:1]
+    for redirected, code, words in ways:
         found = _shell(f"{command} {redirected}")
         assert "Traceback" not in found.err
         assert "Exception ignored" not in found.err
@@ -94,7 +99,8 @@ def test_hostile_streams(arguments: list[str]) -> None:
 @EVERY
 def test_other_encodings(arguments: list[str]) -> None:
     """A terminal without UTF-8 gets the same, with plain marks."""
-    for encoding in ("ascii", "latin-1"):
+    # One that has more than plain marks, and still not ours, is no other case for each command.
+    for encoding in ("ascii", "latin-1") if arguments[0] == "doctor" else ("ascii",):
         found = ran(*arguments, PYTHONIOENCODING=encoding, LC_ALL="C", PYTHONUTF8="0")
         assert (found.code, found.err) == (0, "")
         assert found.out.isascii()

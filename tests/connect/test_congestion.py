@@ -274,7 +274,6 @@ def competing(
     rds.gateway.ceiling = None
 
 
-@pytest.mark.timing
 def test_rds_proxy_throttles(
     connect: Connect, competing: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from patience import DEADLINE, eventually
 from redis_support import Server, most
 from sqlalchemy.pool import NullPool
-from worlds import Database
+from worlds import Database, on
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._ratelimit.shared_limiter import SharedRateLimiter
@@ -24,6 +24,7 @@ def _shared(redis_server: Server, rate: int) -> dict[str, str]:
 
 
 @pytest.mark.timing
+@on("asyncpg", "pymysql")
 def test_killed_and_restarted_in_mid_storm(
     connect: Connect, rds: RdsEmulator, patient: Server, said: Any
 ) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import botocore.session
 import pytest
 from families import words_of
-from faults_support import LIFE, Clock, Way, settle
+from faults_support import LIFE, OF_BOTH_FAMILIES, Clock, Way, settle
 from inside import Inside
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
@@ -250,6 +250,7 @@ def test_no_exchange_between_roles(
     assert len(asked) == len(choices)
 
 
+@OF_BOTH_FAMILIES
 def test_a_role_that_may_not_connect(
     open_database: Callable[..., Database], rds: RdsEmulator, way: Way
 ) -> None:

@@ -24,9 +24,13 @@ pytestmark = pytest.mark.timing
 Connect = Callable[..., Database]
 
 
-@pytest.fixture(params=worlds(("psycopg", "asyncpg", "pg8000", "pymysql")))
+@pytest.fixture(params=worlds(("asyncpg", "pymysql")))
 def world(request: pytest.FixtureRequest) -> tuple[str, bool]:
-    """Some drivers stand for all of them here, where every test takes seconds."""
+    """A loop and threads, one of each family, as every test takes seconds.
+
+    Turns are taken before a driver is called; how each says that it was throttled is with all of
+    them in test_congestion.py.
+    """
     return WORLDS[request.param]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_support import LIFE, Clock, Provider, settle
+from faults_support import LIFE, OF_BOTH_FAMILIES, Clock, Provider, settle
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
@@ -17,6 +17,8 @@ from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam._connecting import acquire
 from sqlalchemy_rds_iam._passwords.expiry import LONGEST_PAUSE, SHORTEST_PAUSE
 from sqlalchemy_rds_iam.testing import AccessKey, RdsEmulator
+
+pytestmark = OF_BOTH_FAMILIES
 
 
 def _granted(rds: RdsEmulator) -> list[bool]:

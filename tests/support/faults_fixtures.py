@@ -13,7 +13,7 @@ import botocore.configprovider
 import botocore.credentials
 import botocore.utils
 import pytest
-from faults_support import LIFE, Clock, Provider, Way
+from faults_support import AWS_WAYS, LIFE, Clock, Provider, Way
 from patience import DEADLINE
 from worlds import Database
 
@@ -38,17 +38,9 @@ _WAYS = {
 }
 
 
-@pytest.fixture(
-    params=[
-        "sync",
-        "async-botocore",
-        pytest.param("async-aiobotocore", marks=pytest.mark.aiobotocore),
-        "mysql",
-        "mysql-async",
-    ]
-)
+@pytest.fixture(params=AWS_WAYS)
 def way(request: pytest.FixtureRequest) -> Way:
-    """Each way of fetching, with one driver for it."""
+    """Each way of fetching, with one driver for it; of both families where a test says so."""
     return _WAYS[request.param]
 
 

@@ -33,6 +33,19 @@ class Way(NamedTuple):
     credentials: str
 
 
+AWS_WAYS = [
+    "sync",
+    "async-botocore",
+    pytest.param("async-aiobotocore", marks=pytest.mark.aiobotocore),
+]
+"""Who fetches, and from where: whose database the token is for makes no difference to that."""
+
+OF_BOTH_FAMILIES = pytest.mark.parametrize(
+    "way", [*AWS_WAYS, "mysql", "mysql-async"], indirect=True
+)
+"""For what servers refuse, which each family says in its own words."""
+
+
 class Clock:
     """The real time, `offset` seconds away."""
 
