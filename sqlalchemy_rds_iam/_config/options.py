@@ -38,7 +38,9 @@ _ROLE = ("role_session_name", "external_id", "role_duration", "sts_endpoint_url"
 _CHOOSING = ("profile", "session", "role_arn", "external_id", "sts_endpoint_url", "ca")
 
 
-@dataclass(frozen=True)
+# Its methods are those of the two below it, each of which makes them of all fields: generated here,
+# too, they would cost a millisecond of each start.
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class PluginOptions(ABC):
     """The options that both plugins have; each field is the option ``<plugin>_<field>``.
 
