@@ -78,6 +78,21 @@ class Emulator(DatabaseProcess):
         """The logins since `start_over`: granted, refused by reason, most in a second."""
         return self._process.ask("logins")
 
+    def others(self, strategy: str, processes: int, begin: float, seed: int) -> None:
+        """Let so many simulated processes be deployed, too, below the same ceiling.
+
+        Args:
+            strategy: what they do about it.
+            processes: how many there are.
+            begin: when, in epoch seconds.
+            seed: of everything about them that is random.
+        """
+        self._process.ask("others", strategy, processes, begin, seed)
+
+    def outcome_of_others(self) -> dict[str, Any]:
+        """What came of them: see `Others.outcome`."""
+        return self._process.ask("outcome_of_others")
+
     def sts_calls(self) -> list[float]:
         """When STS was asked since `start_over`, in seconds of the epoch."""
         times: list[float] = self._process.ask("sts_calls")["times"]

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.lib.command_process import serve
 from benchmarks.lib.database_process import introduce, prepare
 from benchmarks.lib.emulated import PROFILE
+from benchmarks.simulated.live import Others, SharedCeiling
 from sqlalchemy_rds_iam.testing import Decision, RdsEmulator
 
 ROLE = "app"
@@ -48,6 +49,7 @@ class _Commands:
         self._rds = rds
         self._calls = 0
         self._login: dict[str, Any] | None = None
+        self._others: Others | None = None
 
     def start_over(self, ceiling: float | None) -> None:
         self._rds.gateway.ceiling = ceiling
@@ -81,6 +83,15 @@ class _Commands:
             "refused": dict(refused),
             "most_in_a_second": _most(decisions),
         }
+
+    def others(self, strategy: str, processes: int, begin: float, seed: int) -> None:
+        ceiling = SharedCeiling(self._rds.gateway.ceiling)
+        self._rds.gateway._ceiling = ceiling  # noqa: SLF001
+        self._others = Others(ceiling, "deploy", strategy, processes, begin=begin, seed=seed)
+
+    def outcome_of_others(self) -> dict[str, Any]:
+        assert self._others is not None
+        return self._others.outcome()
 
     def sts_calls(self) -> dict[str, Any]:
         return {"times": [each.time for each in self._rds.aws.sts.records[self._calls :]]}

@@ -31,17 +31,23 @@ class Fleet:
         connects: how many each of them wants at once.
         ceiling: logins that are admitted in any second.
         seed: of the simulation.
+        others: how many processes of the same kind are simulated beside them.
+        strategy: what those do.
+        known: whether logins have been accepted before.
     """
 
     processes: int
     connects: int
     ceiling: int
     seed: int
+    others: int = 0
+    strategy: str = ""
+    known: bool = True
 
     @property
     def wanted(self) -> int:
         """How many connects there are in all."""
-        return self.processes * self.connects
+        return (self.processes + self.others) * self.connects
 
     @property
     def ideal(self) -> float:
@@ -84,6 +90,9 @@ def store() -> Iterator[Store | None]:
         yield Store(server, port)
 
 
+_NONE: dict[str, Any] = {"through": [], "lost": {}, "refused": 0}
+
+
 def case(
     rds: emulated.Emulator,
     way: str,
@@ -105,6 +114,7 @@ def case(
         "url": url.render_as_string(),
         "way": "boto3-recipe" if way == "nothing" else "plugin",
         "connects": fleet.connects,
+        "known": fleet.known,
         "signed": rds.signed,
     }
 
@@ -116,6 +126,8 @@ def case(
                 _line(process, way)
             rds.start_over(fleet.ceiling)
             begin = time.time() + REST
+            if fleet.others:
+                rds.others(fleet.strategy, fleet.others, begin, fleet.seed)
             for process in processes:
                 _tell(process, f"{begin}")
             meanwhile(begin)
@@ -123,11 +135,14 @@ def case(
             for process in processes:
                 _tell(process, "end")
                 process.wait(LONGEST_RUN)
+        through = [at - begin for each in found for at in each["through"]]
+        beside = rds.outcome_of_others() if fleet.others else _NONE
         return {
-            "through": sorted(at - begin for each in found for at in each["through"]),
+            "through": sorted(through + beside["through"]),
+            "real": len(through),
             "latencies": [seconds for each in found for seconds in each["latencies"]],
             "errors": [each["errors"] for each in found],
-            "refused": sum(rds.logins()["refused"].values()),
+            "refused": beside["refused"] + sum(rds.logins()["refused"].values()),
         }
 
     return run

@@ -62,11 +62,26 @@ def simulate(
         start: seconds within which they begin.
     """
     world = World(ceiling, seed, latency)
+    rate = ceiling if rate is None else rate
+    populate(world, scenario, strategy, processes, rate=rate, timeout=timeout, start=start)
+    return world.run()
+
+
+def populate(
+    world: World,
+    scenario: Scenario,
+    strategy: str,
+    processes: int,
+    *,
+    rate: int,
+    timeout: float,
+    start: float,
+) -> None:
+    """Let so many processes begin in `world`, from now on; see `simulate`."""
     chosen = STRATEGIES[strategy]
-    pace = chosen.paces(ceiling if rate is None else rate, processes)
+    pace = chosen.paces(rate, processes)
     for _ in range(processes):
         process = Process(world, pace(), chosen.retry, -HOUR if scenario.known else NEVER)
-        at = world.chance.uniform(0.0, start)
+        at = world.now + world.chance.uniform(0.0, start)
         for _ in range(scenario.pool):
             world.begin(at, process.connect(timeout))
-    return world.run()

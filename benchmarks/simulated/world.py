@@ -54,6 +54,7 @@ class World:
         ceiling: logins that IAM admits in any second, exactly.
         seed: of everything that is random; the same seed gives the same outcome.
         latency: see `LATENCY`.
+        iam: what admits logins, if it is another one than that of `ceiling`.
 
     Attributes:
         now: the time, seconds from 0 on.
@@ -62,14 +63,18 @@ class World:
     """
 
     def __init__(
-        self, ceiling: float, seed: int = 1, latency: tuple[float, float] = LATENCY
+        self,
+        ceiling: float,
+        seed: int = 1,
+        latency: tuple[float, float] = LATENCY,
+        iam: Ceiling | None = None,
     ) -> None:
         self.now = 0.0
         self.chance = random.Random(seed)
         self.outcome = Outcome()
         self._seed = seed
         self._latency = latency
-        self._iam = Ceiling(ceiling)
+        self._iam = iam or Ceiling(ceiling)
         self._events: list[tuple[float, int, Steps]] = []
         self._serial = 0
 
@@ -85,13 +90,18 @@ class World:
         random.seed(self._seed)
         try:
             while self._events:
-                self.now, _, steps = heapq.heappop(self._events)
+                at, _, steps = heapq.heappop(self._events)
+                self.now = self._until(at)
                 seconds = next(steps, None)
                 if seconds is not None:
                     self.begin(self.now + seconds, steps)
         finally:
             random.setstate(state)
         return self.outcome
+
+    def _until(self, at: float) -> float:
+        """Let it be `at`; what time it is then."""
+        return at
 
     def sleep(self, seconds: float) -> Steps:
         """Let so much time pass, and a little more."""

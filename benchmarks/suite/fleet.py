@@ -14,6 +14,12 @@ shared store        the same with rds_iam_rate_storage on a Valkey server; needs
 store killed        the same, but that the server is killed after a third of the ideal time, and
                     back after a second, without what it knew
 
+deployment          as many processes as the ceiling admits in a second, of which these --processes
+                    are real, and the others are simulated, in real time, below the ceiling of the
+                    emulator. None has been let in before; each wants a pool of 10, and has the
+                    whole ceiling as rds_iam_connect_rate, and no store
+patient deployment  the same with rds_iam_throttle_retry=patient
+
 "used" is the share of the ceiling that was used from the signal until the last connect was through,
 "refused" are logins for each connect that was wanted. The simulation is told how long a login takes
 when nothing else goes on, and nothing more. Its larger numbers (simulation.py) can be believed if
@@ -23,6 +29,7 @@ a tenth.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Mapping
@@ -31,8 +38,8 @@ from typing import Any
 from benchmarks.lib import charts, emulated, measure
 from benchmarks.probes import fleet_processes
 from benchmarks.probes.fleet_processes import Fleet, Store
-from benchmarks.simulated.scenarios import Scenario, simulate
-from benchmarks.simulated.strategies import STRATEGIES
+from benchmarks.simulated.scenarios import SCENARIOS, START, Scenario, simulate
+from benchmarks.simulated.world import LATENCY
 
 USED = {"congestion control": 0.80, "shared store": 0.95, "store killed": 0.0}
 """The least share of the ceiling that is to be used; none may be lost."""
@@ -45,10 +52,19 @@ SIMULATIONS = 5
 AT_ONCE = 0.6
 """What the emulator can answer within a second, as a share of its maximum."""
 
+LOST = {"patient deployment": 0.005}
+"""The share of the connects that may be lost."""
+
+DEPLOYED = {"deployment": "congestion control", "patient deployment": "patient"}
+"""What the simulation calls what is deployed."""
+
 OUTAGE = 1.0
 """Seconds from the end of the store to its restart."""
 
-WAYS = ("nothing", "fixed split", "congestion control", "shared store", "store killed")
+WAYS = (
+    *("nothing", "fixed split", "congestion control", "shared store", "store killed"),
+    *DEPLOYED,
+)
 
 
 def main() -> int:
@@ -77,6 +93,8 @@ def main() -> int:
                 wanted = min(wanted, AT_ONCE * maximum)
             connects = max(round(wanted / given.processes), 1)
             fleet = Fleet(given.processes, connects, ceiling, given.seed)
+            if way in DEPLOYED:
+                fleet = _deployed(fleet, DEPLOYED[way])
             options = _options(way, fleet, store)
             if options is not None:
                 fleets[way] = fleet
@@ -90,7 +108,7 @@ def main() -> int:
         fleet = fleets[way]
         measured = _measured(way, runs, fleet)
         # What becomes of a store is not simulated.
-        simulated = _simulated(way, runs, fleet) if way in STRATEGIES else None
+        simulated = None if way == "store killed" else _simulated(way, runs, fleet)
         agrees = simulated is None or _agree(measured, simulated, fleet)
         rows.append({**measured, "simulated": simulated, "agrees": agrees})
     results: dict[str, Any] = {
@@ -117,7 +135,20 @@ def _options(way: str, fleet: Fleet, store: Store | None) -> dict[str, str] | No
         return {"rds_iam_connect_rate": str(each), "rds_iam_throttle_retry": "off"}
     if way in {"shared store", "store killed"}:
         return None if store is None else rate | {"rds_iam_rate_storage": store.url}
+    if way == "patient deployment":
+        return rate | {"rds_iam_throttle_retry": "patient"}
     return rate
+
+
+def _deployed(fleet: Fleet, strategy: str) -> Fleet:
+    """As many new processes as are admitted in a second, but for the real ones all simulated."""
+    return dataclasses.replace(
+        fleet,
+        connects=SCENARIOS["deploy"].pool,
+        others=max(fleet.ceiling - fleet.processes, 0),
+        strategy=strategy,
+        known=False,
+    )
 
 
 def _nothing_happens(_begin: float) -> None:
@@ -135,6 +166,7 @@ def _measured(way: str, runs: list[dict[str, Any]], fleet: Fleet) -> dict[str, A
         "ceiling": fleet.ceiling,
         "wanted": fleet.wanted,
         "lost": max(fleet.wanted - len(run["through"]) for run in runs),
+        "lost_of_real": max(fleet.processes * fleet.connects - run["real"] for run in runs),
         "median_lost": statistics.median(fleet.wanted - len(run["through"]) for run in runs),
         "refused": statistics.median(run["refused"] for run in runs) / fleet.wanted,
         "each_used": [_used(run["through"], fleet) for run in runs],
@@ -147,16 +179,19 @@ def _measured(way: str, runs: list[dict[str, Any]], fleet: Fleet) -> dict[str, A
 
 def _simulated(way: str, runs: list[dict[str, Any]], fleet: Fleet) -> dict[str, Any]:
     latencies = [seconds for run in runs for seconds in run["latencies"]]
-    latency = measure.percentile(latencies, 0.1), measure.percentile(latencies, 0.9)
+    latency, start = LATENCY, START  # of new ones, nothing was measured before
+    if fleet.known:
+        latency = measure.percentile(latencies, 0.1), measure.percentile(latencies, 0.9)
+        start = 0.0
     outcomes = [
         simulate(
-            Scenario("all connect again", fleet.connects, known=True),
-            way,
-            fleet.processes,
+            Scenario("all connect at once", fleet.connects, known=fleet.known),
+            fleet.strategy or way,
+            fleet.processes + fleet.others,
             ceiling=fleet.ceiling,
             latency=latency,
             seed=fleet.seed + number,
-            start=0.0,
+            start=start,
         )
         for number in range(SIMULATIONS)
     ]
@@ -185,6 +220,8 @@ def _agree(measured: dict[str, Any], simulated: dict[str, Any], fleet: Fleet) ->
 
 def _misses(row: dict[str, Any]) -> bool:
     way = row["way"]
+    if way in LOST:
+        return bool(row["lost"] > LOST[way] * row["wanted"])
     return way in USED and bool(
         row["lost"] or row["used"] < USED[way] or row["refused"] >= REFUSED.get(way, math.inf)
     )
@@ -215,7 +252,7 @@ def headline(results: Mapping[str, Any]) -> str:
     some = [
         f"{each} ({way})"
         for way, each in zip(ways, said, strict=True)
-        if way in {"nothing", "congestion control", "shared store"}
+        if way in {"nothing", "congestion control", "shared store", "patient deployment"}
     ]
     return f"{results['processes']} processes connect at once: {', '.join(some or said)}"
 
@@ -256,7 +293,8 @@ def text(results: Mapping[str, Any]) -> str:
         measure.table(("way", "wanted", *columns), rows),
         "",
         f"None lost with {', '.join(USED)}; at least so much of the ceiling used: {least};",
-        f"with a shared store less than {REFUSED['shared store']:.1%} refused: {verdict}.",
+        f"with a shared store less than {REFUSED['shared store']:.1%} refused, and in a patient",
+        f"deployment at most {LOST['patient deployment']:.1%} lost: {verdict}.",
         f"The simulation {agreement}.",
     ]
     return "\n".join(lines)

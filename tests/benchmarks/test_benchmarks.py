@@ -209,6 +209,10 @@ def test_what_a_fleet_must_keep() -> None:
     assert misses(good | {"used": 0.949})
     assert misses(without | {"used": 0.79})
     assert not misses(without | {"way": "nothing", "lost": 9})
+    deployed = {"way": "patient deployment", "lost": 10, "wanted": 2000, "refused": 2, "used": 0.7}
+    assert not misses(deployed)
+    assert misses(deployed | {"lost": 11})
+    assert not misses(deployed | {"way": "deployment", "lost": 600})
 
 
 def _failover(**more: Any) -> dict[str, Any]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import bisect
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.simulated.live import Others, SharedCeiling
 from benchmarks.simulated.scenarios import SCENARIOS, Scenario, simulate
 from benchmarks.simulated.strategies import STRATEGIES
 from benchmarks.simulated.world import World
+from benchmarks.suite import simulation
 from sqlalchemy_rds_iam._ratelimit.limiter import LULL
 
 CONTROL = "congestion control"
@@ -162,6 +165,27 @@ def test_a_patient_fleet(scenario: str, processes: int, seed: int) -> None:
     outcome = simulate(SCENARIOS[scenario], "patient", processes, seed=seed)
     assert outcome.lost.total() == 0
     assert outcome.seconds <= 15
+
+
+def test_beside_real_processes() -> None:
+    """Simulated processes that run as time goes by share the ceiling, and all of them end."""
+    ceiling = SharedCeiling(100)
+    others = Others(ceiling, "deploy", "patient", 3, begin=time.time(), seed=1)
+    found = others.outcome()
+    assert len(found["through"]) == 30
+    assert (found["lost"], found["refused"]) == ({}, 0)
+    assert found["through"] == sorted(found["through"])
+    assert len(ceiling._admitted) <= 30
+
+
+def test_what_a_patient_fleet_must_keep() -> None:
+    """Up to some size nearly none is lost, and a burst is over in time."""
+    row = {"scenario": "lambda", "strategy": "patient", "processes": 1000, "wanted": 1000}
+    good = row | {"lost": 5, "latest_s": 15.0}
+    assert not simulation._misses(good)
+    assert simulation._misses(good | {"lost": 6})
+    assert simulation._misses(good | {"latest_s": 15.1})
+    assert not simulation._misses(good | {"lost": 900, "processes": 5000})
 
 
 def test_patience_changes_no_failover() -> None:
