@@ -98,7 +98,7 @@ def main() -> int:
     outputs: list[dict[str, Any]] = []
     try:
         for number, name in enumerate(wanted):
-            _foretell(wanted, number, save)
+            foretell(wanted, number, save)
             code, output = _run(name, shlex.split(asked[name]), save, as_json=given.json)
             done[name] = code
             if output:
@@ -151,7 +151,7 @@ def _refresh(save: Path | None) -> None:
             documents.refresh(document, save, NAMES)
 
 
-def _foretell(wanted: Sequence[str], number: int, save: Path | None) -> None:
+def foretell(wanted: Sequence[str], number: int, save: Path | None) -> None:
     """Say what comes next, and when it and the rest will have ended, as far as that is known."""
     saved = documents.load(measure.RESULTS, wanted) if save else {}
     left = [saved.get(name, {}).get("facts", {}).get("seconds") for name in wanted[number:]]

@@ -115,3 +115,44 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path: Path) -> None:
     assert "The rest: " in said
     assert "--only fleet" in said
     assert json.loads((tmp_path / "scale.json").read_text())["headline"]
+
+
+def test_all_results_as_one_json() -> None:
+    """--json prints what every one has found as one object, and what is going on elsewhere."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.suite.everything",
+            "--quick",
+            "--only",
+            "scale",
+            "--json",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    [found] = json.loads(done.stdout)["benchmarks"]
+    assert found["benchmark"] == "scale"
+    assert found["facts"]["commit"]
+    assert done.returncode == (0 if found["within_target"] else 1)
+    assert "scale, 1 of 1" in done.stderr
+
+
+def test_how_long_it_will_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By how long each took when it was saved last; where one was not saved, there is no end."""
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    (tmp_path / "scale.json").write_text(json.dumps({"facts": {"seconds": 9}}))
+    everything.foretell(["scale"], 0, tmp_path)
+    assert re.search(r"scale, 1 of 1, about 9 s; all of it until about \d\d:\d\d", _told(capsys))
+    everything.foretell(["scale", "storm"], 0, tmp_path)
+    assert _told(capsys).strip() == "scale, 1 of 2, about 9 s"
+
+
+def _told(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err
