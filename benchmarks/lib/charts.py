@@ -28,7 +28,7 @@ __all__ = ["Axis", "Bar", "bars", "lines"]
 _ROLES = {
     "plugin": "plugin",
     "congestion control": "plugin",
-    "possible": "plain",
+    "unavoidable": "plain",
     "ideal": "plain",
     "any": "other",
     "boto3-recipe": "other",

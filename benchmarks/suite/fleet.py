@@ -264,7 +264,7 @@ def pictures(results: Mapping[str, Any]) -> dict[str, str]:
         "fleet": charts.lines(
             headline(results),
             charts.Axis("% of the ideal time", least=100.0),
-            charts.Axis("% of the connects accepted", least=100.0, better="more"),
+            charts.Axis("% of the connects accepted (more is better)", least=100.0),
             {"ideal": [(0.0, 0.0), (100.0, 100.0)], **results["curves"]},
             notes=lost,
         )

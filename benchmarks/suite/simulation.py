@@ -182,15 +182,17 @@ def _picture(scenario: str, results: Mapping[str, Any]) -> str:
     series: dict[str, list[tuple[float, float]]] = {}
     for row in results["results"]:
         if row["scenario"] == scenario:
-            share = 100.0 * row["connected"] / row["wanted"]
-            series.setdefault(row["strategy"], []).append((row["processes"], share))
-            series.setdefault("possible", []).append(
-                (row["processes"], 100.0 * row["possible"] / row["wanted"])
-            )
+            processes, wanted = row["processes"], row["wanted"]
+            for name, accepted in (
+                (row["strategy"], row["connected"]),
+                ("unavoidable", row["possible"]),
+            ):
+                point = processes, 100.0 * (wanted - accepted) / wanted
+                series.setdefault(name, []).append(point)
     return charts.lines(
         f"Lost in the simulation: {_outcome(scenario, results, list(series))}",
         charts.Axis("processes", log=True),
-        charts.Axis("% of the connects accepted", least=100.0, better="more"),
+        charts.Axis("% of the connects lost", least=100.0, better="less"),
         {name: sorted(set(points)) for name, points in series.items()},
     )
 
