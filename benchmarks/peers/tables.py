@@ -32,7 +32,7 @@ def verdicts(results: Mapping[str, Any]) -> dict[str, str]:
         if mine is not None and mine["times"] is not None:
             null = null_of(rows, driver, ONE)
             words = f"{driver} with one CA: at most {DEARER:g} times the CPU of a ready token"
-            found[words] = spread.verdict(mine["times"].value, DEARER, null, "less")
+            found[words] = spread.verdict(mine["times"], DEARER, null, "less")
         mine = by_key.get((driver, PLUGIN, BUNDLE))
         others = [
             row["ms"]

@@ -7,10 +7,11 @@ static, bundle  no plugin: a password, TLS that verifies the name, and a CA bund
                 Amazon's; drivers that take an SSL context are given one that is made once
 ssl_ca, bundle  the same for drivers that take a file in their URL, too, and read it on each connect
 plugin, bundle  ?plugin=rds_iam with that bundle; drivers that read a file get the region's part
+password        as static, with a password that PostgreSQL itself verifies, by SCRAM-SHA-256
 static, one CA  and so on: the same with a file with one CA
 
-The static password is a token that was signed beforehand, as the emulator lets nothing else in: so
-the server does the same work in all of them. The bundle has the names, kinds and number of Amazon's
+The static password is a token that was signed beforehand, so that the server does the same work in
+both. The bundle has the names, kinds and number of Amazon's
 certificates, and that of the emulator's CA.
 
 static again is the same engine built a second time: what it differs from "static" by is the noise.
@@ -33,9 +34,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
-from sqlalchemy.util import greenlet_spawn
 
 from benchmarks.lib import charts, emulated, measure, spread
+from benchmarks.lib.connects import Sample, connects
 from benchmarks.lib.drivers import DRIVERS
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
@@ -45,6 +46,8 @@ from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 TARGETS = {
     "psycopg": (0.6, 1.05),
     "psycopg2": (0.6, 1.05),
+    "asyncpg": (1.1, 1.1),
+    "pg8000": (1.2, 1.2),
     "pymysql": (1.2, 1.2),
     "asyncmy": (1.2, 1.2),
     "aiomysql": (1.2, 1.2),
@@ -55,23 +58,16 @@ TARGETS = {
 """By driver, the most of the CPU time of a static password that the plugin may take.
 
 With the bundle, of which those have much to win that read it on every connect, and with one CA. For
-most drivers of MySQL the plugin keeps the deadline of a connect, which takes a tenth of a
-millisecond.
+pg8000, asyncpg and most drivers of MySQL the plugin keeps the deadline of a connect, which takes up
+to a tenth of a millisecond.
 """
 
-ASYNC = {"asyncmy", "aiomysql"}
+ASYNC = {"asyncpg", "asyncmy", "aiomysql"}
 IN_URL = {"pymysql", "asyncmy"}
 """Drivers that take a CA file in their URL as well as an SSL context."""
 
 AGAIN = "(again)"
 NULL = "static again"
-
-
-class Sample(NamedTuple):
-    """What one connection took, in seconds: by the clock, and of this process's CPU time."""
-
-    wall: float
-    cpu: float
 
 
 def main() -> int:
@@ -105,13 +101,16 @@ def _measured(
 ) -> list[dict[str, Any]]:
     rds.start_over(None)
     files = _ca_files(directory / driver, rds)
-    ways = {way: build for way, build in WAYS.items() if way != "ssl_ca" or driver in IN_URL}
+    left_out = set() if driver in IN_URL else {"ssl_ca"}
+    if DRIVERS[driver].engine != "postgresql":
+        left_out.add("password")
+    ways = {way: build for way, build in WAYS.items() if way not in left_out}
     with ExitStack() as undo:
         cases: dict[str, Callable[[], Sample]] = {}
         for name, file in files.items():
             for way, build in ways.items():
                 engine = build(rds, driver, file)
-                connect = _connects(engine, runner if driver in ASYNC else None)
+                connect = connects(engine, runner if driver in ASYNC else None)
                 undo.callback(engine.dispose)
                 # The first connect brings what only the first one costs: imports, the dialect.
                 connect()
@@ -170,22 +169,20 @@ def _engine(driver: str, url: URL, arguments: dict[str, Any]) -> Engine:
     return create_engine(url, poolclass=NullPool, connect_args=arguments)
 
 
-def _connects(engine: Engine, runner: asyncio.Runner | None) -> Callable[[], Sample]:
-    """What makes one new connection, which is closed again outside of the measured time."""
-
-    def connect() -> Sample:
-        wall, cpu = time.perf_counter(), time.process_time()
-        connection = engine.raw_connection()
-        sample = Sample(time.perf_counter() - wall, time.process_time() - cpu)
-        connection.close()
-        return sample
-
-    if runner is None:
-        return connect
-    return lambda: runner.run(greenlet_spawn(connect))
+def _password(rds: emulated.Emulator, driver: str, file: str) -> Engine:
+    """An engine without the plugin, for a user whom the database itself verifies."""
+    user, password = rds.login()
+    url = rds.urls[driver].set(query={}, username=user, password=password)
+    return _engine(driver, url, DRIVERS[driver].tls(file))
 
 
-WAYS = {"static": _static, NULL: _static, "ssl_ca": _by_file, "plugin": _plugin}
+WAYS = {
+    "static": _static,
+    NULL: _static,
+    "password": _password,
+    "ssl_ca": _by_file,
+    "plugin": _plugin,
+}
 
 
 def _check_narrowed() -> None:
