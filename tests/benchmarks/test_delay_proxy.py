@@ -62,14 +62,15 @@ def receive(sock: socket.socket, count: int) -> bytes:
 
 def test_what_is_asked_one_after_the_other() -> None:
     """Each question is a round trip, which takes its time, and so is TCP's handshake."""
-    began = time.monotonic()
-    with server(echo) as port, DelayProxy("127.0.0.1", port) as proxy, client(proxy) as sock:
-        for number in range(QUESTIONS):
-            sock.sendall(b"%d" % number)
-            assert receive(sock, 1) == b"%d" % number
-        assert proxy.seen() == [Passage(1 + QUESTIONS, 0)]
-        # However fast or slow the machine is.
-        assert time.monotonic() - began >= ROUND_TRIP * (1 + QUESTIONS)
+    with server(echo) as port, DelayProxy("127.0.0.1", port) as proxy:
+        began = time.monotonic()
+        with client(proxy) as sock:
+            for number in range(QUESTIONS):
+                sock.sendall(b"%d" % number)
+                assert receive(sock, 1) == b"%d" % number
+            # No less, however fast the machine is.
+            assert time.monotonic() - began >= ROUND_TRIP * (1 + QUESTIONS)
+            assert proxy.seen() == [Passage(1 + QUESTIONS, 0)]
 
 
 def test_a_server_that_speaks_first() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,26 +55,41 @@ def as_counted(driver: str) -> bool:
     return all(f" {package} {version(package)}" in text for package in packages)
 
 
+@pytest.fixture(scope="module")
+def proxy_to() -> Iterator[Callable[[URL], DelayProxy]]:
+    """A proxy in front of the server of a URL, which each test has to start over."""
+    with ExitStack() as undo:
+
+        @functools.cache
+        def start(host: str, port: int) -> DelayProxy:
+            return undo.enter_context(DelayProxy(host, port))
+
+        yield lambda url: start(str(url.host), int(url.port or 0))
+
+
 @pytest.fixture
-def far(rds: RdsEmulator, world: tuple[str, bool], databases: Any) -> Iterator[Callable[..., Any]]:
+def far(
+    rds: RdsEmulator,
+    world: tuple[str, bool],
+    databases: Any,
+    proxy_to: Callable[[URL], DelayProxy],
+) -> Callable[..., tuple[int, int]]:
     """Make an engine behind a proxy, and count the round trips of its first and of a later use."""
-    url: URL = rds.url(world[0], rds_iam_port=str(rds.endpoint.port))
-    assert url.host is not None
-    assert url.port is not None
-    with DelayProxy(url.host, url.port) as proxy:
+    url = rds.url(world[0], rds_iam_port=str(rds.endpoint.port))
+    proxy = proxy_to(url)
 
-        def uses(**settings: Any) -> tuple[int, int]:
-            proxy.start_over(ROUND_TRIP)
-            made: Database = databases(
-                url.set(port=proxy.port), is_async=world[1], pool_size=1, **settings
-            )
-            if made._runner is None:
-                taken = first_use.uses(made.engine, proxy)
-            else:
-                taken = made._runner.run(greenlet_spawn(first_use.uses, made.engine, proxy))
-            return taken[0].round_trips, taken[-1].round_trips
+    def uses(**settings: Any) -> tuple[int, int]:
+        proxy.start_over(ROUND_TRIP)
+        made: Database = databases(
+            url.set(port=proxy.port), is_async=world[1], pool_size=1, **settings
+        )
+        if made._runner is None:
+            taken = first_use.uses(made.engine, proxy)
+        else:
+            taken = made._runner.run(greenlet_spawn(first_use.uses, made.engine, proxy))
+        return taken[0].round_trips, taken[-1].round_trips
 
-        yield uses
+    return uses
 
 
 @on(*DRIVERS)
@@ -107,36 +124,39 @@ HELLOS = {
 
 @pytest.mark.parametrize("driver", HELLOS)
 def test_a_configuration_of_openssl(
-    rds_iam_environment: RdsEmulator, driver: str, tmp_path: Path
+    rds_iam_environment: RdsEmulator,
+    driver: str,
+    tmp_path: Path,
+    proxy_to: Callable[[URL], DelayProxy],
 ) -> None:
     """One of those on the page spares the second hello, and it depends on OpenSSL which."""
     rds = rds_iam_environment
     one_curve = rds.certificates.valid()
     one_curve.set_ecdh_curve("prime256v1")
     rds.gateway.certificate = one_curve
-    url = rds.url()
     page = (DOCS / "tls.md").read_text()
     told = re.findall(r"```text\n(openssl_conf.*?)```", page, re.DOTALL)
     assert len(told) == 2
-    with DelayProxy(str(url.host), int(url.port or 0)) as proxy:
+    proxy = proxy_to(rds.url())
 
-        def second_hellos(configuration: str | None) -> int:
-            proxy.start_over(ROUND_TRIP)
-            file = tmp_path / "openssl.cnf"
-            file.write_text(configuration or "")
-            where = {} if configuration is None else {"OPENSSL_CONF": str(file)}
-            code = f"HOST, PORT = {url.host!r}, {proxy.port}\n{HELLOS[driver]}"
-            subprocess.run(
-                [sys.executable, "-c", code],
-                env=os.environ | where,
-                capture_output=True,
-                timeout=DEADLINE,
-                check=False,
-            )
-            return sum(each.hello_retries for each in proxy.seen())
+    def second_hellos(configuration: str | None) -> int:
+        proxy.start_over(ROUND_TRIP)
+        file = tmp_path / "openssl.cnf"
+        file.write_text(configuration or "")
+        where = {} if configuration is None else {"OPENSSL_CONF": str(file)}
+        code = f"HOST, PORT = {rds.url().host!r}, {proxy.port}\n{HELLOS[driver]}"
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | where,
+            capture_output=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        [seen] = proxy.seen()
+        return seen.hello_retries
 
-        usual = second_hellos(None)
-        if usual == 0:
-            pytest.skip("this OpenSSL bets on P-256 by itself")
-        assert usual == 1
-        assert min(second_hellos(each) for each in told) == 0
+    usual = second_hellos(None)
+    if usual == 0:
+        pytest.skip("this OpenSSL bets on P-256 by itself")
+    assert usual == 1
+    assert min(second_hellos(each) for each in told) == 0
