@@ -58,7 +58,7 @@ def draw(chart: str) -> str:
     Raises:
         ModuleNotFoundError: vl-convert-python is not installed; the extra "docs" brings it.
     """
-    import vl_convert  # of the extra "docs", which nobody needs to measure
+    import vl_convert  # of the extra "docs", which measuring does not need
 
     spec = json.loads(chart)
     # Nothing is fetched, whatever a chart says.
