@@ -11,13 +11,12 @@ import argparse
 import json
 import statistics
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Self
 
 from benchmarks.lib import measure
-from benchmarks.lib.command_process import CommandProcess
+from benchmarks.lib.command_process import HERE, CommandProcess, Python
 from benchmarks.lib.database_process import DatabaseProcess
 from benchmarks.lib.drivers import DRIVERS, missing
 from sqlalchemy_rds_iam.testing.server import mariadb_programs
@@ -215,6 +214,7 @@ def run_module(
     task: dict[str, Any] | None = None,
     name: str,
     limit: float,
+    python: Python = HERE,
 ) -> Any:
     """Run a module in a process of its own, and return what it says.
 
@@ -225,13 +225,15 @@ def run_module(
         task: what it reads from standard input, as JSON.
         name: of what is measured, for error messages.
         limit: seconds that it may take.
+        python: what runs it.
 
     Raises:
         NoResult: it failed, or took longer.
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
+            [python.executable, "-m", module, *arguments],
+            cwd=python.directory,
             input=None if task is None else json.dumps(task),
             env=environ,
             capture_output=True,

@@ -7,11 +7,13 @@ replaced.
 plugin              Import it, create_engine() with ?plugin=rds_iam, and the first connect up to the
                     driver, psycopg.
 plugin async        The same with create_async_engine() and asyncpg.
-plugin aiobotocore  The same with rds_iam_credentials=aiobotocore, if it is installed.
+plugin aiobotocore  The same with rds_iam_credentials=aiobotocore, if it is installed, for places
+                    where it is needed.
 botocore            Import botocore, make its client for RDS, create_engine() with a do_connect
                     listener that calls generate_db_auth_token(), and the first connect up to the
                     driver. It is the client that runs inside of boto3's.
-boto3               The same with boto3's own client, if boto3 is installed.
+boto3               The same with boto3's own client, in an environment of its own, which is made
+                    once (see benchmarks/peers/environments.py).
 import botocore     import botocore.session, and nothing else.
 
 Credentials are in the environment, where AWS Lambda puts them; in a shared credentials file; at the
@@ -25,24 +27,26 @@ the first token is there.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from benchmarks.lib import charts, emulated, measure, spread
 from benchmarks.lib.ca import ca_file
+from benchmarks.lib.command_process import HERE, Python
 from benchmarks.lib.workloads import PLACES, environments
+from benchmarks.peers import environments as peers
 
 WAYS = ("plugin", "plugin async", "plugin aiobotocore", "botocore", "boto3")
-_NEEDS = {"plugin aiobotocore": "aiobotocore", "boto3": "boto3"}
 ALONE = "import botocore"
 STEPS = ("import", "engine", "token")
 
 SHARE = 0.5
 """The most of botocore's CPU time that the plugin may take where no botocore is needed."""
 
-LIGHT = ("environment", "ECS")
+LIGHT = ("environment", "ECS", "EKS")
 """The places where that is so."""
 
 LIGHTER = 10.0
@@ -59,20 +63,18 @@ def main() -> int:
     """Measure, print, and say whether the plugin keeps its targets."""
     command = measure.parser(str(__doc__), rounds=5, place=PLACES, way=WAYS)
     given = command.parse_args()
-    ways = [
-        way
-        for way in given.way or WAYS
-        if way not in _NEEDS or importlib.util.find_spec(_NEEDS[way])
-    ]
-    with ca_file() as ca, environments() as environs:
+    with contextlib.ExitStack() as running:
+        ca, environs = running.enter_context(ca_file()), running.enter_context(environments())
+        pythons = _pythons(given.way or WAYS, running)
         cases = {
-            f"{place}: {way}": _case(way, ca, environs[place])
+            f"{place}: {way}": _case(way, ca, environs[place], python)
             for place in given.place or PLACES
-            for way in ways
+            for way, python in pythons.items()
+            if way != "plugin aiobotocore" or place not in LIGHT
         }
         cases[f": {ALONE}"] = _case(ALONE, ca, environs["environment"])
-        for way in ways:
-            _case(way, ca, environs["file"])()  # compiles what it imports
+        for way, python in pythons.items():
+            _case(way, ca, environs["file"], python)()  # compiles what it imports
         found = measure.interleave(cases, given.rounds)
     rows = [_summary(case, runs) for case, runs in found.items()]
     verdicts = _verdicts(rows)
@@ -86,10 +88,30 @@ def main() -> int:
     return measure.finish(given, results, headline, text, pictures)
 
 
-def _case(way: str, ca: str, environ: dict[str, str]) -> Callable[[], dict[str, Any]]:
+def _pythons(ways: Iterable[str], running: contextlib.ExitStack) -> dict[str, Python]:
+    """The ways that can be measured here, and by which Python; the others are named."""
+    pythons = dict.fromkeys(ways, HERE)
+    if "boto3" in pythons:
+        environment = peers.make_all(["boto3"], measure.progress)["boto3"]
+        if environment.executable is None:
+            measure.progress(f"boto3 is left out: {environment.reason}")
+            del pythons["boto3"]
+        else:
+            pythons["boto3"] = running.enter_context(peers.importable(environment))
+    if importlib.util.find_spec("aiobotocore") is None:
+        pythons.pop("plugin aiobotocore", None)
+    return pythons
+
+
+def _case(
+    way: str, ca: str, environ: dict[str, str], python: Python = HERE
+) -> Callable[[], dict[str, Any]]:
     def run() -> dict[str, Any]:
         found: dict[str, Any] = emulated.run_module(
-            "benchmarks.probes.cold_probe", environ, way, ca, name=way, limit=_LONGEST
+            *("benchmarks.probes.cold_probe", environ, way, ca),
+            name=way,
+            limit=_LONGEST,
+            python=python,
         )
         return found
 
@@ -148,24 +170,22 @@ def _verdicts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def headline(results: Mapping[str, Any]) -> str:
     """The result in a sentence."""
-    totals = _groups(results, lambda row: charts.Bar(row["total_ms"], *row["total_quartiles_ms"]))
-    return f"A fresh process has its first token after {_compared(totals, 'ms')} of CPU time"
+    found = _compared(results, "total_ms", "ms")
+    return f"The first token of a fresh process takes {found} of CPU time"
 
 
 def pictures(results: Mapping[str, Any]) -> dict[str, str]:
     """The charts of the results."""
-    totals = _groups(results, lambda row: charts.Bar(row["total_ms"], *row["total_quartiles_ms"]))
-    memory = _groups(results, lambda row: charts.Bar(row["memory_mib"]))
     return {
         "cold_start": charts.bars(
             headline(results),
             charts.Axis("milliseconds of CPU time, with quartiles", better="less"),
-            totals,
+            _groups(results, lambda row: charts.Bar(row["total_ms"], *row["total_quartiles_ms"])),
         ),
         "cold_start-memory": charts.bars(
-            f"The first token takes {_compared(memory, 'MiB')} of memory",
+            f"The first token takes {_compared(results, 'memory_mib', 'MiB')}",
             charts.Axis("MiB", better="less"),
-            memory,
+            _groups(results, lambda row: charts.Bar(row["memory_mib"])),
         ),
     }
 
@@ -179,13 +199,17 @@ def _groups(
     return found
 
 
-def _compared(groups: dict[str, dict[str, charts.Bar]], unit: str) -> str:
-    """What the first place with both says: "32 ms in ECS, botocore's client after 120 ms"."""
-    for place, ways in groups.items():
-        if place in LIGHT[::-1] and {"plugin", "botocore"} <= ways.keys():
-            mine, theirs = ways["plugin"].value, ways["botocore"].value
+def _compared(results: Mapping[str, Any], name: str, unit: str) -> str:
+    """A number of the plugin's and of botocore's client, in ECS or else where both are known."""
+    by_place: dict[str, dict[str, float]] = {}
+    for row in results["results"]:
+        by_place.setdefault(row["credentials"], {})[row["way"]] = row[name]
+    for place in ("ECS", *by_place):
+        found = by_place.get(place, {})
+        if {"plugin", "botocore"} <= found.keys():
+            mine, theirs = found["plugin"], found["botocore"]
             return f"{mine:.0f} {unit} ({place}), with botocore's client {theirs:.0f} {unit}"
-    return unit
+    return "so much"
 
 
 def text(results: Mapping[str, Any]) -> str:
