@@ -15,8 +15,11 @@ from tls_support import CONTEXT
 from worlds import Database, on, worlds
 
 from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam._config.urls import PASSWORDS
 from sqlalchemy_rds_iam._databases import guarded
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
+
+TWO_NAMES = ("pymysql", "mysqldb", "mysqlconnector", "mariadbconnector")
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -145,26 +148,55 @@ def test_another_ca(rds: RdsEmulator, databases: Any, tmp_path: Any) -> None:
     assert "sslrootcert" in str(database.raises(ConfigError))
 
 
-@pytest.mark.parametrize("replaced", ["by-another", "by-nothing"])
-def test_a_replaced_token(rds: RdsEmulator, connect: Any, replaced: str) -> None:
-    """A password of a listener's is tried once; the note says that it was not the token."""
-    database = connect(poolclass=NullPool, pool_pre_ping=False)
-
-    def change(cparams: dict[str, Any]) -> None:
-        word = database.inside.driver.password
-        cparams[word] = "made-by-an-old-listener" if replaced == "by-another" else ""
-
-    _with(database, change)
+def _tried_once(rds: RdsEmulator, database: Database) -> str:
+    """See that a connect fails without another try; the notes on its error."""
     limiter = database.inside.limiter
     error = database.raises(Exception)
     assert len(rds.decisions) <= 1
     assert limiter.current_rate == limiter.rate
-    notes = "\n".join(getattr(error, "__notes__", []))
-    if replaced == "by-another":
-        assert "tamper" in notes
-        assert "signed for" not in notes
     counts = database.inside.counts
     assert (counts["retried"], counts["throttled"], counts["refused"]) == (0, 0, 0)
+    return "\n".join(getattr(error, "__notes__", []))
+
+
+def _says_whose_it_was(notes: str) -> bool:
+    return "tamper" in notes and "signed for" not in notes
+
+
+@pytest.mark.parametrize("replaced", ["by-another", "by-nothing"])
+def test_a_replaced_token(rds: RdsEmulator, connect: Any, replaced: str) -> None:
+    """A password of a listener's is tried once; the note says that it was not the token."""
+    database = connect(poolclass=NullPool, pool_pre_ping=False)
+    password = "made-by-an-old-listener" if replaced == "by-another" else ""
+    _with(database, lambda cparams: cparams.update({database.inside.driver.password: password}))
+    notes = _tried_once(rds, database)
+    assert replaced == "by-nothing" or _says_whose_it_was(notes)
+
+
+@pytest.mark.filterwarnings("ignore:'passwd' is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("world", "beside"),
+    [
+        *(pytest.param(*each.values, False, marks=each.marks) for each in worlds(TWO_NAMES)),
+        *(pytest.param(*each.values, True, marks=each.marks) for each in worlds(TWO_NAMES[-1:])),
+    ],
+    indirect=["world"],
+)
+def test_a_replaced_token_by_its_other_name(rds: RdsEmulator, connect: Any, beside: bool) -> None:
+    """What a driver calls a password as well is one of the listener's, too.
+
+    With MariaDB Connector/Python it counts even beside the token.
+    """
+    database = connect(poolclass=NullPool, pool_pre_ping=False)
+
+    def change(cparams: dict[str, Any]) -> None:
+        [other] = {*PASSWORDS} - {database.inside.driver.password}
+        cparams[other] = "made-by-an-old-listener"
+        if not beside:
+            del cparams[database.inside.driver.password]
+
+    _with(database, change)
+    assert _says_whose_it_was(_tried_once(rds, database))
 
 
 def test_a_replaced_secret(rds: RdsEmulator, log_in: LogIn, secret: Secret, calls: Any) -> None:

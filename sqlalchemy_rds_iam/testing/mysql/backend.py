@@ -7,8 +7,8 @@ import hmac
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass, field, replace
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
+from sqlalchemy_rds_iam.testing.database import server_url
 from sqlalchemy_rds_iam.testing.database.streams import Stream
 from sqlalchemy_rds_iam.testing.database.users import Row
 from sqlalchemy_rds_iam.testing.mysql import wire
@@ -60,21 +60,8 @@ class Backend:
         Raises:
             ValueError: Another scheme, or no user.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("mysql", "mariadb") or not parts.username:
-            raise ValueError(
-                "server must look like mysql://user:password@host:port, "
-                f"not {parts.scheme}://{parts.hostname or ''}"
-            )
-        password = unquote(parts.password or "")
-        return cls(
-            user=unquote(parts.username),
-            password=password,
-            database=unquote(parts.path.lstrip("/")) or None,
-            host=parts.hostname or "127.0.0.1",
-            port=parts.port or 3306,
-            key=password,
-        )
+        found = server_url.read(url, ("mysql", "mariadb"), None, 3306)
+        return cls(**found, key=found["password"])
 
     async def connect(self) -> Stream:
         """Open a connection and send nothing yet."""

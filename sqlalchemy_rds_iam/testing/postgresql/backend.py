@@ -7,8 +7,8 @@ import struct
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass, field, replace
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
+from sqlalchemy_rds_iam.testing.database import server_url
 from sqlalchemy_rds_iam.testing.database.users import Row, ServerError
 from sqlalchemy_rds_iam.testing.postgresql import wire
 from sqlalchemy_rds_iam.testing.postgresql.login import log_in, read_message, server_error
@@ -47,20 +47,8 @@ class Backend:
         Raises:
             ValueError: Another scheme, or no user.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("postgresql", "postgres") or not parts.username:
-            raise ValueError(
-                "server must look like postgresql://user:password@host:port/database, "
-                f"not {parts.scheme}://{parts.hostname or ''}"
-            )
-        return cls(
-            user=unquote(parts.username),
-            password=unquote(parts.password or ""),
-            database=unquote(parts.path.lstrip("/")) or "postgres",
-            host=parts.hostname or "127.0.0.1",
-            port=parts.port or 5432,
-            shared_login=True,
-        )
+        found = server_url.read(url, ("postgresql", "postgres"), "postgres", 5432)
+        return cls(**found, shared_login=True)
 
     async def connect(self) -> tuple[StreamReader, StreamWriter]:
         """Open a connection and send nothing yet."""
