@@ -66,12 +66,11 @@ def test_what_is_usual(agent: FakeAgent, answer: bytes) -> None:
     assert from_container() is not None
 
 
-@pytest.mark.parametrize(
-    ("first", "asked"), [(in_seconds(60), 2), (in_seconds(880), 2), (in_seconds(1000), 1)]
-)
-def test_soon_over(agent: FakeAgent, first: str, asked: int) -> None:
+@pytest.mark.parametrize(("left", "asked"), [(60, 2), (880, 2), (1000, 1)])
+def test_soon_over(agent: FakeAgent, left: int, asked: int) -> None:
     """What has less than 15 minutes left is asked for again, as by botocore."""
-    agent.answers = [good(document(Expiration=first)), good(document(AccessKeyId="ASIASECOND"))]
+    first = document(Expiration=in_seconds(left))
+    agent.answers = [good(first), good(document(AccessKeyId="ASIASECOND"))]
     found = from_container()
     assert found is not None
     assert (found.access_key == "ASIASECOND", len(agent.requests)) == (asked == 2, asked)
