@@ -280,7 +280,7 @@ def _role(name: str, names: Sequence[str]) -> str:
     if name in _ROLES:
         return _ROLES[name]
     taken = {_ROLES[each] for each in names if each in _ROLES}
-    lines_ = ("plugin", "other", "second", "third", "plain")
+    lines_ = ("plugin", "other", "second", "third", "fourth", "fifth", "plain")
     free = [role for role in lines_ if role not in taken] or list(lines_)
     others = [each for each in names if each not in _ROLES]
     return free[others.index(name) % len(free)]

@@ -31,6 +31,8 @@ _COLOURS = {
     "second": ("#1a8a5a", "#4fc894"),
     "third": ("#9a3fb5", "#d490ea"),
     "other": ("#cf6a00", "#ffa64d"),
+    "fourth": ("#00838f", "#4dd0e1"),
+    "fifth": ("#8d6e00", "#e0c050"),
 }
 """By role, for light and dark."""
 
@@ -73,10 +75,16 @@ def draw(chart: str) -> str:
 def whole(title: str, better: str | None, spec: dict[str, Any]) -> str:
     """A chart in Vega-Lite's JSON: `spec` with its title, in lines that fit, and the style."""
     said = title + (f" ({better} is better)" if better else "")
+    # What belongs together stays in one line.
+    together = said.replace(" is better)", "\N{NO-BREAK SPACE}is\N{NO-BREAK SPACE}better)")
+    lines = [
+        line.replace("\N{NO-BREAK SPACE}", " ")
+        for line in textwrap.wrap(together, _TITLE_CHARACTERS)
+    ]
     found = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "description": said,
-        "title": textwrap.wrap(said, _TITLE_CHARACTERS) or said,
+        "title": lines or said,
         **spec,
         "config": _CONFIG,
     }
@@ -163,6 +171,7 @@ _CONFIG = {
         "labelLimit": 0,
         "symbolSize": 260,
         "symbolStrokeWidth": 3,
+        "columnPadding": 24,
     },
 }
 

@@ -23,7 +23,9 @@ def check_svg(text: str) -> ET.Element:
         for name in ("fill", "stroke"):
             value = element.get(name, "none")
             assert value in {"none", "transparent"} or value.startswith("var(--"), (name, value)
-    assert not re.search(r"url\(|@import|@font-face|NaN|Infinity|undefined", text)
+        places = " ".join(element.get(name, "") for name in ("d", "transform", "style", "x2", "y2"))
+        assert not re.search(r"url\(|NaN|Infinity|undefined", places)
+    assert not re.search(r"url|import|font-face|http", root.findtext(f"{SVG}style") or "")
     return root
 
 
