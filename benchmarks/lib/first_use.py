@@ -63,6 +63,15 @@ def _use(engine: Engine, round_trips: Callable[[], int]) -> Use:
     return Use(round_trips() - before, seconds)
 
 
+def connect(engine: Engine, proxy: DelayProxy) -> int:
+    """The round trips of a new connection alone, of an engine that knows its server by now."""
+    engine.dispose()
+    connection = engine.raw_connection()
+    found = proxy.seen()[-1]  # the one before may have an answer to its end yet
+    connection.close()
+    return found.round_trips
+
+
 def ways(driver: str) -> dict[str, dict[str, Any]]:
     """What is measured with a driver: arguments of ``create_engine()`` by the name of the way."""
     found = {"defaults": {}, "pool_pre_ping": PING}

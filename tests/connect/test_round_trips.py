@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from patience import DEADLINE
@@ -67,51 +67,66 @@ def proxy_to() -> Iterator[Callable[[URL], DelayProxy]]:
         yield lambda url: start(str(url.host), int(url.port or 0))
 
 
+class Far(NamedTuple):
+    """What an engine waits for, in round trips.
+
+    Attributes:
+        connect: to connect.
+        first: for its first use.
+        later: for one that comes later.
+    """
+
+    connect: int
+    first: int
+    later: int
+
+
 @pytest.fixture
 def far(
     rds: RdsEmulator,
     world: tuple[str, bool],
     databases: Any,
     proxy_to: Callable[[URL], DelayProxy],
-) -> Callable[..., tuple[int, int]]:
-    """Make an engine behind a proxy, and count the round trips of its first and of a later use."""
+) -> Callable[..., Far]:
+    """Make an engine behind a proxy, and count what it waits for."""
     url = rds.url(world[0], rds_iam_port=str(rds.endpoint.port))
     proxy = proxy_to(url)
 
-    def uses(**settings: Any) -> tuple[int, int]:
+    def count(**settings: Any) -> Far:
         proxy.start_over(ROUND_TRIP)
         made: Database = databases(
             url.set(port=proxy.port), is_async=world[1], pool_size=1, **settings
         )
-        if made._runner is None:
-            taken = first_use.uses(made.engine, proxy)
-        else:
-            taken = made._runner.run(greenlet_spawn(first_use.uses, made.engine, proxy))
-        return taken[0].round_trips, taken[-1].round_trips
 
-    return uses
+        def found() -> Far:
+            first, *_, later = first_use.uses(made.engine, proxy)
+            connect = first_use.connect(made.engine, proxy)
+            return Far(connect, first.round_trips, later.round_trips)
+
+        return found() if made._runner is None else made._runner.run(greenlet_spawn(found))
+
+    return count
 
 
 @on(*DRIVERS)
-def test_first_and_later_uses(far: Callable[..., Any], world: tuple[str, bool]) -> None:
+def test_first_and_later_uses(far: Callable[..., Far], world: tuple[str, bool]) -> None:
     """The settings save round trips, and on the page's versions as many as it says."""
     driver = world[0].partition("+")[2]
-    first, later = far()
-    pinged = far(**first_use.PING)[1]
-    assert pinged > later
-    found = [first, later, pinged]
+    usual, pinged = far(), far(**first_use.PING)
+    assert usual.connect < usual.first
+    assert usual.later < pinged.later
+    saving = None
     if (settings := first_use.SETTINGS.get(driver)) is not None:
         if not KNOWN.issuperset(settings):
             pytest.skip("this SQLAlchemy has no skip_autocommit_rollback")
         saving = far(**settings)
-        assert saving[0] < first
-        assert saving[1] < later
-        found += saving
+        assert saving.first < usual.first
+        assert saving.later < usual.later
     if as_counted(driver):
-        _, *documented = counted(driver)
-        first, saving_first, later, pinged, saving_later = documented
-        told = [first, later, pinged, saving_first, saving_later]
-        assert found == [count for count in told if count is not None]
+        assert counted(driver) == [
+            *(usual.connect, usual.first, saving and saving.first),
+            *(usual.later, pinged.later, saving and saving.later),
+        ]
 
 
 HELLOS = {
