@@ -20,6 +20,7 @@ class Emulated:
     def __init__(self, rds: emulated.Emulator) -> None:
         self._rds = rds
         self.url, self.signed, self.environ = rds.url, rds.signed, rds.environ
+        self.login: tuple[str, str] | None = rds.login()
 
     def prepare(self, ceiling: int) -> None:
         """Begin anew."""
@@ -33,6 +34,7 @@ class Emulated:
 class Real:
     """A database that is to be treated with care."""
 
+    login: tuple[str, str] | None = None
     rest = 1.0
 
     def __init__(self, url: URL) -> None:

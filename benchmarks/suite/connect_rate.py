@@ -3,8 +3,10 @@
 For each driver, with --concurrency threads or tasks that connect and close as fast as they can
 (NullPool), in turns:
 
-static  A password in the URL: a token that was signed beforehand.
-plugin  ?plugin=rds_iam, with rds_iam_connect_rate at the ceiling.
+static    A password in the URL: a token that was signed beforehand.
+plugin    ?plugin=rds_iam, with rds_iam_connect_rate at the ceiling.
+password  One that the emulator's PostgreSQL verifies, which makes a process for each such session,
+          while sessions of the others are reused. The ceiling, which is IAM's, does not apply.
 
 Against the emulator, in a process of its own, which admits --ceiling logins in any second; where
 its own maximum on this machine is less than twice that, it admits half of its maximum. Or against
@@ -41,7 +43,7 @@ DRIVERS = {
 }
 """Every driver in every world it knows: its name in a URL, and whether it is used in tasks."""
 
-WAYS = ("static", "plugin")
+WAYS = ("static", "plugin", "password")
 
 
 def main() -> int:
@@ -69,6 +71,7 @@ def main() -> int:
             for driver in given.driver or DRIVERS
             for concurrency in given.concurrency or (1, 16)
             for way in WAYS
+            if way != "password" or target.login
         }
         found = measure.interleave(cases, given.rounds)
     rows = [_summary(case, runs, found, ceiling, given.seconds) for case, runs in found.items()]
@@ -140,6 +143,7 @@ def _case(
             "pace": target.limiter if way == "static" else None,
             "rest": target.rest,
             "signed": target.signed,
+            "login": target.login,
         }
         return emulated.client(task, target.environ) | {"refused": target.refused()}
 

@@ -11,8 +11,10 @@ half          The same, but the server admits only half of that, as if others us
 unpaced       The plugin with rds_iam_connect_rate=0 and rds_iam_throttle_retry=off.
 boto3-recipe  generate_db_auth_token() of a ready client in a do_connect listener. The client is
               botocore's, which is also what runs inside of boto3's.
-aws-wrapper   The AWS Advanced Python Wrapper with its plugin "iam", where it is installed
-              (aws-advanced-python-wrapper and boto3), around psycopg.
+password      A password that the database itself verifies. IAM's ceiling does not apply to it, and
+              so no ideal.
+
+Peers have storms of their own, in peers.py.
 
 Turns are waited for up to rds_iam_timeout, which is 120 s here instead of 30 s, as the last of so
 many connects has to wait for longer than usual. A connect that gets no answer ends after 30 s:
@@ -21,7 +23,6 @@ psycopg would wait for ever, and drivers of MySQL for 10 s.
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,8 +35,7 @@ TARGET = 1.05
 DRIVERS = {"psycopg": False, "asyncpg": True, "pymysql": False, "asyncmy": True}
 """The drivers, and whether they are used in tasks instead of threads."""
 
-WAYS = ("plugin", "half", "unpaced", "boto3-recipe", "aws-wrapper")
-WRAPPER = "aws_advanced_python_wrapper"
+WAYS = ("plugin", "half", "unpaced", "boto3-recipe", "password")
 TIMEOUT = 120
 CONNECT_TIMEOUT = 30
 REST = 1.2
@@ -57,10 +57,7 @@ def main() -> int:
             f"{driver} {way}": _case(emulators.of(driver), driver, way, given.connects, ceiling)
             for way in given.way or WAYS
             for driver in emulators.drivers
-            if way != "aws-wrapper" or (driver == "psycopg" and importlib.util.find_spec(WRAPPER))
         }
-        if not cases:
-            raise measure.NoResult("aws-wrapper: it is not installed, and is for psycopg only")
         found = measure.interleave(cases, given.rounds)
     rows = [_summary(case, runs) for case, runs in found.items()]
     results = {
@@ -93,6 +90,7 @@ def _case(
         "workers": connects,
         "rest": REST,
         "signed": rds.signed,
+        "login": rds.login(),
     }
 
     def run() -> dict[str, Any]:
@@ -112,7 +110,7 @@ def _summary(case: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "driver": driver,
         "way": way,
         "seconds": seconds,
-        "times_ideal": seconds / runs[0]["ideal"],
+        "times_ideal": None if way == "password" else seconds / runs[0]["ideal"],
         "let_in": len(times) / len(runs),
         "lost": sum(not ok for run in runs for _, _, ok in run["connects"]) / len(runs),
         "refused": sum(sum(run["server"]["refused"].values()) for run in runs) / len(runs),
@@ -135,9 +133,8 @@ def _misses(row: dict[str, Any]) -> bool:
 def headline(results: Mapping[str, Any]) -> str:
     """The result in a sentence."""
     size, rows = results["connects"], results["results"]
-    mine, others = (
-        [row for row in rows if (row["way"] in {"plugin", "half"}) == own] for own in (True, False)
-    )
+    mine = [row for row in rows if row["way"] in {"plugin", "half"}]
+    others = [row for row in rows if row not in mine and row["way"] != "password"]
     lost = max((row["lost"] for row in mine), default=0.0)
     said = f"Of {size:,} connects at once {'none is' if not lost else f'{lost:.0f} are'} lost"
     if not others:
@@ -187,7 +184,9 @@ def text(results: Mapping[str, Any]) -> str:
                         str(row["most_in_a_second"]),
                         f"{row['seconds']:.2f}",
                         # What loses connects is no faster for it.
-                        "-" if row["lost"] else f"{row['times_ideal']:.3f}",
+                        "-"
+                        if row["lost"] or row["times_ideal"] is None
+                        else f"{row['times_ideal']:.3f}",
                         f"{row['p50_s']:.2f}",
                         measure.span(row.get("quartiles_s"), ".2f"),
                         f"{row['p99_s']:.2f}",
