@@ -237,6 +237,18 @@ def test_a_role_that_only_reads_is_no_fault(ward: Ward) -> None:
     assert "sessions of 'careful' are read-only by default" in printed(report)
 
 
+def test_no_login_is_repeated(ward: Ward) -> None:
+    """The checks show what the server answers, however long the application would try."""
+    FAULTS["policy for another user"].inject(ward)
+    logins = []
+    for retry in ("off", "patient"):
+        ward.options(rds_iam_throttle_retry=retry)
+        ward.rds.clear()
+        assert ward.examine().causes[0].code == "policy"
+        logins.append(len(ward.rds.decisions))
+    assert logins[0] == logins[1] > 0
+
+
 def test_options_keep_their_secrets(ward: Ward) -> None:
     """A URL that is shown again, to be copied, is shown without the passwords in its options."""
     FAULTS["policy for another user"].inject(ward)
