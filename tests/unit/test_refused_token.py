@@ -228,8 +228,9 @@ def test_as_documented() -> None:
     assert found is not None
     host = "mydb.abc123.eu-central-1.rds.amazonaws.com"
     shown = found[1].replace(host, INSTANCE).replace("eu-central-1", "us-east-1")
-    written = _note("app", INSTANCE, KEY).replace("…MPLE", "…2EAE").replace("60 s old", "0 s old")
-    assert written.replace("valid for 840 s", "valid for 900 s").startswith(shown + "\n- ")
+    written = _note("app", INSTANCE, KEY, tried=2.6).replace("…MPLE", "…2EAE")
+    written = written.replace("60 s old, valid for 840 s", "3 s old, valid for 897 s")
+    assert written.startswith(shown + "\n- ")
 
 
 def test_numbers_of_the_note() -> None:
