@@ -22,6 +22,7 @@ from benchmarks.suite import everything
 
 ROOT = Path(__file__).parents[2]
 SAVED = [name for name in everything.NAMES if (measure.RESULTS / f"{name}.json").exists()]
+AGAIN = "python -m benchmarks.suite.everything --redraw makes it again"
 PLACES = re.compile(r"<!-- results: (\w+) -->\n(.*?)\n<!-- end of results -->", re.DOTALL)
 
 
@@ -48,7 +49,7 @@ def test_a_page_is_what_the_results_give(document: Path, tmp_path: Path) -> None
     copy = tmp_path / document.name
     shutil.copy(document, copy)
     documents.refresh(copy, measure.RESULTS, everything.NAMES)
-    assert copy.read_text(encoding="utf-8") == document.read_text(encoding="utf-8")
+    assert copy.read_text(encoding="utf-8") == document.read_text(encoding="utf-8"), AGAIN
     summary = dict(PLACES.findall(copy.read_text(encoding="utf-8"))).get("summary", "")
     lines = [line for line in summary.splitlines() if line.startswith("- ")]
     assert len(lines) <= documents.LINES
@@ -73,7 +74,7 @@ def test_tables_and_charts_are_those_of_the_results(name: str) -> None:
     assert {file.stem for file in saved} == {*pictures}
     for file in saved:
         title = check_svg(file.read_text(encoding="utf-8")).findtext(f"{SVG}title")
-        assert title == json.loads(pictures[file.stem])["description"]
+        assert title == json.loads(pictures[file.stem])["description"], AGAIN
 
 
 def _is_of(stem: str, name: str) -> bool:
