@@ -44,7 +44,7 @@ CORE = {
     # After the fleet that it is held against.
     "simulation": "--rounds 2",
     "rollover": "",
-    "loop_stall": "--rounds 1",
+    "loop_stall": "--rounds 2",
     "listener": "",
     "scale": "",
     "connect_rate": "--rounds 1",

@@ -17,7 +17,8 @@ boto3-recipe        generate_db_auth_token() in a do_connect listener, its clien
                     (botocore's, which is what runs inside of boto3's). With credentials that live
                     as short as they do here it calls STS on every connect, so it has no "warm".
 
-On a loaded machine as many busy processes as there are processors run beside the plugin's ways.
+On a loaded machine as many busy processes as there are processors run beside the plugin's ways,
+which are measured there with the first of the drivers.
 
 "idle gap" is the longest gap of a loop that has nothing to do: the noise of this machine.
 "of it busy" is the CPU time this process had in its longest gap, in any thread; the rest was
@@ -68,7 +69,7 @@ def main() -> int:
                 emulators.of(driver), driver, way, given.latency, loaded=machine == "loaded"
             )
             for machine in given.machine or MACHINES
-            for driver in emulators.drivers
+            for driver in emulators.drivers[: None if machine == "idle" else 1]
             for way in given.way or WAYS
             if machine == "idle" or way in PLUGIN
         }
