@@ -26,7 +26,7 @@ import asyncio
 import functools
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -248,22 +248,15 @@ def text(results: Mapping[str, Any]) -> str:
         )
     return "\n".join(
         (
-            "New connections through the proxy, verify-full, one at a time: medians and quartiles.",
+            "New connections through the proxy, verify-full, one at a time: round trips, and",
+            "milliseconds 0 and 20 ms away, medians and quartiles.",
             "",
             measure.table(
                 (
-                    *("driver", "server", "way", "round trips", "HelloRetryRequest"),
-                    *("ms, 0 ms away", "quartiles", "ms, 20 ms away", "quartiles"),
+                    *("driver", "server", "round trips", "HelloRetryRequest", "plugin adds"),
+                    *("static, 0 ms", "plugin, 0 ms", "static, 20 ms", "plugin, 20 ms"),
                 ),
-                [
-                    (
-                        *(row["driver"], row["server"], row["way"]),
-                        *(str(row["round_trips"]), str(row["hello_retries"])),
-                        *spread.Quartiles(*row["near_ms"]).columns(".1f"),
-                        *spread.Quartiles(*row["far_ms"]).columns(".1f"),
-                    )
-                    for row in results["results"]
-                ],
+                list(_lines(results["results"])),
             ),
             "",
             *verdicts,
@@ -273,6 +266,25 @@ def text(results: Mapping[str, Any]) -> str:
             first_use.table(results["first_use"]),
         )
     )
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """One line for each way with the plugin, beside what it is without."""
+    static = {(row["driver"], row["server"]): row for row in rows if row["way"] == "static"}
+    for row in rows:
+        if row["way"] != "static":
+            base = static[row["driver"], row["server"]]
+            yield (
+                row["driver"] + row["way"].removeprefix("plugin"),
+                row["server"],
+                *(str(row[name]) for name in ("round_trips", "hello_retries", "added_round_trips")),
+                *(_times(each[far]) for far in ("near_ms", "far_ms") for each in (base, row)),
+            )
+
+
+def _times(quartiles: Sequence[float]) -> str:
+    low, median, high = quartiles
+    return f"{median:.1f} ({low:.1f}-{high:.1f})"
 
 
 if __name__ == "__main__":
