@@ -189,19 +189,24 @@ def test_completion(tmp_path: Path) -> None:
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
-def test_completed_values(words: list[str], offered: set[str], tmp_path: Path) -> None:
+def test_completed_values(
+    words: list[str], offered: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A shell is offered the values of options, as far as they can be known here."""
     config = tmp_path / "config"
     config.write_text("[default]\n[profile mine]\nregion=x\n[sso-session s]\n")
     credentials = tmp_path / "credentials"
     credentials.write_text("[theirs]\naws_access_key_id=x\n")
-    found = ran(
-        _RDS_IAM_COMPLETE="complete_bash",
-        COMP_WORDS="\n".join(["rds-iam", *words]),
-        COMP_CWORD=str(len(words)),
-        AWS_CONFIG_FILE=str(config),
-        AWS_SHARED_CREDENTIALS_FILE=str(credentials),
-    )
+    environ = {
+        "_RDS_IAM_COMPLETE": "complete_bash",
+        "COMP_WORDS": "\n".join(["rds-iam", *words]),
+        "COMP_CWORD": str(len(words)),
+        "AWS_CONFIG_FILE": str(config),
+        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    found = shown()
     assert (found.code, found.err) == (0, "")
     assert set(found.out.split()) == offered
 

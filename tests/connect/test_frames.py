@@ -102,7 +102,8 @@ def test_a_token(
     assert rds.key.secret_key not in shown(error)
 
 
-@on(*DRIVERS)
+# What empties the frames of all drivers, in the test above, knows of no difference between the two.
+@on("psycopg", "asyncpg", "pg8000", "pymysql", "asyncmy")
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "server-error"])
 def test_a_secrets_password(
     rds: RdsEmulator,
