@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from benchmarks.lib import measure, spread
+from benchmarks.lib import spread
 from benchmarks.lib.connects import Sample
 from benchmarks.peers.runs import (
     CONNECT_TIMEOUT,
     TIMEOUT,
     Case,
-    FailedError,
+    Effort,
     Peers,
     Place,
+    in_rounds,
     samples,
 )
 from benchmarks.peers.ways import AGAIN, READY, WAYS
@@ -29,30 +29,31 @@ REST = 1.2
 """Seconds from the first connect to the storm: the ceiling counts those of the last second."""
 
 
-def cost(peers: Peers, place: Place, drivers: Iterable[str], rounds: int) -> list[Row]:
+def cost(peers: Peers, place: Place, drivers: Collection[str], effort: Effort) -> list[Row]:
     """Client CPU time of a connect, with one CA and with the whole bundle."""
-    return _costs(peers, place, drivers, rounds, names=(ONE, BUNDLE), of=lambda s: s.cpu)
+    return _costs(peers, place, drivers, effort, names=(ONE, BUNDLE), of=lambda s: s.cpu)
 
 
-def network(peers: Peers, place: Place, drivers: Iterable[str], rounds: int) -> list[Row]:
+def network(peers: Peers, place: Place, drivers: Collection[str], effort: Effort) -> list[Row]:
     """The time of a connect over a network, by the clock."""
-    return _costs(peers, place, drivers, rounds, names=(ONE,), of=lambda s: s.wall)
+    return _costs(peers, place, drivers, effort, names=(ONE,), of=lambda s: s.wall)
 
 
 def _costs(
     peers: Peers,
     place: Place,
-    drivers: Iterable[str],
-    rounds: int,
+    drivers: Collection[str],
+    effort: Effort,
     *,
     names: Iterable[str],
     of: Callable[[Sample], float],
 ) -> list[Row]:
     rows = []
+    share = effort._replace(seconds=effort.seconds / len(drivers))
     for driver in drivers:
         found = {
             key: [[of(sample) * 1e3 for sample in batch] for batch in batches]
-            for key, batches in samples(peers, place, driver, rounds, names).items()
+            for key, batches in samples(peers, place, driver, share, names).items()
         }
         rows += [_cost(key, found) for key in found]
     return rows
@@ -80,10 +81,10 @@ def null_of(rows: Iterable[Row], driver: str, name: str) -> spread.Interval | No
     return next(found, None)
 
 
-def rate(peers: Peers, place: Place, seconds: float, rounds: int) -> list[Row]:
+def rate(peers: Peers, place: Place, seconds: float, effort: Effort) -> list[Row]:
     """Connects a second that threads make, without a limit."""
 
-    def run(name: str, case: Case) -> Row:
+    def run(case: Case, name: str) -> Row:
         place.rds.start_over(None)
         task = place.task(case, place.files[name], {"rds_iam_connect_rate": "0"})
         task |= {"workers": THREADS, "seconds": seconds}
@@ -92,12 +93,9 @@ def rate(peers: Peers, place: Place, seconds: float, rounds: int) -> list[Row]:
         through = sum(ok and began + took <= seconds for began, took, ok in done)
         return {"per_second": through / seconds, "lost": sum(not ok for *_, ok in done)}
 
-    rows = []
-    for name in (ONE, BUNDLE):
-        cases = [case for case in peers.cases if case.driver == "psycopg" and case.way != AGAIN]
-        turns = alive(peers, cases, partial(run, name), rounds)
-        rows += [_rate(case, name, runs) for case, runs in turns.items()]
-    return rows
+    cases = [case for case in peers.cases if case.driver == "psycopg" and case.way != AGAIN]
+    keys = [(case, name) for name in (ONE, BUNDLE) for case in cases]
+    return [_rate(*key, runs) for key, runs in in_rounds(peers, keys, run, effort).items()]
 
 
 def _rate(case: Case, name: str, runs: list[Row]) -> Row:
@@ -109,10 +107,10 @@ def _rate(case: Case, name: str, runs: list[Row]) -> Row:
 def storm(peers: Peers, place: Place, ceiling: int, wanted: int) -> list[Row]:
     """More connects at once than IAM lets in, each in a thread of its own."""
 
-    def run(case: Case) -> Row:
+    def run(case: Case, name: str) -> Row:
         place.rds.start_over(ceiling)
         options = {"rds_iam_connect_rate": str(ceiling), "rds_iam_timeout": str(TIMEOUT)}
-        task = place.task(case, place.files[ONE], options)
+        task = place.task(case, place.files[name], options)
         task |= {"connects": wanted, "workers": wanted, "rest": REST}
         task["url"] += f"&connect_timeout={CONNECT_TIMEOUT}"
         with peers.process(case, place.environ) as ask:
@@ -138,17 +136,17 @@ def storm(peers: Peers, place: Place, ceiling: int, wanted: int) -> list[Row]:
         if WAYS[case.way].is_limited and WAYS[case.way].waits_for_aws
     ]
     try:
-        found = alive(peers, limited, run, 1)
+        found = in_rounds(peers, [(case, ONE) for case in limited], run, Effort(1, 0))
         return [row for rows in found.values() for row in rows]
     finally:
         place.rds.start_over(None)
 
 
-def gap(peers: Peers, place: Place, rounds: int) -> list[Row]:
+def gap(peers: Peers, place: Place, effort: Effort) -> list[Row]:
     """How long an event loop stands still in a first connect while STS is slow."""
 
-    def run(case: Case) -> Row:
-        task = place.task(case, place.files[ONE], is_async=True)
+    def run(case: Case, name: str) -> Row:
+        task = place.task(case, place.files[name], is_async=True)
         with peers.process(case, place.of_role) as ask:
             return ask("gap", task)
 
@@ -159,25 +157,27 @@ def gap(peers: Peers, place: Place, rounds: int) -> list[Row]:
             for case in peers.cases
             if case.driver in {"asyncpg", "psycopg"} and WAYS[case.way].waits_for_aws
         ]
-        found = alive(peers, cases, run, rounds)
+        found = in_rounds(peers, [(case, ONE) for case in cases], run, effort)
     finally:
         place.rds.slow_sts(0.0)
     return [
-        {"driver": case.driver, "way": case.way, **_medians(runs)} for case, runs in found.items()
+        {"driver": case.driver, "way": case.way, **_medians(runs)}
+        for (case, _), runs in found.items()
     ]
 
 
-def start(peers: Peers, place: Place, rounds: int) -> list[Row]:
+def start(peers: Peers, place: Place, effort: Effort) -> list[Row]:
     """From an application without AWS to its first connection, in fresh processes."""
 
-    def run(case: Case) -> Row:
+    def run(case: Case, name: str) -> Row:
         with peers.process(case, place.of_keys) as ask:
-            return ask("start", place.task(case, place.files[ONE]))
+            return ask("start", place.task(case, place.files[name]))
 
     cases = [case for case in _once(peers.cases) if case.way not in {READY, AGAIN}]
-    found = alive(peers, cases, run, rounds)
+    found = in_rounds(peers, [(case, ONE) for case in cases], run, effort)
     return [
-        {"driver": case.driver, "way": case.way, **_medians(runs)} for case, runs in found.items()
+        {"driver": case.driver, "way": case.way, **_medians(runs)}
+        for (case, _), runs in found.items()
     ]
 
 
@@ -197,19 +197,3 @@ def _medians(runs: list[Row]) -> Row:
         low, median, high = spread.quartiles([run[name] for run in runs])
         row |= {name: median, f"low_{name}": low, f"high_{name}": high}
     return row
-
-
-def alive(
-    peers: Peers, cases: Iterable[Case], run: Callable[[Case], Row], rounds: int
-) -> dict[Case, list[Row]]:
-    """Each case once a round; one that fails is left out from then on, and so is what it found."""
-    found: dict[Case, list[Row]] = {case: [] for case in cases}
-    for number in range(rounds):
-        for case in list(found):
-            measure.progress(f"round {number + 1} of {rounds}: {case}")
-            try:
-                found[case].append(run(case))
-            except (FailedError, measure.NoResult) as error:
-                peers.fail(case, str(error))
-                del found[case]
-    return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from benchmarks.lib import emulated, measure
 from benchmarks.lib.command_process import HERE, CommandProcess, Python
@@ -15,6 +16,8 @@ from benchmarks.lib.connects import Sample
 from benchmarks.lib.drivers import drivername
 from benchmarks.peers import environments
 from benchmarks.peers.ways import OWN, PLUGIN, WAYS
+
+T = TypeVar("T")
 
 _DEADLINE = 180.0
 _BATCH = 3
@@ -33,6 +36,22 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.driver} {self.way}"
+
+
+Key = tuple[Case, str]
+"""A case, and the name of a CA file."""
+
+
+class Effort(NamedTuple):
+    """How often something is measured.
+
+    Attributes:
+        rounds: at most.
+        seconds: after which no round begins but the first.
+    """
+
+    rounds: int
+    seconds: float
 
 
 class FailedError(Exception):
@@ -192,15 +211,14 @@ class Place(NamedTuple):
 
 
 def samples(
-    peers: Peers, place: Place, driver: str, rounds: int, names: Iterable[str]
-) -> dict[tuple[Case, str], list[list[Sample]]]:
+    peers: Peers, place: Place, driver: str, effort: Effort, names: Iterable[str]
+) -> dict[Key, list[list[Sample]]]:
     """What connects of one driver take, by case and CA file, interleaved: A B C, A B C.
 
     Every case has a process of its own, which is there through all rounds.
     """
     with ExitStack() as running:
-        turns: dict[str, Callable[[], list[Sample]]] = {}
-        keys = {}
+        asks: dict[Key, Ask] = {}
         for case in [each for each in peers.cases if each.driver == driver]:
             try:
                 ask = running.enter_context(peers.process(case, place.environ))
@@ -209,16 +227,35 @@ def samples(
                     ask("open", name, task)
             except (FailedError, measure.NoResult) as error:
                 peers.fail(case, str(error))
-                continue
-            for name in names:
-                keys[f"{case}, {name}"] = case, name
-                turns[f"{case}, {name}"] = _turn(ask, name)
-        found = measure.interleave(turns, rounds)
-    return {keys[turn]: taken for turn, taken in found.items()}
+            else:
+                asks |= {(case, name): ask for name in names}
+
+        def run(case: Case, name: str) -> list[Sample]:
+            found = asks[case, name]("connect", name, _BATCH)
+            return [Sample(*each) for each in found["samples"]]
+
+        return in_rounds(peers, asks, run, effort)
 
 
-def _turn(ask: Ask, name: str) -> Callable[[], list[Sample]]:
-    return lambda: [Sample(*each) for each in ask("connect", name, _BATCH)["samples"]]
+def in_rounds(
+    peers: Peers, keys: Iterable[Key], run: Callable[[Case, str], T], effort: Effort
+) -> dict[Key, list[T]]:
+    """Each key once a round; one that fails is left out from then on, and so is what it found."""
+    found: dict[Key, list[T]] = {key: [] for key in keys}
+    began = time.monotonic()
+    for number in range(effort.rounds):
+        if number and time.monotonic() - began > effort.seconds:
+            measure.progress(f"after {effort.seconds:g} s that is enough")
+            break
+        label = ", ".join(dict.fromkeys(case.driver for case, _ in found))
+        measure.progress(f"round {number + 1} of {effort.rounds}: {label}")
+        for key in list(found):
+            try:
+                found[key].append(run(*key))
+            except (FailedError, measure.NoResult) as error:
+                peers.fail(key[0], str(error))
+                del found[key]
+    return found
 
 
 def free_port() -> int:

@@ -17,7 +17,9 @@ storm    More connects at once than the emulator admits; who loses some has no t
 gap      How long the event loop stands still in a first connect while STS takes a second.
 start    From an application without AWS to its first connection, in a fresh process.
 
-Environments are made once, below the user's cache directory, with whatever index pip finds.
+Environments are made once, below the user's cache directory, with whatever index pip finds. The
+rest takes six minutes: a part that is slow has fewer rounds than --rounds, and fresh processes have
+a tenth of them.
 
 Targets: with one CA the plugin takes at most 1.1 times the CPU of a ready token, with the bundle
 less than every peer with the same driver that reads it on each connect; in the storm it loses none.
@@ -34,7 +36,7 @@ from typing import Any
 from benchmarks.lib import emulated, measure
 from benchmarks.lib.delay_proxy import DelayProxy
 from benchmarks.peers import parts, tables
-from benchmarks.peers.runs import Peers, Place, free_port
+from benchmarks.peers.runs import Effort, Peers, Place, free_port
 from benchmarks.peers.ways import WAYS
 from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 
@@ -69,7 +71,7 @@ def main() -> int:
         help="of the storm; default: %(default)s",
     )
     given = command.parse_args()
-    wanted = given.part or PARTS
+    wanted, few = given.part or PARTS, max(given.rounds // 10, 1)
     drivers = [driver for driver in given.driver or DRIVERS if emulated.is_here(driver)]
     results: dict[str, Any] = {"benchmark": "peers", "rounds": given.rounds}
     with (
@@ -84,17 +86,17 @@ def main() -> int:
             ceiling = emulated.ceiling(CEILING, results["emulator_maximum"])
             results |= {"ceiling": ceiling, "asked_ceiling": CEILING}
             run: dict[str, Callable[[], list[parts.Row]]] = {
-                "cost": lambda: parts.cost(peers, place, drivers, given.rounds),
-                "rate": lambda: parts.rate(peers, place, SECONDS, _few(given.rounds)),
+                "cost": lambda: parts.cost(peers, place, drivers, Effort(given.rounds, 100)),
+                "rate": lambda: parts.rate(peers, place, SECONDS, Effort(few, 50)),
                 "storm": lambda: parts.storm(peers, place, ceiling, given.connects),
-                "gap": lambda: parts.gap(peers, place, _few(given.rounds)),
-                "start": lambda: parts.start(peers, place, _few(given.rounds)),
+                "gap": lambda: parts.gap(peers, place, Effort(few, 50)),
+                "start": lambda: parts.start(peers, place, Effort(few, 20)),
             }
             results |= {part: run[part]() for part in wanted if part in run}
         if "network" in wanted:
             with _far(Path(directory), given.round_trip / 1e3) as far:
-                rounds = max(given.rounds // 8, 1)
-                results["network"] = parts.network(peers, far, drivers, rounds)
+                effort = Effort(max(given.rounds // 4, 1), 50)
+                results["network"] = parts.network(peers, far, drivers, effort)
                 results["round_trip_ms"] = given.round_trip
         results |= {"versions": peers.versions, "failed": peers.failed}
     results["results"] = [row for part in PARTS for row in results.get(part, [])]
@@ -129,11 +131,6 @@ def _ca_files(directory: Path, rds: emulated.Emulator) -> dict[str, str]:
     bundle = directory / "bundle.pem"
     bundle.write_bytes(ca_bundle() + one.read_bytes())
     return {parts.ONE: str(one), parts.BUNDLE: str(bundle)}
-
-
-def _few(rounds: int) -> int:
-    """Rounds of fresh processes, which take a second or two each."""
-    return max(rounds // 13, 1)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from benchmarks.lib.command_process import CommandProcess, Python
 from benchmarks.peers import environments, parts, tables
 from benchmarks.peers.environments import Environment
 from benchmarks.peers.parts import BUNDLE, ONE
-from benchmarks.peers.runs import Case, FailedError, Peers
+from benchmarks.peers.runs import Case, Effort, FailedError, Peers, in_rounds
 from benchmarks.peers.ways import AGAIN, OWN, PASSWORD, PLUGIN, READY, WAYS
 
 PEER = "sqlalchemy-rds-iam-auth-plugin"
@@ -112,12 +112,21 @@ def test_a_peer_that_fails_is_reported() -> None:
                 with pytest.raises(FailedError, match="KeyError: 'nothing'"):
                     ask("open", "one", {"way": "nothing", "url": "sqlite://", "is_async": False})
 
-        def run(each: Case) -> parts.Row:
+        def run(each: Case, _name: str) -> parts.Row:
             raise FailedError(f"{each} is broken")
 
-        assert parts.alive(peers, [case], run, 2) == {}
+        assert in_rounds(peers, [(case, ONE)], run, Effort(2, 60.0)) == {}
         assert peers.cases == []
         assert peers.failed == {str(case): f"{case} is broken"}
+
+
+def test_rounds_end_when_the_time_is_up() -> None:
+    """There is one, however little time there is, and no more than there are to be."""
+    with Peers([READY], ["psycopg"], here=True) as peers:
+        keys = [(case, name) for case in peers.cases for name in (ONE, BUNDLE)]
+        for effort, rounds in ((Effort(3, 60.0), 3), (Effort(3, 0.0), 1)):
+            found = in_rounds(peers, keys, lambda case, name: f"{case}, {name}", effort)
+            assert found == {key: [f"{key[0]}, {key[1]}"] * rounds for key in keys}
 
 
 def test_a_peer_imports_the_benchmarks_and_nothing_else_of_the_checkout() -> None:
