@@ -18,7 +18,7 @@ from patience import DEADLINE
 from worlds import Database
 
 from sqlalchemy_rds_iam import plugin
-from sqlalchemy_rds_iam._aws import sessions
+from sqlalchemy_rds_iam._aws import container_agent, sessions
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
@@ -82,6 +82,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sessions.NETWORK, "retries", {"mode": "standard", "total_max_attempts": 1})
     for name, value in {"TIMEOUT_SECONDS": 1.5, "RETRY_ATTEMPTS": 1, "SLEEP_TIME": 0}.items():
         monkeypatch.setattr(botocore.utils.ContainerMetadataFetcher, name, value)
+    monkeypatch.setattr(container_agent, "DEADLINE", 1.5)
     monkeypatch.setitem(
         botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES,
         "metadata_service_timeout",
@@ -96,7 +97,13 @@ def provider(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Iterator[Provider]:
-    """Each provider that asks over the network, as the only source of credentials there is."""
+    """Each provider that asks over the network, as the only source of credentials there is.
+
+    Without anything else of AWS's, a container's is asked without botocore.
+    """
+    if request.param == "container-role":
+        for variable in rds.aws.environ():
+            monkeypatch.delenv(variable, raising=False)
     yield from _provider(request.param, rds, monkeypatch, tmp_path)
 
 
@@ -136,6 +143,7 @@ def _provider(
     fetcher = botocore.utils.ContainerMetadataFetcher
     if fetcher.TIMEOUT_SECONDS == _TIMEOUT:
         monkeypatch.setattr(fetcher, "TIMEOUT_SECONDS", DEADLINE)
+        monkeypatch.setattr(container_agent, "DEADLINE", DEADLINE)
     monkeypatch.setenv(provider.variable, provider.url)
     monkeypatch.setattr(service, "lifetime", LIFE)
     if name == "assume-role":

@@ -34,6 +34,7 @@ HARMLESS = {
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
     """An agent, and an environment that leads to it."""
+    monkeypatch.setattr(container_agent, "DEADLINE", DEADLINE)  # on a machine that is busy
     with fake_agent() as found:
         monkeypatch.setenv(FULL, found.url + PATH)
         yield found

@@ -14,9 +14,10 @@ import pytest
 from container_support import KEYS, PATH, FakeAgent, chunked, document, fake_agent, good, in_seconds
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from patience import DEADLINE
 
 from sqlalchemy_rds_iam import CredentialsError
-from sqlalchemy_rds_iam._aws import container, credentials
+from sqlalchemy_rds_iam._aws import container, container_agent, credentials
 from sqlalchemy_rds_iam._aws.container import from_container
 from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
@@ -28,10 +29,15 @@ TOKEN, TOKEN_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZ
 
 @pytest.fixture(scope="module")
 def agent() -> Iterator[FakeAgent]:
-    """An agent where ECS has its own, for both; and botocore does not sleep between its tries."""
+    """An agent where ECS has its own, for both, which wait for it on a machine that is busy.
+
+    botocore does not sleep between its tries.
+    """
     fetcher = botocore.utils.ContainerMetadataFetcher
     with fake_agent() as found, pytest.MonkeyPatch.context() as patch:
         patch.setattr(fetcher, "SLEEP_TIME", 0)
+        patch.setattr(fetcher, "TIMEOUT_SECONDS", DEADLINE)
+        patch.setattr(container_agent, "DEADLINE", DEADLINE)
         patch.setattr(fetcher, "IP_ADDRESS", found.url.removeprefix("http://"))
         patch.setattr(container, "_ECS", found.url)
         yield found
@@ -97,7 +103,7 @@ SELDOM = st.one_of(st.just({}), st.dictionaries(st.sampled_from(OTHERS), st.just
 PRESENT = st.one_of(st.just(()), st.tuples(st.sampled_from(FILES)))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(environ=ENVIRONMENTS, others=SELDOM, files=PRESENT)
 @example(environ={RELATIVE: PATH}, others={}, files=())
 @example(environ={FULL: "{}" + PATH, TOKEN: "token"}, others={}, files=())
@@ -194,7 +200,7 @@ def outcome(source: AwsSource) -> object:
         return str(error), error.retryable, type(error.__cause__).__name__, str(error.__cause__)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(answers=st.lists(ANSWERS, min_size=1, max_size=2))
 @example(answers=[good()])
 @example(answers=[good(document(Expiration=in_seconds(600))), good()])
@@ -213,7 +219,7 @@ def test_answers(agent: FakeAgent, answers: list[bytes]) -> None:
         assert asked(agent) == mine
 
 
-@settings(max_examples=75)
+@settings(max_examples=50)
 @given(answer=ANSWERS)
 @example(answer=good(status="403 Forbidden"))
 @example(answer=good(document(Token=None)))
