@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 from tampering_catalogue import CHANGES
 from tls_support import CONTEXT
-from worlds import Database, on, worlds
+from worlds import POSTGRESQL, Database, on, worlds
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.urls import PASSWORDS
@@ -58,6 +58,31 @@ def test_less_safe(
     assert "tamper" in str(error)
     assert next(iter(change)) in str(error)
     assert rds.decisions == []
+
+
+@on(*POSTGRESQL)
+def test_what_changes_from_connect_to_connect(
+    rds: RdsEmulator, databases: Any, world: tuple[str, bool]
+) -> None:
+    """What an earlier listener changes arrives each time as it is then: the user, or the rest."""
+    database = databases(rds.url(world[0]), is_async=world[1], poolclass=NullPool)
+    driver, seen = database.inside.driver, list[dict[str, Any]]()
+    rds.create_user("second")
+    users = ["app", "second", "second", "app"]
+
+    def change(_dialect: Any, _record: Any, _cargs: Any, cparams: dict[str, Any]) -> None:
+        cparams[driver.user] = users[len(seen)]
+        seen.append(dict(cparams))
+
+    # Those of the class come first.
+    event.listen(Engine, "do_connect", change)
+    try:
+        for _ in users:
+            database.scalar("select 1")
+    finally:
+        event.remove(Engine, "do_connect", change)
+    assert [decision.db_user for decision in rds.decisions] == users
+    assert not any(driver.password in each for each in seen)
 
 
 def test_taken_away(connect: Any, rds: RdsEmulator) -> None:
