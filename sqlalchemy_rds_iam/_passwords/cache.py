@@ -296,5 +296,5 @@ class PasswordCache:
         self._fetch = None
         for entry in self._entries.values():
             # A thread of the parent's goes ahead.
-            entry.first_until = float("-inf")
+            entry.first_until = entry.first_refused = float("-inf")
         self.source.reset()

@@ -216,3 +216,12 @@ def test_entries() -> None:
     other = world.cache.entry("a secret")
     assert other is world.cache.entry("a secret")
     assert other is not world.entry
+
+
+def test_a_first_login_of_the_parent() -> None:
+    """In a child no thread of the parent's goes ahead, so none is waited for."""
+    world = World()
+    entry = world.cache.entry(ENDPOINT)
+    entry.first_until, entry.first_refused = START + 9, START
+    world.cache.after_fork()
+    assert entry.first_until == entry.first_refused == float("-inf")
