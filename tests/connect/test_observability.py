@@ -31,7 +31,15 @@ def test_every_kind_and_field_is_documented() -> None:
     """The tables have each kind of event and each field of a record, and no other."""
     parts = {field.name for part in (Event, Identity) for field in fields(part)}
     known = {*KINDS, *parts, *Endpoint._fields} - {"endpoint", "identity"}
-    alerts = {"outage_begun", "outage_ended", "refused", "throttled", "waiting", "retried"}
+    alerts = {
+        "outage_begun",
+        "outage_ended",
+        "refused",
+        "throttled",
+        "waiting",
+        "retried",
+        "connects",
+    }
     assert _named("[a-z_]+") == known | alerts | {"connect_rate"}
 
 
