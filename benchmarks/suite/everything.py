@@ -98,7 +98,7 @@ def main() -> int:
     outputs: list[dict[str, Any]] = []
     try:
         for number, name in enumerate(wanted):
-            foretell(wanted, number, save)
+            foretell(wanted, number, None if given.quick else save)
             code, output = _run(name, shlex.split(asked[name]), save, as_json=given.json)
             done[name] = code
             if output:
