@@ -15,11 +15,15 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sqlalchemy_rds_iam._aws import shared_files
-from sqlalchemy_rds_iam._aws.container_agent import Agent
+from sqlalchemy_rds_iam._aws.sessions import imported
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._config.urls import is_blank
+
+if TYPE_CHECKING:
+    from sqlalchemy_rds_iam._aws.container_agent import Agent
 
 _RELATIVE, _FULL = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 _TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105  a variable's name
@@ -75,7 +79,9 @@ def _agent(said: Mapping[str, str]) -> Agent | None:
     host = match["host"].strip("[]")
     if host not in _HOSTS and not ipaddress.ip_address(host).is_loopback:
         return None
-    return Agent(
+    # No part of a start with other credentials.
+    agent: type[Agent] = imported("sqlalchemy_rds_iam._aws.container_agent").Agent
+    return agent(
         host, int(match["port"] or 80), match["path"], said.get(_TOKEN), said.get(_TOKEN_FILE)
     )
 

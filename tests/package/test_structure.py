@@ -140,7 +140,7 @@ _FOR_FAILOVERS = ["_connecting.failover", "_connecting.session_guard", "_failove
         (
             "postgresql+psycopg",
             "&rds_iam_target_session_attrs=read-write",
-            [*_OF_MYSQL, "_secretsmanager"],
+            [*_OF_MYSQL, "_secretsmanager", "_aws.container_agent"],
         ),
     ],
 )
