@@ -47,6 +47,17 @@ PROMISES: list[tuple[str, str, list[float]]] = [
             *(retry_policy.LONGEST_PAUSE / 2, retry_policy.LONGEST_PAUSE),
         ],
     ),
+    ("rate-limits.md", "`on`, the default | at most # s", [retry_policy.WINDOWS["on"]]),
+    ("rate-limits.md", "`patient` | at most # s", [retry_policy.WINDOWS["patient"]]),
+    (
+        "rate-limits.md",
+        "random**: # to # s, then # to # s, then # to # s",
+        [
+            *(retry_policy.SHORTEST_PAUSE / 2, retry_policy.SHORTEST_PAUSE),
+            *(retry_policy.SHORTEST_PAUSE, 2 * retry_policy.SHORTEST_PAUSE),
+            *(retry_policy.WIDEST_PAUSE / 2, retry_policy.WIDEST_PAUSE),
+        ],
+    ),
 ]
 
 
