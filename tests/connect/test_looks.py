@@ -183,10 +183,11 @@ def test_many_at_once(narrowing: tuple[Any, Path], clock: Clock) -> None:
 
 
 def test_made_anew_by_another_process(
-    narrowing: tuple[Any, Path], clock: Clock, monkeypatch: pytest.MonkeyPatch
+    narrowing: tuple[Any, Path], clock: Clock, attempts: list[None]
 ) -> None:
     """A file that is there again when we look was gone when the driver read it, all the same."""
     database, _ = narrowing
+    assert database.scalar("select 1") == 1
     file = own_ca(database)
     content, listener = file.read_bytes(), database.inside.listener
     file.unlink()
@@ -198,4 +199,6 @@ def test_made_anew_by_another_process(
         return original(*args)
 
     listener._after = after
+    attempts.clear()
     assert database.scalar("select 1") == 1
+    assert len(attempts) == 2
