@@ -93,7 +93,7 @@ def main() -> int:
         return measure.TARGETS_MET
     asked = QUICK if given.quick else CORE | LONG
     group = QUICK if given.quick else CORE | LONG if given.all else CORE
-    wanted = [name for name in asked if name in (given.only or group) and is_there(name)]
+    wanted = [name for name in asked if name in (given.only or group)]
     done: dict[str, int] = {}
     outputs: list[dict[str, Any]] = []
     try:
@@ -138,11 +138,6 @@ def _command() -> argparse.ArgumentParser:
         help="default: benchmarks/results; the documents show what is there",
     )
     return command
-
-
-def is_there(name: str) -> bool:
-    """Whether a benchmark is part of this checkout."""
-    return Path(__file__).with_name(f"{name}.py").exists()
 
 
 def _refresh(save: Path | None) -> None:

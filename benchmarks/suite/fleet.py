@@ -30,30 +30,22 @@ a tenth.
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from benchmarks.lib import charts, emulated, measure
+from benchmarks.lib import emulated, measure
+from benchmarks.lib.fleets import agree, headline, misses, pictures, text
 from benchmarks.probes import fleet_processes
 from benchmarks.probes.fleet_processes import Fleet, Store
 from benchmarks.simulated.scenarios import SCENARIOS, START, Scenario, simulate
 from benchmarks.simulated.world import LATENCY
 
-USED = {"congestion control": 0.80, "shared store": 0.95, "store killed": 0.0}
-"""The least share of the ceiling that is to be used; none may be lost."""
+__all__ = ["headline", "main", "misses", "pictures", "text"]
 
-REFUSED = {"shared store": 0.001}
-"""From how many refused logins on, as a share of the connects, the target is missed."""
-
-AGREEMENT = 0.10
 SIMULATIONS = 5
 AT_ONCE = 0.6
 """What the emulator can answer within a second, as a share of its maximum."""
-
-LOST = {"patient deployment": 0.005}
-"""The share of the connects that may be lost."""
 
 DEPLOYED = {"deployment": "congestion control", "patient deployment": "patient"}
 """What the simulation calls what is deployed."""
@@ -109,7 +101,7 @@ def main() -> int:
         measured = _measured(way, runs, fleet)
         # What becomes of a store is not simulated.
         simulated = None if way == "store killed" else _simulated(way, runs, fleet)
-        agrees = simulated is None or _agree(measured, simulated, fleet)
+        agrees = simulated is None or agree(measured, simulated, fleet.wanted)
         rows.append({**measured, "simulated": simulated, "agrees": agrees})
     results: dict[str, Any] = {
         "benchmark": "fleet",
@@ -123,7 +115,7 @@ def main() -> int:
         "results": rows,
         "curves": {way: _curve(runs[0]["through"], fleets[way]) for way, runs in found.items()},
     }
-    results["within_target"] = results["agrees"] and not any(map(_misses, rows))
+    results["within_target"] = results["agrees"] and not any(map(misses, rows))
     return measure.finish(given, results, headline, text, pictures)
 
 
@@ -208,25 +200,6 @@ def _used(through: list[float], fleet: Fleet) -> float:
     return len(through) / fleet.ceiling / through[-1]
 
 
-def _agree(measured: dict[str, Any], simulated: dict[str, Any], fleet: Fleet) -> bool:
-    if abs(measured["median_lost"] - simulated["lost"]) > AGREEMENT * fleet.wanted:
-        return False
-    # Where most are lost at once, how long that took says nothing about the ceiling.
-    return bool(
-        measured["median_lost"] > AGREEMENT * fleet.wanted
-        or abs(measured["used"] - simulated["used"]) <= AGREEMENT
-    )
-
-
-def _misses(row: dict[str, Any]) -> bool:
-    way = row["way"]
-    if way in LOST:
-        return bool(row["lost"] > LOST[way] * row["wanted"])
-    return way in USED and bool(
-        row["lost"] or row["used"] < USED[way] or row["refused"] >= REFUSED.get(way, math.inf)
-    )
-
-
 def _curve(ends: list[float], fleet: Fleet) -> list[tuple[float, float]]:
     """In % of the ideal time, how many % of the connects were through."""
     every = max(len(ends) // 100, 1)
@@ -238,74 +211,6 @@ def _curve(ends: list[float], fleet: Fleet) -> list[tuple[float, float]]:
             if number % every == 0 or number == len(ends)
         ),
     ]
-
-
-def headline(results: Mapping[str, Any]) -> str:
-    """The result in a sentence."""
-    said = [
-        f"{row['lost'] / row['wanted']:.0%} lost"
-        if row["lost"]
-        else f"none lost and {row['used']:.0%} of the ceiling used"
-        for row in results["results"]
-    ]
-    ways = [row["way"] for row in results["results"]]
-    some = [
-        f"{each} ({way})"
-        for way, each in zip(ways, said, strict=True)
-        if way in {"nothing", "congestion control", "shared store", "patient deployment"}
-    ]
-    return f"{results['processes']} processes connect at once: {', '.join(some or said)}"
-
-
-def pictures(results: Mapping[str, Any]) -> dict[str, str]:
-    """The charts of the results."""
-    lost = {row["way"]: f"{row['lost']:.0f} lost" for row in results["results"] if row["lost"]}
-    return {
-        "fleet": charts.lines(
-            headline(results),
-            charts.Axis("% of the ideal time", least=100.0),
-            charts.Axis("% of the connects accepted (more is better)", least=100.0),
-            {"ideal": [(0.0, 0.0), (100.0, 100.0)], **results["curves"]},
-            notes=lost,
-        )
-    }
-
-
-def text(results: Mapping[str, Any]) -> str:
-    """The table of the results, and the verdict."""
-    missed = [row["way"] for row in results["results"] if _misses(row)]
-    columns = {"lost": ".0f", "refused": ".2%", "seconds": ".2f", "used": ".1%"}
-    rows = [
-        (
-            row["way"],
-            str(row["wanted"]),
-            *(_both(row, name, form) for name, form in columns.items()),
-        )
-        for row in results["results"]
-    ]
-    least = ", ".join(f"{share:.0%} with {way}" for way, share in USED.items() if share)
-    verdict = "MISSED by " + ", ".join(missed) if missed else "kept"
-    agreement = "agrees" if results["agrees"] else "DOES NOT AGREE"
-    lines = [
-        f"{results['processes']} processes. {emulated.limits(results)}",
-        "Measured, and in brackets simulated:",
-        "",
-        measure.table(("way", "wanted", *columns), rows),
-        "",
-        f"None lost with {', '.join(USED)}; at least so much of the ceiling used: {least};",
-        f"with a shared store less than {REFUSED['shared store']:.1%} refused, and in a patient",
-        f"deployment at most {LOST['patient deployment']:.1%} lost: {verdict}.",
-        f"The simulation {agreement}.",
-    ]
-    return "\n".join(lines)
-
-
-def _both(row: dict[str, Any], name: str, form: str) -> str:
-    # Where most are lost at once, how long that took says nothing about the ceiling.
-    if name in {"seconds", "used"} and row["median_lost"] > AGREEMENT * row["wanted"]:
-        return "-"
-    simulated = f" ({row['simulated'][name]:{form}})" if row["simulated"] else ""
-    return f"{row[name]:{form}}{simulated}"
 
 
 if __name__ == "__main__":

@@ -30,13 +30,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import botocore.session
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from benchmarks.lib import charts, measure, spread
 from benchmarks.lib.ca import ca_file
-from benchmarks.lib.drivers import drivername, missing
+from benchmarks.lib.drivers import missing
+from benchmarks.lib.nowhere import CONNECTION, REGION, own_environment, url
 from sqlalchemy_rds_iam._databases import known
 from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 
@@ -45,7 +46,6 @@ BUDGET_US = 2.0
 MOST_TIMES_EMPTY = 2.8
 """How many times an empty listener's connect may one of the plugin take, the bundle included."""
 
-HOST, USER, REGION = "app-db.c0ffee123456.us-east-1.rds.amazonaws.com", "app", "us-east-1"
 ASYNC = {
     "psycopg": False,
     "asyncpg": True,
@@ -57,7 +57,6 @@ ASYNC = {
 """The drivers, and whether their engine is an async one."""
 
 CALLS, WARM_UP = 50, 10
-CONNECTION = object()
 
 
 class Files(NamedTuple):
@@ -232,27 +231,8 @@ def _engine(driver: str, query: dict[str, str]) -> Engine:
     return create_async_engine(where).sync_engine if ASYNC[driver] else create_engine(where)
 
 
-def url(driver: str, query: dict[str, str]) -> URL:
-    """A database of an account that does not exist."""
-    port = known.driver(driver).family.port
-    return URL.create(drivername(driver), USER, host=HOST, port=port, database="app", query=query)
-
-
 def _rds_client() -> Any:
     return botocore.session.Session().create_client("rds", region_name=REGION)
-
-
-def own_environment() -> None:
-    """Nothing of the machine's AWS settings; keys that open nothing."""
-    for name in [name for name in os.environ if name.startswith(("AWS_", "PG"))]:
-        del os.environ[name]
-    os.environ |= {
-        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
 
 
 def headline(results: Mapping[str, Any]) -> str:

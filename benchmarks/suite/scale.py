@@ -23,11 +23,10 @@ from typing import Any
 
 from sqlalchemy import create_engine
 
-from benchmarks.lib import charts, measure, spread
+from benchmarks.lib import charts, measure, nowhere, spread
 from benchmarks.lib.ca import ca_file
-from benchmarks.suite import listener
 
-DOMAIN = listener.HOST.partition(".")[2]
+DOMAIN = nowhere.HOST.partition(".")[2]
 COUNTS = (1, 10, 100, 1000, 10_000)
 TARGET = 10.0
 """Microseconds that a warm connect may cost, however many endpoints there are.
@@ -53,7 +52,7 @@ def main() -> int:
         help="repeatable; default: 1 to 10,000",
     )
     given = command.parse_args()
-    listener.own_environment()
+    nowhere.own_environment()
     with ca_file() as ca:
         counts = sorted(set(given.endpoints or COUNTS))
         rows = [_measured(count, ca, given.rounds) for count in counts]
@@ -116,21 +115,21 @@ def _connector(ca: str) -> Connect:
     """What SQLAlchemy calls for each new connection to a host, credentials in hand."""
     # Turns enough for a round of calls: what they cost counts, waiting for them does not.
     options = {"plugin": "rds_iam", "rds_iam_ca": ca, "rds_iam_connect_rate": "100000"}
-    engine = create_engine(listener.url("psycopg", options))
+    engine = create_engine(nowhere.url("psycopg", options))
     dialect = engine.dialect
     dialect.connect = _connected  # type: ignore[method-assign,assignment]
     (listens,) = dialect.dispatch.do_connect
 
     def connect(host: str) -> object:
-        cparams = {"host": host, "port": engine.url.port, "user": listener.USER, "dbname": "app"}
+        cparams = {"host": host, "port": engine.url.port, "user": nowhere.USER, "dbname": "app"}
         return listens(dialect, None, [], cparams)
 
-    connect(listener.HOST)
+    connect(nowhere.HOST)
     return connect
 
 
 def _connected(*_: Any, **__: Any) -> object:
-    return listener.CONNECTION
+    return nowhere.CONNECTION
 
 
 def headline(results: Mapping[str, Any]) -> str:
