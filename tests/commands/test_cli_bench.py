@@ -44,7 +44,6 @@ def test_counts(rds: RdsEmulator, world: tuple[str, bool]) -> None:
     assert data["errors"] == []
 
 
-@pytest.mark.timing
 def test_gentle(rds: RdsEmulator) -> None:
     """Connects begin at the rate that was asked for, not faster."""
     measure(rds.url(), connects=5, rate=5)

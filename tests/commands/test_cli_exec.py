@@ -153,7 +153,6 @@ def test_called_wrongly(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> No
     assert shown("exec", "--", "no-such-program").code == 127
 
 
-@pytest.mark.timing
 def test_retry(rds: RdsEmulator) -> None:
     """A refused login is followed by another run with another token, as often as was said."""
     rds.gateway.refuse_next = 1
@@ -168,7 +167,6 @@ def test_retry(rds: RdsEmulator) -> None:
     assert times[1] - times[0] > 0.9
 
 
-@pytest.mark.timing
 def test_retry_has_an_end(rds: RdsEmulator) -> None:
     """Logins that stay refused end the command as the program did."""
     rds.gateway.refuse_next = 9

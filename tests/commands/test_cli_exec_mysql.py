@@ -216,7 +216,6 @@ def test_option_file_that_a_script_finds(mysql_url: str, line: str, code: int, s
     assert bool(said) == ("wins over" in found.err)
 
 
-@pytest.mark.timing
 @pytest.mark.parametrize("client", CLIENT_LOGINS)
 def test_retry(mysql: RdsEmulator, mysql_url: str, client: str) -> None:
     """A refused login is known by the words of each client, and followed by another token."""
