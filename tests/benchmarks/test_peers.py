@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.lib import spread
-from benchmarks.lib.command_process import CommandProcess, Python
+from benchmarks.lib.command_process import CommandProcess
 from benchmarks.peers import environments, parts, tables
 from benchmarks.peers.environments import Environment
 from benchmarks.peers.parts import BUNDLE, ONE
@@ -149,11 +149,14 @@ def test_a_peer_imports_the_benchmarks_and_nothing_else_of_the_checkout() -> Non
     assert done.stdout == "False True\n", done.stderr
 
 
-def test_another_python_runs_a_process() -> None:
-    """In the directory that it imports from."""
-    python = Python(sys.executable, environments.BENCHMARKS.parent)
-    with CommandProcess("benchmarks.peers.probe", name="a peer", python=python) as process:
-        assert process.ask("connect", "none", 1) == {"error": "KeyError: 'none'"}
+def test_another_python_runs_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the directory that it imports from, wherever this process is."""
+    monkeypatch.chdir(tmp_path)
+    with (
+        environments.importable(Environment(Path(sys.executable), {})) as python,
+        CommandProcess("benchmarks.peers.probe", name="a peer", environ={}, python=python) as peer,
+    ):
+        assert peer.ask("connect", "none", 1) == {"error": "KeyError: 'none'"}
 
 
 def cost(way: str, ms: float, name: str = ONE, times: Any = None) -> parts.Row:
