@@ -74,7 +74,8 @@ def refresh(document: Path, directory: Path, names: Sequence[str]) -> None:
         else:
             file = directory / f"{name}.md"
             found = file.read_text(encoding="utf-8") if file.exists() else ""
-        return f"<!-- results: {name} -->\n\n{found.strip()}\n\n<!-- end of results -->"
+        found = found.strip() or "Not measured yet."
+        return f"<!-- results: {name} -->\n\n{found}\n\n<!-- end of results -->"
 
     document.write_text(
         _PLACE.sub(lambda place: filled(place) if results else place[0], text), encoding="utf-8"

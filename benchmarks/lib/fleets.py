@@ -16,6 +16,14 @@ REFUSED = {"shared store": 0.001}
 
 AGREEMENT = 0.10
 
+_SAID = {
+    "nothing": "without turns",
+    "congestion control": "without a store",
+    "shared store": "with a store",
+    "patient deployment": "a patient deployment",
+}
+"""The ways that the sentence tells, and what it calls them."""
+
 LOST = {"patient deployment": 0.005}
 """The share of the connects that may be lost."""
 
@@ -44,18 +52,13 @@ def misses(row: dict[str, Any]) -> bool:
 def headline(results: Mapping[str, Any]) -> str:
     """The result in a sentence."""
     said = [
-        f"{row['lost'] / row['wanted']:.0%} lost"
+        f"{_SAID[row['way']]} {row['lost'] / row['wanted']:.0%} lost"
         if row["lost"]
-        else f"none lost and {row['used']:.0%} of the ceiling used"
+        else f"{_SAID[row['way']]} none lost, {row['used']:.0%} of the ceiling used"
         for row in results["results"]
+        if row["way"] in _SAID
     ]
-    ways = [row["way"] for row in results["results"]]
-    some = [
-        f"{each} ({way})"
-        for way, each in zip(ways, said, strict=True)
-        if way in {"nothing", "congestion control", "shared store", "patient deployment"}
-    ]
-    return f"{results['processes']} processes connect at once: {', '.join(some or said)}"
+    return f"{results['processes']} processes connect at once: {'; '.join(said)}"
 
 
 def pictures(results: Mapping[str, Any]) -> dict[str, str]:

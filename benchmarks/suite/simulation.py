@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,12 @@ LOST = {"congestion control": 0.0, "patient": 0.005, "shared store": 0.005}
 """The share of connects that may be lost for all that. Turns are exact, but logins do not all take
 the same time, so that now and then one arrives too early; who has never been let in loses it."""
 
-OWN = ("congestion control", "shared store")
-"""The strategies that are this project's."""
+OWN = {
+    "congestion control": "without a store",
+    "patient": "patient without a store",
+    "shared store": "with a store",
+}
+"""The strategies that are this project's, in words."""
 
 CEILING, TIMEOUT = 200, 30.0
 
@@ -159,13 +163,13 @@ def headline(results: Mapping[str, Any]) -> str:
     return f"Lost in the simulation: {said}"
 
 
-def _outcome(scenario: str, results: Mapping[str, Any], strategies: Iterable[str]) -> str:
+def _outcome(scenario: str, results: Mapping[str, Any], strategies: Mapping[str, str]) -> str:
     """What is lost in a scenario, by the largest fleet of which all could be connected."""
     rows = [row for row in results["results"] if row["scenario"] == scenario]
     whole = [row["processes"] for row in rows if row["possible"] == row["wanted"]]
     size = max(whole or [min(row["processes"] for row in rows)])
     lost = [
-        f"{row['lost'] / row['wanted']:.0%} ({row['strategy']})"
+        f"{row['lost'] / row['wanted']:.0%} {strategies[row['strategy']]}"
         for row in rows
         if row["processes"] == size and row["strategy"] in strategies
     ]
@@ -189,8 +193,9 @@ def _picture(scenario: str, results: Mapping[str, Any]) -> str:
             ):
                 point = processes, 100.0 * (wanted - accepted) / wanted
                 series.setdefault(name, []).append(point)
+    all_of_them = {name: f"({name})" for name in series}
     return charts.lines(
-        f"Lost in the simulation: {_outcome(scenario, results, list(series))}",
+        f"Lost in the simulation: {_outcome(scenario, results, all_of_them)}",
         charts.Axis("processes", log=True),
         charts.Axis("% of the connects lost", least=100.0, better="less"),
         {name: sorted(set(points)) for name, points in series.items()},

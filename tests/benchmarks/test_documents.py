@@ -27,7 +27,7 @@ PLACES = re.compile(r"<!-- results: (\w+) -->\n(.*?)\n<!-- end of results -->", 
 
 
 def test_tables_go_where_the_document_names_them(tmp_path: Path) -> None:
-    """However often; what was not saved is empty, and all around stays."""
+    """However often; what was not saved is told so, and all around stays."""
     document, results = tmp_path / "benchmarks.md", tmp_path / "results"
     text = "# T\n\n{}\n\nbetween\n\n<!-- results: summary -->\n<!-- end of results -->\n"
     document.write_text(text.format("<!-- results: scale -->\n<!-- end of results -->"))
