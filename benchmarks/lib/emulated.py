@@ -77,16 +77,17 @@ class Emulator(DatabaseProcess):
         """The logins since `start_over`: granted, refused by reason, most in a second."""
         return self._process.ask("logins")
 
-    def others(self, strategy: str, processes: int, begin: float, seed: int) -> None:
+    def others(self, strategy: str, processes: int, pool: int, begin: float, seed: int) -> None:
         """Let so many simulated processes be deployed, too, below the same ceiling.
 
         Args:
             strategy: what they do about it.
             processes: how many there are.
+            pool: how many connects each of them wants.
             begin: when, in epoch seconds.
             seed: of everything about them that is random.
         """
-        self._process.ask("others", strategy, processes, begin, seed)
+        self._process.ask("others", strategy, processes, pool, begin, seed)
 
     def outcome_of_others(self) -> dict[str, Any]:
         """What came of them: see `Others.outcome`."""

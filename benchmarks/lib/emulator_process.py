@@ -84,10 +84,10 @@ class _Commands:
             "most_in_a_second": _most(decisions),
         }
 
-    def others(self, strategy: str, processes: int, begin: float, seed: int) -> None:
+    def others(self, strategy: str, processes: int, pool: int, begin: float, seed: int) -> None:
         ceiling = SharedCeiling(self._rds.gateway.ceiling)
         self._rds.gateway._ceiling = ceiling  # noqa: SLF001
-        self._others = Others(ceiling, "deploy", strategy, processes, begin=begin, seed=seed)
+        self._others = Others(ceiling, strategy, processes, pool, begin=begin, seed=seed)
 
     def outcome_of_others(self) -> dict[str, Any]:
         assert self._others is not None

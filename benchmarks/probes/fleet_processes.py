@@ -127,7 +127,7 @@ def case(
             rds.start_over(fleet.ceiling)
             begin = time.time() + REST
             if fleet.others:
-                rds.others(fleet.strategy, fleet.others, begin, fleet.seed)
+                rds.others(fleet.strategy, fleet.others, fleet.connects, begin, fleet.seed)
             for process in processes:
                 _tell(process, f"{begin}")
             meanwhile(begin)

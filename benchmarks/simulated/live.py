@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from benchmarks.simulated.scenarios import SCENARIOS, START, populate
+from benchmarks.simulated.scenarios import START, Scenario, populate
 from benchmarks.simulated.world import World
 from sqlalchemy_rds_iam.testing.database.throttle import Ceiling
 
@@ -41,9 +41,9 @@ class Others:
 
     Args:
         ceiling: that they share with real ones.
-        scenario: what happens to them.
         strategy: what they do about it.
-        processes: how many there are.
+        processes: how many there are; none has been let in before.
+        pool: how many connects each of them wants.
         begin: when they begin, in epoch seconds.
         seed: see `World`.
     """
@@ -51,9 +51,9 @@ class Others:
     def __init__(
         self,
         ceiling: SharedCeiling,
-        scenario: str,
         strategy: str,
         processes: int,
+        pool: int,
         *,
         begin: float,
         seed: int,
@@ -62,7 +62,7 @@ class Others:
         rate = int(ceiling.rate)
         self._world = _LiveWorld(rate, seed, iam=ceiling)
         self._world.now = self._begin = time.monotonic() + begin - time.time()
-        what = SCENARIOS[scenario], strategy, processes
+        what = Scenario("deployed", pool, known=False), strategy, processes
         populate(self._world, *what, rate=rate, timeout=TIMEOUT, start=START)
         self._thread = threading.Thread(target=self._world.run, daemon=True)
         self._thread.start()

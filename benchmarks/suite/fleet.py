@@ -16,8 +16,8 @@ store killed        the same, but that the server is killed after a third of the
 
 deployment          as many processes as the ceiling admits in a second, of which these --processes
                     are real, and the others are simulated, in real time, below the ceiling of the
-                    emulator. None has been let in before; each wants a pool of 10, and has the
-                    whole ceiling as rds_iam_connect_rate, and no store
+                    emulator. None has been let in before; each wants as many connects as --seconds,
+                    and has the whole ceiling as rds_iam_connect_rate, and no store
 patient deployment  the same with rds_iam_throttle_retry=patient
 
 "used" is the share of the ceiling that was used from the signal until the last connect was through,
@@ -38,7 +38,7 @@ from benchmarks.lib import emulated, measure
 from benchmarks.lib.fleets import agree, headline, misses, pictures, text
 from benchmarks.probes import fleet_processes
 from benchmarks.probes.fleet_processes import Fleet, Store
-from benchmarks.simulated.scenarios import SCENARIOS, START, Scenario, simulate
+from benchmarks.simulated.scenarios import START, Scenario, simulate
 from benchmarks.simulated.world import LATENCY
 
 __all__ = ["headline", "main", "misses", "pictures", "text"]
@@ -133,10 +133,13 @@ def _options(way: str, fleet: Fleet, store: Store | None) -> dict[str, str] | No
 
 
 def _deployed(fleet: Fleet, strategy: str) -> Fleet:
-    """As many new processes as are admitted in a second, but for the real ones all simulated."""
+    """As many new processes as are admitted in a second, but for the real ones all simulated.
+
+    So each of them wants as many connections as the others of these fleets take seconds.
+    """
     return dataclasses.replace(
         fleet,
-        connects=SCENARIOS["deploy"].pool,
+        connects=max(round(fleet.ideal), 1),
         others=max(fleet.ceiling - fleet.processes, 0),
         strategy=strategy,
         known=False,

@@ -170,7 +170,7 @@ def test_a_patient_fleet(scenario: str, processes: int, seed: int) -> None:
 def test_beside_real_processes() -> None:
     """Simulated processes that run as time goes by share the ceiling, and all of them end."""
     ceiling = SharedCeiling(100)
-    others = Others(ceiling, "deploy", "patient", 3, begin=time.time(), seed=1)
+    others = Others(ceiling, "patient", 3, 10, begin=time.time(), seed=1)
     found = others.outcome()
     assert len(found["through"]) == 30
     assert (found["lost"], found["refused"]) == ({}, 0)
