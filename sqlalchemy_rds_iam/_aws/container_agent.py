@@ -65,10 +65,10 @@ class Agent:
         try:
             connection.request("GET", self.path, headers=headers)
             with connection.getresponse() as response:
-                body = response.read(_LARGEST + 1)
+                body = response.read(_LARGEST)  # what is cut off cannot be parsed
         finally:
             connection.close()
-        if response.status != _OK or len(body) > _LARGEST:
+        if response.status != _OK:
             raise ValueError("another answer than usual")
         return _understood(json.loads(body.decode()), time.time())
 

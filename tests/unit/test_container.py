@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from sqlalchemy_rds_iam._aws.container import from_container
 from sqlalchemy_rds_iam._aws.container_agent import Agent
 from sqlalchemy_rds_iam._aws.credentials import AwsSource
 from sqlalchemy_rds_iam._aws.identity_key import PATHS, SELECTORS
+from sqlalchemy_rds_iam._concurrency import call_with_timeout
 
 FULL = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 TOKEN, TOKEN_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
@@ -142,6 +144,16 @@ def test_a_token_that_is_none(
     assert agent.requests == []
 
 
+def test_a_token_in_a_pipe(
+    agent: FakeAgent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A pipe is not opened, which may take for ever: botocore is asked."""
+    os.mkfifo(tmp_path / "token")
+    monkeypatch.setenv(TOKEN_FILE, str(tmp_path / "token"))
+    assert call_with_timeout(DEADLINE, from_container) is None
+    assert agent.requests == []
+
+
 def test_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent may have an address of IPv6, as that of EKS has."""
     try:
@@ -170,6 +182,7 @@ def test_addresses_of_agents(url: str) -> None:
     assert (found.host in url, found.port, url.endswith(found.path)) == (True, 80, True)
     assert _agent({FULL: url.replace("2/", "4/").replace("23", "24")}) is None
     assert _agent({FULL: url.replace("http:", "https:")}) is None
+    assert _agent({FULL: url.replace("/v", "//v")}) is None
 
 
 def test_the_address_of_ecs() -> None:
