@@ -196,29 +196,18 @@ def another_service_at_this_port(ward: Ward) -> None:
 @fault("not-postgres", by_hand="the right port is the user's to know")
 def port_of_ssh(ward: Ward) -> None:
     """Its greeting begins with the letter by which PostgreSQL agrees to TLS."""
-    ward.url = ward.rds.url().set(port=_speaker(ward, b"SSH-2.0-OpenSSH_9.2\r\n"))
+    ward.url = ward.rds.url().set(port=ward.speaker(b"SSH-2.0-OpenSSH_9.2\r\n"))
 
 
 @fault("not-postgres", by_hand="the right port is the user's to know")
 def port_of_mysql(ward: Ward) -> None:
-    ward.url = ward.rds.url().set(port=_speaker(ward, b"J\0\0\0\n8.0.35\0 and more"))
+    ward.url = ward.rds.url().set(port=ward.speaker(b"J\0\0\0\n8.0.35\0 and more"))
 
 
 @fault("server-refused", by_hand="the server is short of memory")
 def server_that_cannot_start_a_process(ward: Ward) -> None:
     words = b"Ecould not fork new process for connection: Cannot allocate memory\n\0"
-    ward.url = ward.rds.url().set(port=_speaker(ward, words))
-
-
-def _speaker(ward: Ward, greeting: bytes) -> int:
-    """The port of a server that says this, and then waits."""
-
-    def speak(client: socket.socket) -> None:
-        client.sendall(greeting)
-        while client.recv(100):
-            pass
-
-    return ward.server(speak)
+    ward.url = ward.rds.url().set(port=ward.speaker(words))
 
 
 # Host and port that are signed.

@@ -40,13 +40,13 @@ def tunnel_to_a_mysql_that_is_gone(ward: Ward) -> None:
 
 @mysql_fault("not-mysql", by_hand=PORT)
 def port_of_ssh_with_a_mysql_url(ward: Ward) -> None:
-    ward.url = make_url(ward.url).set(port=_speaker(ward, b"SSH-2.0-OpenSSH_9.2\r\n"))
+    ward.url = make_url(ward.url).set(port=ward.speaker(b"SSH-2.0-OpenSSH_9.2\r\n"))
 
 
 @mysql_fault("not-mysql", by_hand=PORT)
 def port_of_an_old_protocol(ward: Ward) -> None:
     """Protocol version 9, of MySQL 3.20."""
-    ward.url = make_url(ward.url).set(port=_speaker(ward, b"\x05\0\0\0\x093.20"))
+    ward.url = make_url(ward.url).set(port=ward.speaker(b"\x05\0\0\0\x093.20"))
 
 
 @mysql_fault("not-mysql", by_hand="the other database is a server of the test's")
@@ -58,17 +58,6 @@ def port_of_postgresql(ward: Ward) -> None:
 
     ward.url = make_url(ward.url).set(port=ward.server(decline))
     ward.hurry("TLS", 2.0)
-
-
-def _speaker(ward: Ward, greeting: bytes) -> int:
-    """The port of a server that says this, and then waits."""
-
-    def speak(client: socket.socket) -> None:
-        client.sendall(greeting)
-        while client.recv(100):
-            pass
-
-    return ward.server(speak)
 
 
 # The URL, its options and the driver.

@@ -10,8 +10,6 @@ import contextlib
 import json
 import re
 import socket
-import struct
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import StringIO
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from odd_servers import accepting
 from patience import DEADLINE
 from rich.console import Console
 from sqlalchemy import URL, create_engine
@@ -95,21 +94,19 @@ class Ward:
 
     def server(self, serve: Callable[[socket.socket], object]) -> int:
         """The port of a server that does this with each connection, and closes it."""
-        listener = self.cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
-
-        def run() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    client, _ = listener.accept()
-                    with client, contextlib.suppress(OSError, struct.error):
-                        serve(client)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        self.cleanup.callback(thread.join, DEADLINE)
-        # Closing alone does not wake a thread that accepts.
-        self.cleanup.callback(listener.shutdown, socket.SHUT_RDWR)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.cleanup.enter_context(accepting(listener, serve, DEADLINE))
         return int(listener.getsockname()[1])
+
+    def speaker(self, greeting: bytes) -> int:
+        """The port of a server that says this, and then waits."""
+
+        def speak(client: socket.socket) -> None:
+            client.sendall(greeting)
+            while client.recv(100):
+                pass
+
+        return self.server(speak)
 
     def stay(self, url: URL | str) -> None:
         """Keep a session open, and forget how it came to be."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from odd_servers import accepting
 from patience import DEADLINE
 
 PATH = "/v1/credentials"
@@ -70,26 +70,8 @@ def fake_agent(host: str = "127.0.0.1") -> Iterator[FakeAgent]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     server = socket.create_server((host, 0), family=family, backlog=64)
     agent = FakeAgent(server)
-
-    def serve() -> None:
-        while True:
-            try:
-                client = server.accept()[0]
-            except OSError:
-                return
-            client.settimeout(DEADLINE)
-            with client, contextlib.suppress(OSError):
-                agent.serve(client)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
+    with accepting(server, agent.serve, DEADLINE):
         yield agent
-    finally:
-        with contextlib.suppress(OSError):
-            server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        thread.join()
 
 
 def document(**fields: Any) -> bytes:

@@ -34,31 +34,47 @@ def silent_server(host: str = "127.0.0.1") -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def odd_server(
-    host: str, behave: Behaviour, context: ssl.SSLContext | None = None
-) -> Iterator[int]:
-    """A server that treats each client in its own way, and closes; the port where it listens."""
-    server = socket.create_server((host, 0))
+def accepting(
+    server: socket.socket, serve: Callable[[socket.socket], object], seconds: float = 10
+) -> Iterator[None]:
+    """Serve each client of a listening socket, one after the other, and close what is left of it.
 
-    def serve() -> None:
+    Args:
+        server: where they come from; it is closed in the end.
+        serve: what is done with each; a client that goes, or sends what is none, ends that.
+        seconds: for how long a client is waited for: no longer than that client waits.
+    """
+
+    def run() -> None:
         while True:
             try:
                 client = server.accept()[0]
             except OSError:
                 return
-            # It waits no longer for a client than that client for it.
-            client.settimeout(10)
-            with client, contextlib.suppress(OSError):
-                behave(client, context)
+            client.settimeout(seconds)
+            with client, contextlib.suppress(OSError, struct.error):
+                serve(client)
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield server.getsockname()[1]
+        yield
     finally:
-        server.shutdown(socket.SHUT_RDWR)
+        # Closing alone does not wake a thread that accepts.
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
         server.close()
         thread.join()
+
+
+@contextlib.contextmanager
+def odd_server(
+    host: str, behave: Behaviour, context: ssl.SSLContext | None = None
+) -> Iterator[int]:
+    """A server that treats each client in its own way, and closes; the port where it listens."""
+    server = socket.create_server((host, 0))
+    with accepting(server, lambda client: behave(client, context)):
+        yield server.getsockname()[1]
 
 
 def hangs_up(client: socket.socket, _context: ssl.SSLContext | None) -> None:
