@@ -29,9 +29,15 @@ REST = 1.2
 """Seconds from the first connect to the storm: the ceiling counts those of the last second."""
 
 
-def cost(peers: Peers, place: Place, drivers: Collection[str], effort: Effort) -> list[Row]:
+def cost(
+    peers: Peers,
+    place: Place,
+    drivers: Collection[str],
+    effort: Effort,
+    names: Collection[str] = (ONE, BUNDLE),
+) -> list[Row]:
     """Client CPU time of a connect, with one CA and with the whole bundle."""
-    return _costs(peers, place, drivers, effort, names=(ONE, BUNDLE), of=lambda s: s.cpu)
+    return _costs(peers, place, drivers, effort, names=names, of=lambda s: s.cpu)
 
 
 def network(peers: Peers, place: Place, drivers: Collection[str], effort: Effort) -> list[Row]:
@@ -49,7 +55,7 @@ def _costs(
     of: Callable[[Sample], float],
 ) -> list[Row]:
     rows = []
-    share = effort._replace(seconds=effort.seconds / len(drivers))
+    share = effort._replace(seconds=effort.seconds / max(len(drivers), 1))
     for driver in drivers:
         found = {
             key: [[of(sample) * 1e3 for sample in batch] for batch in batches]
@@ -182,10 +188,10 @@ def start(peers: Peers, place: Place, effort: Effort) -> list[Row]:
 
 
 def _once(cases: Iterable[Case]) -> list[Case]:
-    """Each way with the first of its drivers that is not async."""
+    """Each way with the first of its sync drivers for PostgreSQL."""
     chosen: dict[str, Case] = {}
     for case in cases:
-        if case.driver != "asyncpg":
+        if case.driver in {"psycopg", "psycopg2"}:
             chosen.setdefault(case.way, case)
     return list(chosen.values())
 

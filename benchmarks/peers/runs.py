@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Self, TypeVar
 from benchmarks.lib import emulated, measure
 from benchmarks.lib.command_process import HERE, CommandProcess, Python
 from benchmarks.lib.connects import Sample
-from benchmarks.lib.drivers import drivername
 from benchmarks.peers import environments
 from benchmarks.peers.ways import OWN, PLUGIN, WAYS
 
@@ -183,7 +182,7 @@ class Place(NamedTuple):
             options: of this project's plugin; no other way has them.
             is_async: whether the driver is used in tasks.
         """
-        url = self.rds.url.set(drivername=drivername(case.driver), port=self.port)
+        url = self.rds.urls[case.driver].set(port=self.port)
         query = {"rds_iam_ca": file} | (dict(options or {}) if case.way == PLUGIN else {})
         return {
             "way": case.way,

