@@ -116,8 +116,9 @@ COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell ec
 $(VENV)/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs$(COMPILED)
 .venv-unit$(OF_ITS_OWN)/installed: EXTRAS := dev,aiobotocore
 $(MUTANTS_VENV)/installed: EXTRAS := dev,aiobotocore,mutants
+# With its extra, else pip takes that of the newest first, and downloads every version on the way back.
 $(FLOOR_VENV)/installed: EXTRAS := dev$(COMPILED)
-$(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
+$(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
   "redis==5.0.1" "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" \
   "prometheus-client==0.17.0" "PyMySQL==1.2.0" "asyncmy==0.2.10" "aiomysql==0.2.0" \
   "mysql-connector-python==9.7.0" $(if $(COMPILED),"mysqlclient==2.2.7" "mariadb==1.1.14") greenlet
