@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import getpass
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -17,7 +19,7 @@ import pytest
 from charts_support import SVG, check_svg
 from patience import eventually
 
-from benchmarks.lib import documents, measure
+from benchmarks.lib import documents, facts, measure
 from benchmarks.suite import everything
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +117,17 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path: Path) -> None:
     assert "The rest: " in said
     assert "--only fleet" in said
     assert json.loads((tmp_path / "scale.json").read_text())["headline"]
+
+
+def test_results_name_what_they_depend_on_and_no_machine() -> None:
+    """Day, commit, processors and versions; no name of a host or a user, and no path."""
+    found = facts.found()
+    said = facts.said(found)
+    for fact in ("day", "commit", "cpus", "python"):
+        assert str(found[fact]) in said
+    assert found["packages"]["SQLAlchemy"] in said
+    words = re.findall(r"[^\s,:()\"]+", json.dumps(found) + said)
+    assert not {platform.node(), getpass.getuser(), str(ROOT), str(Path.home())} & {*words}
 
 
 def test_all_results_as_one_json() -> None:
