@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import getpass
+import importlib
 import json
 import os
 import platform
