@@ -116,7 +116,7 @@ COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell ec
 $(VENV)/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs$(COMPILED)
 .venv-unit$(OF_ITS_OWN)/installed: EXTRAS := dev,aiobotocore
 $(MUTANTS_VENV)/installed: EXTRAS := dev,aiobotocore,mutants
-# With its extra, else pip takes that of the newest first, and downloads every version on the way back.
+# With its extra: else pip begins with the newest, and downloads each version down to this one.
 $(FLOOR_VENV)/installed: EXTRAS := dev$(COMPILED)
 $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
   "redis==5.0.1" "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" \
