@@ -65,7 +65,8 @@ def text(results: Mapping[str, Any]) -> str:
 
 def headline(results: Mapping[str, Any]) -> str:
     """The result in a sentence."""
-    return "; ".join(filter(None, (_cost_title(results), _storm_title(results))))
+    said = [each for each in (_cost_title(results), _storm_title(results)) if each]
+    return "; ".join([*said[:1], *(each[0].lower() + each[1:] for each in said[1:])])
 
 
 def pictures(results: Mapping[str, Any]) -> dict[str, str]:
