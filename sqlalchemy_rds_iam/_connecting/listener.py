@@ -83,7 +83,7 @@ class ConnectListener:
         self._clock, self._monotonic = provider.caches[0].clock, clock
         self.listener = self._do_connect
 
-    def _do_connect(  # noqa: C901  (the whole way of a connect is in one place)
+    def _do_connect(  # noqa: C901, PLR0912  (the whole way of a connect is in one place)
         self,
         dialect: Dialect,
         record: ConnectionPoolEntry | None,
@@ -106,7 +106,10 @@ class ConnectListener:
             target, entry, limiter = plan.target, plan.entry, plan.limiter
             # After all that takes its time, so that it is still good when it is used.
             now = self._clock()
-            password = plan.password or entry.fresh(now) or self.provider.acquire(entry, deadline)
+            password = plan.password or entry.token
+            # As `CacheEntry.fresh` does, without the call.
+            if password is None or not password.signed_at <= now < password.fresh_until:
+                password = plan.password or self.provider.acquire(entry, deadline)
             # A connect that comes again waits for its turn like a new one; the first one of all may
             # have to wait for what comes of another; and each, if the limiter says so.
             if limiter is not None and (
@@ -117,14 +120,14 @@ class ConnectListener:
                 password = self.provider.acquire(entry, deadline)
             try:
                 connect = target.dial(dialect, target.limit) if target.dial else dialect.connect
-                # As `is_alone` does, without the call.
+                # As `is_alone` does, without the call; unknown for ever where there is a failover.
                 own, inherited = self._listeners
-                if self._failover or len(own) > 1 or inherited:
+                if len(own) > 1 or inherited:
                     connect, beside = self._wrapped(dialect, record, plan, connect, state)
                 # Before 2.0.48 SQLAlchemy hands the same dict to every connect, and its frames keep
                 # it: so what we add goes into one of our own, which no local variable holds.
-                is_same = merged is target.merged and merged.password is password
-                merged = merged if is_same else target.merge(password, cparams)
+                if merged.password is not password:
+                    merged = target.merge(password, cparams)
                 connection = connect(*cargs, **merged.arguments)
                 break
             except BaseException as error:
@@ -212,7 +215,8 @@ class ConnectListener:
         """The function that connects, looks at the server, and calls the listeners after ours."""
         if self._failover is not None:
             connect = self._failover.checked(connect, dialect, record, plan, state)
-        self._listeners = listeners_of(dialect)
+        else:
+            self._listeners = listeners_of(dialect)
         if is_alone(dialect):
             return connect, None
         target, config = plan.target, self._config

@@ -128,8 +128,7 @@ class Target:
         found = self.merged
         if found.password is password and found.given == cparams:
             return found
-        # What is as given need not be. Host and port only: a target is settled for them, and a
-        # listener may change the rest.
+        # Host and port need not be: a target is settled for them. A listener may change the rest.
         same = {name for name in ("host", "port") if self._is_as_given(name)}
         changed = {name: self.arguments[name] for name in self.arguments if name not in same}
         spelled = self.driver.spelled(password.password)
