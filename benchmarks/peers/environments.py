@@ -82,7 +82,7 @@ def importable(environment: Environment) -> Iterator[Python]:
 
 def directory_of(name: str, home: Path) -> Path:
     """Where the environment is, below the user's cache directory; its name says what it holds."""
-    held = "\n".join((sys.version, str(BENCHMARKS), _text(name), *constraints(name)))
+    held = "\n".join((sys.version, _text(name), *constraints(name), *_checkout(name)))
     return home / CACHE / "peers" / f"{name}-{hashlib.sha256(held.encode()).hexdigest()[:12]}"
 
 
@@ -148,6 +148,14 @@ def constraints(name: str) -> list[str]:
         for package in _SHARED
         if package.lower() not in pinned and (found := _version(package)) is not None
     ]
+
+
+def _checkout(name: str) -> list[str]:
+    """What an environment of this checkout depends on besides: its place, and what it declares."""
+    if not re.search("^--editable", _text(name), re.MULTILINE):
+        return []
+    root = BENCHMARKS.parent
+    return [str(root), (root / "pyproject.toml").read_text(encoding="utf-8")]
 
 
 def _version(package: str) -> str | None:

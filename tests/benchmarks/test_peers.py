@@ -55,6 +55,21 @@ def test_an_environment_is_named_by_what_it_holds(requirements: Path, tmp_path: 
     assert environments.directory_of("mine", tmp_path) != place
 
 
+def test_the_environment_of_a_checkout_is_its_own(
+    requirements: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another checkout, or another entry point, makes another one; a peer is the same for all."""
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    found = {}
+    for text in ("--editable .\n", "boto3==1.0\n"):
+        requirements.write_text(text)
+        before = environments.directory_of("mine", tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(environments, "BENCHMARKS", tmp_path / "benchmarks")
+            found[text] = environments.directory_of("mine", tmp_path) == before
+    assert found == {"--editable .\n": False, "boto3==1.0\n": True}
+
+
 def test_what_a_file_pins_is_not_taken_from_here(requirements: Path) -> None:
     """Else the two would contradict each other, and nothing be installed."""
     requirements.write_text("# as old as it has to be\nSQLAlchemy[asyncio]==2.0.58\npsycopg\n")
