@@ -90,8 +90,11 @@ def by_iam(login: RefusedLogin, port: int, at_server: Sequence[Cause] = ()) -> l
     """
     known = [*_certain(login), *_signed_for(login, port)]
     tunnel = [_port(login, port)] if login.dialled is not None else []
-    # One of many that start at once is more likely throttled than a clock is wrong.
-    common = [AT_ONCE, CLOCK, TROUBLE] if login.is_hasty else [CLOCK, THROTTLED, TROUBLE]
+    common = [CLOCK, AT_ONCE if login.is_hasty else THROTTLED, TROUBLE]
+    if login.is_hasty and not known and not tunnel:
+        # One of many that start at once is more likely throttled than a clock is wrong; and there
+        # are not many with what is as unusual as that.
+        common = [AT_ONCE, CLOCK, TROUBLE]
     if login.accepted is None and login.is_temporary and login.expires_in is None:
         # They were pasted in, or written into a file, which nothing does anew.
         rest = [*at_server, *_keys(login), _policy(login), *tunnel, *common]

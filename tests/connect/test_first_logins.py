@@ -52,7 +52,8 @@ def test_never_let_in(rds: RdsEmulator, connect: Connect, seen: Seen) -> None:
     assert len(rds.decisions) == tries + 1
     note = error.__notes__[0]
     assert "no login of this user was accepted before, nor in 0." in note
-    assert "rds_iam_throttle_retry=patient" in note
+    # Of the five lines that MySQL's causes have, a tunnel takes one.
+    assert ("rds_iam_throttle_retry=patient" in note) == (database.words.family == "postgresql")
     assert database.inside.limiter.cuts == 0
 
 

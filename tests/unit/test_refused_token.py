@@ -16,7 +16,7 @@ from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, MaskedStr
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.login_errors import explain, refused_login
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
-from sqlalchemy_rds_iam._databases import postgresql_causes
+from sqlalchemy_rds_iam._databases import mysql_causes, postgresql_causes
 from sqlalchemy_rds_iam._databases.drivers import Target
 from sqlalchemy_rds_iam._databases.postgresql import DRIVERS, POSTGRESQL
 from sqlalchemy_rds_iam._databases.token_causes import MOST, RefusedLogin
@@ -202,6 +202,19 @@ def test_many_at_once(host: str, credentials: Credentials | None) -> None:
     ):
         assert "patient" not in _note("app", host, credentials, **options)
     assert "patient" not in _note("app", host, credentials, accepted=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "dialled"), [(INSTANCE, None), (INSTANCE, "127.0.0.1"), (CUSTOM, None)]
+)
+@pytest.mark.parametrize("is_hasty", [True, False])
+def test_a_clock_has_its_line(host: str, dialled: str | None, is_hasty: bool) -> None:
+    """Where the server says the same of the account, the clock is among the causes all the same."""
+    login = _login(host, port=3306, is_hasty=is_hasty, dialled=dialled)
+    names = [cause.name for cause in mysql_causes.refused(login, "")]
+    assert "clock" in names
+    if (host, dialled) == (INSTANCE, None):
+        assert "throttled" in names
 
 
 @pytest.mark.parametrize(
