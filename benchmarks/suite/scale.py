@@ -120,9 +120,11 @@ def _connector(ca: str) -> Connect:
     dialect.connect = _connected  # type: ignore[method-assign,assignment]
     (listens,) = dialect.dispatch.do_connect
 
+    # Without a limit of the user's each name would be looked up, once, to divide ours.
+    settled = {"port": engine.url.port, "user": nowhere.USER, "dbname": "app", "connect_timeout": 5}
+
     def connect(host: str) -> object:
-        cparams = {"host": host, "port": engine.url.port, "user": nowhere.USER, "dbname": "app"}
-        return listens(dialect, None, [], cparams)
+        return listens(dialect, None, [], {"host": host, **settled})
 
     connect(nowhere.HOST)
     return connect
