@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lib import charts, measure
+from benchmarks.lib.fleets import is_full
 from benchmarks.simulated.scenarios import SCENARIOS, simulate
 from benchmarks.simulated.strategies import STRATEGIES
 from benchmarks.simulated.world import Outcome
@@ -145,14 +146,16 @@ def _validation(directory: Path | None) -> str:
         return "Not yet held against real processes on this machine: fleet.py does that."
     found = json.loads(file.read_text(encoding="utf-8"))
     verdict = "agreed" if found["agrees"] else "DID NOT AGREE"
+    full = [row["way"] for row in found["results"] if is_full(row, found["emulator_maximum"])]
+    aside = f", as far as that can be judged (not with {', '.join(full)})" if full else ""
     rows = ", ".join(
         f"{row['way']} {row['used']:.0%} measured and {row['simulated']['used']:.0%} simulated"
         for row in found["results"]
         if row["way"] != "nothing" and row["simulated"]
     )
     return (
-        f"Held against {found['processes']} real processes (fleet.py) it {verdict}. Of the ceiling "
-        f"were used: {rows}."
+        f"Held against {found['processes']} real processes (fleet.py) it {verdict}{aside}. "
+        f"Of the ceiling were used: {rows}."
     )
 
 
