@@ -22,7 +22,7 @@ from sqlalchemy.engine import Dialect
 
 from sqlalchemy_rds_iam import _frames
 from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
-from sqlalchemy_rds_iam._databases import aiomysql_guard
+from sqlalchemy_rds_iam._databases import aiomysql_guard, mysql_errors
 from sqlalchemy_rds_iam._databases.dialing import Connect, Limit, Place, connected
 from sqlalchemy_rds_iam.errors import ConfigError
 
@@ -107,7 +107,7 @@ def in_thread(problem: Problem, *names: str) -> Callable[[Dialect, float], Conne
 
             def work() -> Any:
                 try:
-                    return dialect.connect(*cargs, **waiting.pop())
+                    return _once_loaded(dialect.connect, *cargs, **waiting.pop())
                 except BaseException as error:
                     # These frames are not below those of the caller, who clears his own.
                     _frames.clear(error, sys._getframe(), ())  # noqa: SLF001
@@ -129,6 +129,21 @@ def in_thread(problem: Problem, *names: str) -> Callable[[Dialect, float], Conne
         return connect
 
     return dial
+
+
+def _once_loaded(connect: Connect, *cargs: Any, **cparams: Any) -> Any:
+    """Connect, and once more if another thread has loaded the client's plugin in the meantime.
+
+    Where the first connects of a process come at once, more than one finds that the plugin which
+    sends tokens is not there; C clients then refuse to load it twice, and fail those connects.
+    Source: ``mysql_load_plugin`` of MariaDB Connector/C, and of libmysqlclient.
+    """
+    try:
+        return connect(*cargs, **cparams)
+    except Exception as error:
+        if mysql_errors.LOADED not in str(error):
+            raise
+    return connect(*cargs, **cparams)
 
 
 def _close(late: Future[Any]) -> None:

@@ -16,6 +16,9 @@ _REFUSED = {1045, 1698}  # ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_
 # The client's own words for a plugin that it has not, some of which come with the server's number.
 NO_PLUGIN = "(?:could not|cannot) be loaded"
 
+LOADED = "it is already loaded"
+"""What a client adds to that if another thread has loaded the plugin in the meantime."""
+
 # RDS Proxy has one number, 1040, for rates and for full houses; and the client puts its own, 2002,
 # in front of what takes the greeting's place.
 _THROTTLED = "rate limit exceeded"

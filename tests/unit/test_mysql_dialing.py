@@ -56,6 +56,28 @@ def test_limits() -> None:
     assert limit({"connection_timeout": 5}, 30) == {}
 
 
+def test_a_plugin_that_another_thread_has_loaded() -> None:
+    """Where the first connects come at once, C clients refuse to load it twice: once more then."""
+    text = "Plugin mysql_clear_password could not be loaded: it is already loaded"
+    outcomes: list[Any] = [OperationalError(1045, text), "connected"]
+
+    def connect(*_cargs: Any, **_cparams: Any) -> Any:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    dial = mysql_dialing.in_thread(mysql_dialing.numbered)(dialect(connect), DEADLINE)
+    assert dial(**PLACE) == "connected"
+    for error in (OperationalError(1045, "Access denied"), OperationalError(1045, text)):
+        outcomes[:] = [error, error]
+        with pytest.raises(OperationalError) as raised:
+            dial(**PLACE)
+        assert raised.value is error
+        # What says anything else is the answer, as is what says it twice.
+        assert len(outcomes) == (0 if text in str(error) else 1)
+
+
 def test_a_driver_that_is_in_time() -> None:
     """Its connection, and its error, are those of the caller."""
     dial = mysql_dialing.in_thread(mysql_dialing.numbered, "connect_timeout")
