@@ -1,6 +1,6 @@
 """Run the benchmarks, one after the other; save results and charts, and refresh the documents.
 
-  python -m benchmarks.suite.everything                  the core, in 15 minutes: make bench
+  python -m benchmarks.suite.everything                  the core, in 20 minutes: make bench
   python -m benchmarks.suite.everything --all            peers, network and failovers as well, in an
                                                          hour: make bench-all
   python -m benchmarks.suite.everything --only storm     this one alone, or several
