@@ -42,9 +42,9 @@ def test_a_managed_secret(
     rds: RdsEmulator, log_in: LogIn, place: dict[str, Any], words: Words
 ) -> None:
     """RDS's own secrets say who only; the URL says where."""
-    managed = rds.secrets.create_managed("master")
+    managed = rds.secrets.create_managed("manager")
     assert managed.name.startswith("rds!")
-    assert log_in(managed, place=place).scalar(words.who) == f"master@{words.home}"
+    assert log_in(managed, place=place).scalar(words.who) == f"manager@{words.home}"
 
 
 def test_a_plain_text(rds: RdsEmulator, log_in: LogIn, place: dict[str, Any], words: Words) -> None:

@@ -81,10 +81,10 @@ def test_a_rotation(mysql: RdsEmulator, strategy: Any, steps: Any) -> None:
 
 def test_managed(mysql: RdsEmulator) -> None:
     """A master user's secret holds only a name and a password."""
-    secret = mysql.secrets.create_managed("master")
+    secret = mysql.secrets.create_managed("manager")
     assert json.loads(str(secret.value())).keys() == {"username", "password"}
     place = dict(zip(("host", "port"), mysql.address, strict=True))
-    assert login(mysql, secret.fields() | place | {"dbname": "test"}) == "master@%"
+    assert login(mysql, secret.fields() | place | {"dbname": "test"}) == "manager@%"
 
 
 def test_users_of_iam_have_no_passwords(mysql: RdsEmulator) -> None:
