@@ -7,7 +7,11 @@ OF_ITS_OWN := $(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 VENV := .venv$(OF_ITS_OWN)
 FLOOR_VENV := .venv-floor$(OF_ITS_OWN)
 MUTANTS_VENV := .venv-mutants$(OF_ITS_OWN)
+CANARY_VENV := .venv-canary$(OF_ITS_OWN)
 UNIT_VENV := $(if $(OF_ITS_OWN),.venv-unit$(OF_ITS_OWN),$(VENV))
+
+# Where an environment has its programs; the quick tests run on Windows, too.
+BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
 # What pip has to say about itself is left out; what it installs takes minutes, and is shown.
 PIP_FLAGS := --disable-pip-version-check --progress-bar off
@@ -39,7 +43,7 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor mariadb unit portable check docs bench bench-all dialect mutants soak clean
+.PHONY: help demo test current floor canary mariadb unit portable check docs bench bench-all dialect mutants soak clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -57,16 +61,19 @@ current: $(VENV)/installed mariadb  ## the suite on current versions
 floor: $(FLOOR_VENV)/installed mariadb  ## the suite on the oldest supported versions, without aiobotocore
 	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER) $(ONCE) $(ON_CURRENT)')
 
+canary: $(CANARY_VENV)/installed mariadb  ## the suite on SQLAlchemy's main branch and the newest botocore
+	$(call suite,$(CANARY_VENV),'$(PARALLEL) $(FEWER) $(ONCE)')
+
 # A MariaDB for the tests: that of the machine, else one that apt-get brings into this user's cache;
 # where neither is possible they skip, and say why.
 mariadb: $(VENV)/installed
 	-@$(VENV)/bin/python -m sqlalchemy_rds_iam.testing.server.mariadb_fetch
 
 unit: $(UNIT_VENV)/installed  ## the quick tests, which need neither an emulator nor a network
-	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 2 -m unit $(FEWER) tests/unit
+	$(UNIT_VENV)/$(BIN)/python -m pytest --quiet --numprocesses 2 -m unit $(FEWER) tests/unit
 
 portable: $(UNIT_VENV)/installed  ## what needs no emulator and may depend on versions, for another PYTHON
-	$(UNIT_VENV)/bin/python -m pytest --quiet --numprocesses 4 -m unit $(FEWER) $(ONCE)
+	$(UNIT_VENV)/$(BIN)/python -m pytest --quiet --numprocesses 4 -m unit $(FEWER) $(ONCE)
 
 check: $(VENV)/installed  ## formatting, lint, types and the words of the pages
 	$(VENV)/bin/python -m ruff format --check --quiet .
@@ -116,6 +123,10 @@ COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell ec
 $(VENV)/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs$(COMPILED)
 .venv-unit$(OF_ITS_OWN)/installed: EXTRAS := dev,aiobotocore
 $(MUTANTS_VENV)/installed: EXTRAS := dev,aiobotocore,mutants
+# Without aiobotocore, which holds botocore back. Made once: remove it for what is newer.
+SQLALCHEMY_MAIN ?= git+https://github.com/sqlalchemy/sqlalchemy@main
+$(CANARY_VENV)/installed: EXTRAS := dev$(COMPILED)
+$(CANARY_VENV)/installed: FLOOR = "SQLAlchemy[asyncio] @ $(SQLALCHEMY_MAIN)" greenlet
 # With its extra: else pip begins with the newest, and downloads each version down to this one.
 $(FLOOR_VENV)/installed: EXTRAS := dev$(COMPILED)
 $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
@@ -130,5 +141,5 @@ $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "bo
 	  ": make PYTHON=python3.12 ...")'
 	@echo "installing into $* ..."
 	@$(PYTHON) -m venv $*
-	@$*/bin/python -m pip install $(PIP_FLAGS) --editable ".[$(EXTRAS)]" $(FLOOR)
+	@$*/$(BIN)/python -m pip install $(PIP_FLAGS) --editable ".[$(EXTRAS)]" $(FLOOR)
 	@touch $@
