@@ -10,8 +10,9 @@ MUTANTS_VENV := .venv-mutants$(OF_ITS_OWN)
 CANARY_VENV := .venv-canary$(OF_ITS_OWN)
 UNIT_VENV := $(if $(OF_ITS_OWN),.venv-unit$(OF_ITS_OWN),$(VENV))
 
-# Where an environment has its programs; the quick tests run on Windows, too.
+# The quick tests run on Windows, too, where programs are elsewhere and no test has an alarm.
 BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+ALARM := $(if $(filter Windows_NT,$(OS)),--timeout-method=thread)
 
 # What pip has to say about itself is left out; what it installs takes minutes, and is shown.
 PIP_FLAGS := --disable-pip-version-check --progress-bar off
@@ -70,7 +71,7 @@ mariadb: $(VENV)/installed
 	-@$(VENV)/bin/python -m sqlalchemy_rds_iam.testing.server.mariadb_fetch
 
 unit: $(UNIT_VENV)/installed  ## the quick tests, which need neither an emulator nor a network
-	$(UNIT_VENV)/$(BIN)/python -m pytest --quiet --numprocesses 2 -m unit $(FEWER) tests/unit
+	$(UNIT_VENV)/$(BIN)/python -m pytest --quiet --numprocesses 2 -m unit $(ALARM) $(FEWER) tests/unit
 
 portable: $(UNIT_VENV)/installed  ## what needs no emulator and may depend on versions, for another PYTHON
 	$(UNIT_VENV)/$(BIN)/python -m pytest --quiet --numprocesses 4 -m unit $(FEWER) $(ONCE)

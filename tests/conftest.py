@@ -45,7 +45,9 @@ def pytest_configure() -> None:
     Below nohup, or in the background of a script, hangups and interrupts are ignored, and what is
     ignored stays so in all programs that are run from here. What is handled does not.
     """
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    # Windows has the first of them alone.
+    numbers = (getattr(signal, name, None) for name in ("SIGINT", "SIGQUIT", "SIGHUP"))
+    for number in filter(None, numbers):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import stat
 import tempfile
 import threading
@@ -16,6 +15,8 @@ from ca_support import BUNDLE, blocks
 from patience import DEADLINE
 
 from sqlalchemy_rds_iam._tls import private_files
+
+resource = pytest.importorskip("resource", reason="Windows has other rules for files")
 
 OWN = trustme.CA().cert_pem.bytes()
 CONTENT = b"".join(blocks(BUNDLE)[:3])

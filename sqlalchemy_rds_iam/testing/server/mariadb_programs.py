@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+# As in programs.py.
+if sys.platform != "win32":
+    import pwd
 
 VARIABLE = "RDS_IAM_EMULATOR_MARIADB"
 PROGRAM = "mariadbd"

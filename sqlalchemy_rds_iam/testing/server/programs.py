@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy_rds_iam.testing.server import binaries
+
+# Not on Windows, where no server is started, and this can still be imported.
+if sys.platform != "win32":
+    import pwd
 
 # sun_path holds 104 bytes on the BSDs and macOS, 108 on Linux, the final zero included.
 _LONGEST_SOCKET = 103
