@@ -36,7 +36,12 @@ def _runs(job: dict[str, Any]) -> set[str]:
     matrix = dict(job.get("strategy", {}).get("matrix", {}))
     rows = [{name: value} for name in matrix if name != "include" for value in matrix[name]]
     values = [pair for row in [*rows, *matrix.get("include", ())] for pair in row.items()]
-    found = {step["run"] for step in job["steps"] if "run" in step}
+    found = set()
+    for step in job["steps"]:
+        command = step.get("run")
+        for name, value in step.get("env", {}).items():
+            command = command.replace(f'"${name}"', value)
+        found |= {command} - {None}
     for name in {name for name, _ in values}:
         place = f"${{{{ matrix.{name} }}}}"
         found = {
