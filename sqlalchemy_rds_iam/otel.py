@@ -18,6 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from sqlalchemy_rds_iam._databases.known import driver
+from sqlalchemy_rds_iam._requirements import install
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.stats import EndpointStats, Stats, rds_iam_stats
 
@@ -112,7 +113,7 @@ def instrument(
         from opentelemetry import metrics
     except ImportError:
         raise ConfigError(
-            "metrics for OpenTelemetry need its API: pip install 'sqlalchemy-rds-iam[otel]'"
+            f"metrics for OpenTelemetry need its API: {install('opentelemetry')}"
         ) from None
     meter = metrics.get_meter("sqlalchemy_rds_iam", meter_provider=meter_provider)
     provider = meter_provider or metrics

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import importlib.util
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TypeVar
 
 from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.family import Family
+from sqlalchemy_rds_iam._requirements import install, missing
 from sqlalchemy_rds_iam.errors import ConfigError
 
 _Row = TypeVar("_Row", Family, Driver)
@@ -117,11 +116,16 @@ def refuse_mismatch(name: str, backend: str) -> None:
 
 
 _MODULES = {
-    "mysqldb": ("MySQLdb", "mysqlclient"),
-    "mysqlconnector": ("mysql.connector", "mysqlconnector"),
-    "mariadbconnector": ("mariadb", "mariadb"),
+    "mysqldb": "MySQLdb",
+    "mysqlconnector": "mysql.connector",
+    "mariadbconnector": "mariadb",
 }
-"""The module of a driver, and the extra that brings it, if they have other names than it."""
+"""The module of a driver, if it has another name than it."""
+
+
+def module_of(name: str) -> str:
+    """The module of a driver that is known."""
+    return _MODULES.get(name, name)
 
 
 def require_module(name: str) -> None:
@@ -132,13 +136,8 @@ def require_module(name: str) -> None:
     """
     if name not in DRIVERS:
         return
-    module, extra = _MODULES.get(name, (name, name))
-    with contextlib.suppress(ModuleNotFoundError, ValueError):  # of the package that it is in
-        if importlib.util.find_spec(module) is not None:
-            return
-    raise ModuleNotFoundError(
-        f"No module named {module!r}: pip install 'sqlalchemy-rds-iam[{extra}]'", name=module
-    )
+    for module in missing(module_of(name)):
+        raise ModuleNotFoundError(f"No module named {module!r}: {install(module)}", name=module)
 
 
 def family_of(backend: str) -> Family:

@@ -7,7 +7,6 @@ database authentication" in the RDS user guide). Looking up blocks; `runtime` ha
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._masking import on_one_line
+from sqlalchemy_rds_iam._requirements import install, missing
 from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
 
 HOPS = 8
@@ -150,10 +150,9 @@ class CnameResolver:
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, ask: Ask = ask_dns) -> None:
-        if importlib.util.find_spec("dns") is None:
+        if missing("dns"):
             raise ConfigError(
-                "rds_iam_resolve_cname=on needs the dnspython package: "
-                "pip install 'sqlalchemy-rds-iam[cname]'"
+                f"rds_iam_resolve_cname=on needs the dnspython package: {install('dns')}"
             )
         self.clock = clock
         self._ask = ask

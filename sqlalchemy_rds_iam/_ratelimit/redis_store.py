@@ -22,6 +22,7 @@ from sqlalchemy_rds_iam._fork import renew_in_child
 from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._ratelimit.redis_socket import Deadline, keeping_to
 from sqlalchemy_rds_iam._registry import Registry
+from sqlalchemy_rds_iam._requirements import install
 from sqlalchemy_rds_iam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -206,8 +207,7 @@ class Storage:
             from redis.retry import Retry
         except ImportError:
             raise ConfigError(
-                "rds_iam_rate_storage needs the redis package: "
-                "pip install 'sqlalchemy-rds-iam[redis]'"
+                f"rds_iam_rate_storage needs the redis package: {install('redis')}"
             ) from None
         problem = None
         try:

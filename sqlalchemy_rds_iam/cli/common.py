@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.urls import plugin_names
 from sqlalchemy_rds_iam._databases.known import DRIVERS
+from sqlalchemy_rds_iam._requirements import install
 from sqlalchemy_rds_iam.access import Access
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.output import MISUSED, command, fail, note, reader_gone
@@ -204,8 +206,8 @@ def told(*more: type[Exception]) -> Iterator[None]:
     except ConfigError as error:
         fail(_words(error), MISUSED)
     except ImportError as error:
-        hint = ": install it, as with pip install 'sqlalchemy-rds-iam[psycopg]' or '…[pymysql]'"
-        fail(f"{error}{'' if 'pip install' in str(error) else hint}")
+        hint = f": install it, as with {install('psycopg')} or {install('pymysql')}"
+        fail(f"{error}{'' if re.search('pip (un)?install', str(error)) else hint}")
     except known as error:
         fail(_words(error))
     finally:

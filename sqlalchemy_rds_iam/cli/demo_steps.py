@@ -6,7 +6,6 @@ Nothing is scripted: each step fails when what it is to show does not happen.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import threading
 import time
@@ -23,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy_rds_iam._aws.sigv4 import TOKEN_LIFE, Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.password import MaskedStr
+from sqlalchemy_rds_iam._requirements import install, missing
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 from sqlalchemy_rds_iam.testing.server import binaries
 
@@ -71,11 +71,8 @@ def stage() -> Iterator[Mapping[str, Step]]:
         ImportError: a driver is missing; the message says what to install.
     """
     needed = ("psycopg", "asyncpg", "greenlet")
-    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
-        raise ImportError(
-            f"the demo needs {' and '.join(missing)}: "
-            'pip install "sqlalchemy-rds-iam[psycopg,asyncpg,testing,cli]"'
-        )
+    if absent := missing(*needed):
+        raise ImportError(f"the demo needs {' and '.join(absent)}: {install(*absent)}")
     with ExitStack() as cleanup:
         demo = _Demo(cleanup)
         yield {

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-MISSING = "it was not read, which takes another package: pip install 'sqlalchemy-rds-iam[doctor]'"
+from sqlalchemy_rds_iam._requirements import install
+
+MISSING = f"it was not read, which takes another package: {install('cryptography')}"
 
 
 @dataclass(frozen=True, slots=True)

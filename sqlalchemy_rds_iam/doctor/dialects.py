@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 from importlib.metadata import entry_points
 
 from sqlalchemy import URL, dialects
 
-from sqlalchemy_rds_iam._databases.known import DRIVERS, FAMILIES
+from sqlalchemy_rds_iam._databases.known import DRIVERS, FAMILIES, module_of
 from sqlalchemy_rds_iam._masking import first_line
+from sqlalchemy_rds_iam._requirements import install, missing
 from sqlalchemy_rds_iam.doctor.advice import shell
 from sqlalchemy_rds_iam.doctor.findings import Finding, problem
 from sqlalchemy_rds_iam.doctor.urls import instead
@@ -22,12 +22,6 @@ _ALSO = {
     "maria": "mariadb",
 }
 """What other programs call the databases; the first one SQLAlchemy itself until 1.4."""
-_PACKAGES = {
-    "mysqldb": ("MySQLdb", "mysqlclient"),
-    "mysqlconnector": ("mysql.connector", "mysqlconnector"),
-    "mariadbconnector": ("mariadb", "mariadb"),
-}
-"""The module and the extra of a driver, where they do not have its name."""
 _CLOSE = 0.8
 _OURS = ", ".join(dict.fromkeys(each.title for each in FAMILIES.values()))
 
@@ -93,8 +87,7 @@ def not_loaded(url: URL, error: ImportError | Exception) -> Finding:
     missing = wanted in DRIVERS
     commands = [instead(with_driver(url))]
     if missing:
-        _, extra = _PACKAGES.get(wanted, (wanted, wanted))
-        commands.append(shell(f"pip install 'sqlalchemy-rds-iam[{extra}]'"))
+        commands.append(shell(install(module_of(wanted))))
     return problem(
         "driver-missing",
         f"the driver {driver or 'of ' + dialect!r} is not installed"
@@ -132,14 +125,6 @@ def with_driver(url: URL, backend: str | None = None, *, tunnels: bool = False) 
         for name, each in DRIVERS.items()
         if backend in each.family.backends and (each.tunnels or not tunnels)
     ]
-    there = [name for name in ours if _is_installed(name)] or ours
+    there = [name for name in ours if not missing(module_of(name))] or ours
     close = difflib.get_close_matches(driver, there, 1, _CLOSE)
     return url.set(drivername=f"{backend}+{(close or there)[0]}")
-
-
-def _is_installed(driver: str) -> bool:
-    module, _ = _PACKAGES.get(driver, (driver, driver))
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ImportError:  # of the package that it is in
-        return False

@@ -15,16 +15,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy_rds_iam._requirements import install, missing
+
 # In one sentence, and before a module of ours fails on it in the middle.
-try:
-    import aiohttp as _aiohttp  # noqa: F401
-    import trustme as _trustme  # noqa: F401
-except ModuleNotFoundError as missing:
+if _absent := missing("aiohttp", "trustme", "scramp"):
     raise ImportError(
-        f"sqlalchemy_rds_iam.testing needs {missing.name}: "
-        'pip install "sqlalchemy-rds-iam[testing]"',
-        name=missing.name,
-    ) from None
+        f"sqlalchemy_rds_iam.testing needs {' and '.join(_absent)}: {install(*_absent)}",
+        name=_absent[0],
+    )
 
 from sqlalchemy_rds_iam.testing.aws.identities import AccessKey, Identities, Principal
 from sqlalchemy_rds_iam.testing.aws.secrets_api import (

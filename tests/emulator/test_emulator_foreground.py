@@ -89,6 +89,4 @@ def test_importing_without_the_extra_says_what_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
-    assert done.stdout == (
-        'sqlalchemy_rds_iam.testing needs trustme: pip install "sqlalchemy-rds-iam[testing]"\n'
-    )
+    assert done.stdout == ("sqlalchemy_rds_iam.testing needs trustme: pip install 'trustme>=1.2'\n")

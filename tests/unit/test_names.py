@@ -169,7 +169,7 @@ def test_what_is_an_alias() -> None:
 def test_dnspython_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without dnspython no alias can be followed, and what to install is said."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'sqlalchemy-rds-iam\[cname\]'"):
+    with pytest.raises(ConfigError, match="pip install 'dnspython>="):
         CnameResolver()
 
 

