@@ -9,6 +9,7 @@ Manager. `engine_pair` makes two such engines, a writer and a reader, and
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy_rds_iam.errors import (
@@ -80,9 +81,14 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    # Python asks for a module that is not yet imported, and tools for what begins so.
+    if name.startswith("_") or importlib.util.find_spec(f"{__name__}.{name}"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    from sqlalchemy_rds_iam._owners import no_attribute  # only where something is wrong
+
+    raise no_attribute(__name__, name)
 
 
 def __dir__() -> list[str]:

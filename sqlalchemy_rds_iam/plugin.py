@@ -6,12 +6,11 @@ See "CreateEnginePlugin" in SQLAlchemy's documentation.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, CreateEnginePlugin, Engine
@@ -54,6 +53,7 @@ from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._failover.wanted import is_checked
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._registry import Registry
+from sqlalchemy_rds_iam._requirements import install, missing
 from sqlalchemy_rds_iam.errors import ConfigError
 
 _identities: Registry[PasswordCache] = Registry()
@@ -206,7 +206,7 @@ def runtime_for(config: PluginOptions, *, is_async: bool) -> Runtime:
         importlib.import_module("greenlet")
     except ImportError:
         raise ConfigError(
-            "async engines need the greenlet package: pip install 'sqlalchemy[asyncio]'"
+            f"async engines need the greenlet package: {install('greenlet')}"
         ) from None
     return GreenletRuntime(on_loop=on_loop)
 
@@ -232,9 +232,20 @@ def _fetches_on_loop(config: PluginOptions, *, is_async: bool) -> bool:
             "aiobotocore serves async engines only; this one is sync: leave out "
             f"{config.named('credentials')}, or hand in a botocore or boto3 session"
         )
-    if importlib.util.find_spec("aiobotocore") is None:
+    if missing("aiobotocore"):
         raise ConfigError(
             f"{config.named('credentials')}=aiobotocore: it is not installed; "
-            "pip install 'sqlalchemy-rds-iam[aiobotocore]'"
+            f"{install('aiobotocore')}"
         )
     return True
+
+
+if not TYPE_CHECKING:  # or any name would be right
+
+    def __getattr__(name: str) -> Any:
+        """SQLAlchemy asks for the plugin of another package whose file this one has replaced."""
+        if name.startswith("_"):  # such as __path__, for which each import asks
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from sqlalchemy_rds_iam._owners import no_attribute  # only where something is wrong
+
+        raise no_attribute(__name__, name)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sqlalchemy_rds_iam import __version__
+from sqlalchemy_rds_iam import __version__, _owners
 from sqlalchemy_rds_iam.cli import (
     bench,
     ca,
@@ -20,7 +20,7 @@ from sqlalchemy_rds_iam.cli import (
     token,
 )
 from sqlalchemy_rds_iam.cli.help import Command, Group, explain
-from sqlalchemy_rds_iam.cli.output import out
+from sqlalchemy_rds_iam.cli.output import note, out
 
 app = typer.Typer(
     cls=Group,
@@ -55,6 +55,8 @@ def run() -> None:
 def _version(wanted: bool) -> None:
     if wanted:
         out(f"sqlalchemy-rds-iam {__version__}")
+        if said := _owners.warning():
+            note(said)
         raise typer.Exit
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.doctor import manners
 from sqlalchemy_rds_iam.doctor.advice import environment, option, shell
 from sqlalchemy_rds_iam.doctor.dialects import with_driver
 from sqlalchemy_rds_iam.doctor.findings import Command, Finding, Kind, problem
-from sqlalchemy_rds_iam.doctor.plugin_names import OURS
 from sqlalchemy_rds_iam.doctor.state import State
 from sqlalchemy_rds_iam.doctor.urls import changed, instead, without_password
 
@@ -79,7 +79,7 @@ def _unknown_region(state: State, words: str) -> tuple[Command, ...]:
 
 def _tls(state: State, _: str) -> tuple[Command, ...]:
     words = manners.of_url(make_url(state.given)).tls_words
-    return changed(state, *words, *(f"{plugin}_tls" for plugin in OURS))
+    return changed(state, *words, *(f"{plugin}_tls" for plugin in PLUGINS))
 
 
 def _password(state: State, _: str) -> tuple[Command, ...]:
@@ -137,14 +137,14 @@ def _argument(state: State, words: str) -> tuple[Command, ...]:
 
 
 def _package(_: State, words: str) -> tuple[Command, ...]:
-    found = re.search(r"pip install '[^']+'", words)
+    found = re.search(r"pip install( '[^']+')+", words)
     return (shell(found[0]),) if found else ()
 
 
 def _one_plugin(state: State, _: str) -> tuple[Command, ...]:
     url = make_url(state.given)
-    used = [name for name in OURS if any(key.startswith(f"{name}_") for key in url.query)]
-    return (instead(url.update_query_dict({"plugin": (used or [*OURS])[0]})),)
+    used = [name for name in PLUGINS if any(key.startswith(f"{name}_") for key in url.query)]
+    return (instead(url.update_query_dict({"plugin": (used or [*PLUGINS])[0]})),)
 
 
 def _option(state: State, words: str) -> tuple[Command, ...]:

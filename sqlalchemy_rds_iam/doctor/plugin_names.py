@@ -10,24 +10,22 @@ import difflib
 import re
 import shlex
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import URL
 
+from sqlalchemy_rds_iam import _owners
+from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._config.urls import plugin_names
 from sqlalchemy_rds_iam.doctor import dialects
 from sqlalchemy_rds_iam.doctor.advice import option, shell
 from sqlalchemy_rds_iam.doctor.findings import Certainty, Command, Finding, problem
 from sqlalchemy_rds_iam.doctor.urls import PLUGIN_WORDS, instead
-from sqlalchemy_rds_iam.plugin import RdsIamPlugin
-from sqlalchemy_rds_iam.secret_plugin import RdsSecretPlugin
 
-OURS = {
-    plugin.options.PLUGIN: f"{plugin.__module__}:{plugin.__name__}"
-    for plugin in (RdsIamPlugin, RdsSecretPlugin)
-}
 _GROUP = "sqlalchemy.plugins"
+_SOURCE = Path(_owners.__file__).parents[1]
 _CLOSE = 0.75
 # What the plugin would need as well: found only because it was assumed.
 _ASSUMED = (
@@ -61,7 +59,7 @@ def read(url: URL, keywords: dict[str, Any]) -> Given:
     if by_word:
         findings.append(_word_unknown(by_word, url))
     url, keywords = _with_known_names(url, dict(keywords), findings)
-    named = {*plugin_names(url.query), *_keyword(keywords)} & {*OURS}
+    named = {*plugin_names(url.query), *_keyword(keywords)} & {*PLUGINS}
     if named == {"rds_secret"}:
         return Given(url, keywords, "rds_secret", findings)
     if not named:
@@ -72,34 +70,36 @@ def read(url: URL, keywords: dict[str, Any]) -> Given:
 
 def owners(plugin: str) -> Iterator[Finding]:
     """Look who is registered under the plugin's name."""
-    found: list[EntryPoint] = list(entry_points(group=_GROUP, name=plugin))
-    # A distribution that is found twice, as from a checkout, is one owner.
-    known = sorted({f"{each.dist.name if each.dist else '?'} ({each.value})" for each in found})
-    if not known:
+    found = entry_points(group=_GROUP, name=plugin)
+    for other in _owners.others():
+        if other.has_package or plugin in other.plugins:
+            yield _owned_by(other)
+    if not any(_owners.is_ours(each.dist) for each in found):
         yield problem(
             "plugin-missing",
             f"no installed package registers the SQLAlchemy plugin {plugin}",
             why="SQLAlchemy finds plugins through the metadata of installed packages; a copy of "
             "the source on the path is not enough",
-            fix="Install the package",
-            commands=(shell("pip install sqlalchemy-rds-iam"),),
+            fix="Install the package from where this copy is of",
+            commands=(shell(f"pip install {shlex.quote(str(_SOURCE))}"),)
+            if (_SOURCE / "pyproject.toml").exists()
+            else (),
             explains=("driver-missing", "plugin-unknown"),
             regardless=True,
         )
-    elif len(known) > 1 or found[0].value != OURS[plugin]:
-        others = {each.dist.name for each in found if each.dist and each.value != OURS[plugin]}
-        yield problem(
-            "plugin-owners",
-            f"the plugin name {plugin} belongs to {' and '.join(known)}",
-            why="which of them SQLAlchemy loads depends on the order of directories on the path",
-            evidence=tuple(known),
-            fix="Uninstall the one that you do not use, then install the other one again: both "
-            "may have written into the same package",
-            commands=tuple(
-                shell(f"pip uninstall --yes {shlex.quote(name)}") for name in sorted(others)
-            ),
-            regardless=True,
-        )
+
+
+def _owned_by(other: _owners.Owner) -> Finding:
+    return problem(
+        "plugin-owners",
+        f"{other.name} {other.version} has {other.has} as well",
+        why="which plugin of a name SQLAlchemy loads depends on the order of directories on the "
+        "path, and files of one package may have overwritten those of the other",
+        fix=f"Uninstall the one that you do not use, then install {_owners.NAME} again",
+        commands=(shell(f"pip uninstall --yes {shlex.quote(other.name)}"),),
+        explains=("driver-missing", "plugin-unknown"),
+        regardless=True,
+    )
 
 
 def _misspelled_word(url: URL) -> tuple[URL, str | None]:
@@ -116,7 +116,7 @@ def _with_known_names(
     url: URL, keywords: dict[str, Any], findings: list[Finding]
 ) -> tuple[URL, dict[str, Any]]:
     """Replace names that SQLAlchemy does not know by ours, or take them out."""
-    known = {each.name for each in entry_points(group=_GROUP)} | {*OURS}
+    known = {each.name for each in entry_points(group=_GROUP)} | {*PLUGINS}
     in_url, by_keyword = plugin_names(url.query), _keyword(keywords)
     unknown = [name for name in in_url if name not in known]
     if unknown:
@@ -135,7 +135,7 @@ def _known(name: str, known: set[str]) -> str | None:
     return name if name in known else _ours(name)
 
 
-def _ours(name: str, names: tuple[str, ...] = tuple(OURS)) -> str | None:
+def _ours(name: str, names: tuple[str, ...] = PLUGINS) -> str | None:
     """Which of `names` this is, spelled otherwise."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.strip().lower())
     found = difflib.get_close_matches(plain, names, 1, _CLOSE)
@@ -160,7 +160,7 @@ def _word_unknown(word: str, url: URL) -> Finding:
 
 
 def _not_named(url: URL) -> Finding:
-    meant = any(key.startswith(tuple(f"{plugin}_" for plugin in OURS)) for key in url.query)
+    meant = any(key.startswith(tuple(f"{plugin}_" for plugin in PLUGINS)) for key in url.query)
     return problem(
         "plugin-not-named",
         "the URL does not name the plugin rds_iam" + (", and has options of it" if meant else ""),

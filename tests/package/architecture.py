@@ -12,10 +12,10 @@ PACKAGE = Path(sqlalchemy_rds_iam.__file__).parent
 PICTURE = PACKAGE.parent / "docs/diagrams/architecture.svg"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
-    *("errors", "_frames", "_masking", "_concurrency", "_fork", "_registry"),
-    *("_ratelimit", "_endpoints", "_config", "_tls", "_passwords"),
+    *("errors", "_frames", "_masking", "_concurrency", "_fork", "_registry", "_requirements"),
+    *("_ratelimit", "_endpoints", "_config", "_owners", "_tls", "_passwords"),
     *("events", "_aws", "_databases", "_failover", "_secretsmanager", "_connecting"),
-    *("stats", "otel", "plugin", "secret_plugin", "_routing"),
+    *("stats", "otel", "plugin", "secret_plugin", "_entry_points", "_routing"),
     *("access", "_tools", "doctor", "testing", "cli"),
 ]
 """Each may import those before it: folders, and the modules at the root."""
