@@ -8,6 +8,8 @@ VENV := .venv$(OF_ITS_OWN)
 FLOOR_VENV := .venv-floor$(OF_ITS_OWN)
 MUTANTS_VENV := .venv-mutants$(OF_ITS_OWN)
 CANARY_VENV := .venv-canary$(OF_ITS_OWN)
+DEMO_VENV := .venv-demo$(OF_ITS_OWN)
+RELEASE_VENV := .venv-release$(OF_ITS_OWN)
 UNIT_VENV := $(if $(OF_ITS_OWN),.venv-unit$(OF_ITS_OWN),$(VENV))
 
 # The quick tests run on Windows, too, where programs are elsewhere and no test has an alarm.
@@ -44,14 +46,14 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor canary mariadb unit portable check docs bench bench-all dialect mutants soak clean
+.PHONY: help demo test current floor canary mariadb unit portable check docs bench bench-all dialect mutants soak dist release clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 24
 
-demo: $(VENV)/installed  ## the whole story on this machine, without AWS, in ten seconds
-	@$(VENV)/bin/rds-iam demo
+demo: $(DEMO_VENV)/installed  ## the whole story on this machine, without AWS, in ten seconds
+	@$(DEMO_VENV)/bin/rds-iam demo
 
 test: $(VENV)/installed $(FLOOR_VENV)/installed  ## the suite on current and on floor versions
 	@$(MAKE) --no-print-directory --keep-going --jobs 1 current floor
@@ -110,8 +112,14 @@ soak: $(VENV)/installed  ## twenty minutes of load and faults, every failed conn
 	$(VENV)/bin/python -m pytest --quiet -m soak
 	PYTHONPATH=tests $(VENV)/bin/python -m soak --seconds $(SOAK_SECONDS)
 
+dist: $(RELEASE_VENV)/installed  ## sdist and wheel in dist/, checked, and a login with them
+	@$(RELEASE_VENV)/bin/python tests/package/distributions.py dist
+
+release: dist  ## the same, if nothing keeps this version from being uploaded: RELEASING.md
+	@$(RELEASE_VENV)/bin/python tests/package/release.py
+
 clean:  ## remove what the other targets have made
-	rm -rf .venv .venv-* build/docs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build/docs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find sqlalchemy_rds_iam tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
 # The oldest SQLAlchemy that a Python can import, as in pyproject.toml.
@@ -121,26 +129,40 @@ OLDEST_SQLALCHEMY = $(shell $(PYTHON) -c 'import sys; \
 # Drivers that pip compiles, where there is what they are compiled against.
 COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell echo ,mysqlclient,mariadb))
 
-$(VENV)/installed: EXTRAS := dev,aiobotocore,soak,frameworks,docs$(COMPILED)
-.venv-unit$(OF_ITS_OWN)/installed: EXTRAS := dev,aiobotocore
-$(MUTANTS_VENV)/installed: EXTRAS := dev,aiobotocore,mutants
+# What the tests take beside the groups: each extra that pip need not compile, but for aiobotocore.
+ALL := psycopg,asyncpg,psycopg2,pg8000,pymysql,asyncmy,aiomysql,mysqlconnector,cname,redis,otel,doctor,testing
+
+$(VENV)/installed: EXTRAS := $(ALL),aiobotocore$(COMPILED)
+$(VENV)/installed: GROUP := dev soak frameworks docs
+.venv-unit$(OF_ITS_OWN)/installed: EXTRAS := $(ALL),aiobotocore
+.venv-unit$(OF_ITS_OWN)/installed: GROUP := dev
+$(MUTANTS_VENV)/installed: EXTRAS := $(ALL),aiobotocore
+$(MUTANTS_VENV)/installed: GROUP := dev mutants
 # Without aiobotocore, which holds botocore back. Made once: remove it for what is newer.
 SQLALCHEMY_MAIN ?= git+https://github.com/sqlalchemy/sqlalchemy@main
-$(CANARY_VENV)/installed: EXTRAS := dev$(COMPILED)
+$(CANARY_VENV)/installed: EXTRAS := $(ALL)$(COMPILED)
+$(CANARY_VENV)/installed: GROUP := dev
 $(CANARY_VENV)/installed: FLOOR = "SQLAlchemy[asyncio] @ $(SQLALCHEMY_MAIN)" greenlet
+# Its programs are run once: compiling all there is would take longer.
+$(DEMO_VENV)/installed: EXTRAS := cli,psycopg,asyncpg,pymysql,testing
+$(DEMO_VENV)/installed: PIP_FLAGS := --disable-pip-version-check --no-compile
+$(RELEASE_VENV)/installed: GROUP := release
 # With its extra: else pip begins with the newest, and downloads each version down to this one.
-$(FLOOR_VENV)/installed: EXTRAS := dev$(COMPILED)
+$(FLOOR_VENV)/installed: EXTRAS := $(ALL)$(COMPILED)
+$(FLOOR_VENV)/installed: GROUP := dev
 $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
   "redis==5.0.1" "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" \
-  "prometheus-client==0.17.0" "PyMySQL==1.2.0" "asyncmy==0.2.10" "aiomysql==0.2.0" \
+  "prometheus-client==0.17.0" "PyMySQL==1.2.0" "asyncmy==0.2.12" "aiomysql==0.3.0" \
   "mysql-connector-python==9.7.0" $(if $(COMPILED),"mysqlclient==2.2.7" "mariadb==1.1.14") greenlet
 
-# Written last, so that an installation that was cut short is done again.
+# Written last, so that an installation that was cut short is done again. pip knows groups from 25.1
+# on, and a Python may bring an older one.
 %/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	  ": make PYTHON=python3.12 ...")'
 	@echo "installing into $* ..."
 	@$(PYTHON) -m venv $*
-	@$*/$(BIN)/python -m pip install $(PIP_FLAGS) --editable ".[$(EXTRAS)]" $(FLOOR)
+	@$(if $(GROUP),$*/$(BIN)/python -m pip install $(PIP_FLAGS) --quiet "pip>=25.1")
+	@$*/$(BIN)/python -m pip install $(PIP_FLAGS) --editable ".[$(EXTRAS)]" $(GROUP:%=--group %) $(FLOOR)
 	@touch $@

@@ -221,4 +221,4 @@ def draw(charts: Mapping[str, str], directory: Path) -> None:
         for name, chart in charts.items():
             (directory / f"{name}.svg").write_text(vega.draw(chart), encoding="utf-8")
     except ModuleNotFoundError as error:
-        progress(f"charts are left out, as {error.name} is missing: pip install -e '.[docs]'")
+        progress(f"charts are left out, as {error.name} is missing: pip install --group docs")

@@ -44,8 +44,8 @@ def test_what_is_in_it(wheel: Path) -> None:
     ours = [file for file in package.rglob("*.*") if "__pycache__" not in file.parts]
     assert inside == {str(file.relative_to(ROOT)) for file in ours}
     assert "sqlalchemy_rds_iam/py.typed" in inside
-    assert "rds_iam = sqlalchemy_rds_iam.plugin:RdsIamPlugin" in entries
-    assert "rds_secret = sqlalchemy_rds_iam.secret_plugin:RdsSecretPlugin" in entries
+    assert "rds_iam = sqlalchemy_rds_iam._entry_points:RdsIamPlugin" in entries
+    assert "rds_secret = sqlalchemy_rds_iam._entry_points:RdsSecretPlugin" in entries
     assert "rds-iam = sqlalchemy_rds_iam.cli:main" in entries
     needs = metadata.get_all("Requires-Dist") or []
     always = sorted(need.split(">")[0].lower() for need in needs if "extra ==" not in need)

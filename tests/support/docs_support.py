@@ -20,8 +20,8 @@ from sqlalchemy_rds_iam.cli.app import app
 from sqlalchemy_rds_iam.testing.server import mariadb_programs
 
 ROOT = Path(__file__).parents[2]
-_EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-FRAMEWORKS = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in _EXTRAS["frameworks"]}
+_GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+FRAMEWORKS = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in _GROUPS["frameworks"]}
 """The packages that examples may need and not find, as on the oldest versions."""
 
 _FENCE = re.compile(r"( *)(`{3,})([^`]*)")
@@ -175,7 +175,7 @@ def faults(document: Document, others: dict[str, Document]) -> Iterator[str]:
         if block.excuse == "":
             yield f"{block.place}: the mark does not say why it is not run"
         for package in set(block.needs) - FRAMEWORKS:
-            yield f"{block.place}: needs {package}, and the extra 'frameworks' does not bring it"
+            yield f"{block.place}: needs {package}, and the group 'frameworks' does not bring it"
     for place in document.loose_marks:
         yield f"{place}: a mark without a block of python or ini right after it"
     for link in document.links:
