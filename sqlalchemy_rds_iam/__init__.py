@@ -3,7 +3,8 @@
 Add ``?plugin=rds_iam`` to an engine URL, sync or async, and every new connection carries a fresh
 IAM token over verified TLS; with ``?plugin=rds_secret``, the password of a secret in AWS Secrets
 Manager. `engine_pair` makes two such engines, a writer and a reader, and
-`RoutingSession` uses both. `rds_iam_stats` tells what an engine has done and has in hand.
+`RoutingSession` uses both. `rds_iam_stats` tells what an engine has done and has in hand. `token`
+signs tokens for drivers without SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from sqlalchemy_rds_iam._routing.session import RoutingSession
     from sqlalchemy_rds_iam._routing.session_async import AsyncRoutingSession
+    from sqlalchemy_rds_iam._token import async_token, token
     from sqlalchemy_rds_iam.events import Event
     from sqlalchemy_rds_iam.stats import EndpointStats, OutageStats, Stats, rds_iam_stats
 
@@ -56,8 +58,10 @@ __all__ = [
     "WrongServerError",
     "__version__",
     "async_engine_pair",
+    "async_token",
     "engine_pair",
     "rds_iam_stats",
+    "token",
 ]
 
 __version__ = "0.1.0"
@@ -75,8 +79,10 @@ _LAZY = {
     "RoutingSession": "_routing.session",
     "Stats": "stats",
     "async_engine_pair": "_routing.pair",
+    "async_token": "_token",
     "engine_pair": "_routing.pair",
     "rds_iam_stats": "stats",
+    "token": "_token",
 }
 
 

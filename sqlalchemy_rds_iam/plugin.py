@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -178,18 +178,36 @@ class RdsIamPlugin(PasswordPlugin):
     _config: IamOptions
 
     def _provider(self, cparams: dict[str, Any], row: Driver, runtime: Runtime) -> PasswordProvider:
-        config = self._config
-        host = parse_host(config.host or str(cparams.get("host")))
-        role = AssumedRole.of(config, lambda: nearest_region(config, host))
-        tokens = shared_tokens(
-            identity_key(config, role),
-            lambda: PasswordCache(
-                aws.AwsSource(config.profile, config.session, role),
-                observer=Dispatcher(config),
-            ),
-        )
-        remedy = partial(doctor_command, config, self._drivername, row, cparams)
-        return TokenProvider(config, row, tokens, runtime, remedy)
+        remedy = partial(doctor_command, self._config, self._drivername, row, cparams)
+        return token_provider(self._config, row, cparams, runtime, remedy)
+
+
+def token_provider(
+    config: IamOptions,
+    row: Driver,
+    cparams: Mapping[str, Any],
+    runtime: Runtime,
+    remedy: Callable[[], str],
+) -> TokenProvider:
+    """Make what tokens come from, with the cache that all share who have the same identity.
+
+    Args:
+        config: the options.
+        row: of the driver.
+        cparams: the connect arguments.
+        runtime: how to wait.
+        remedy: returns the command that the error of a refused login names.
+    """
+    host = parse_host(config.host or str(cparams.get("host")))
+    role = AssumedRole.of(config, lambda: nearest_region(config, host))
+    tokens = shared_tokens(
+        identity_key(config, role),
+        lambda: PasswordCache(
+            aws.AwsSource(config.profile, config.session, role),
+            observer=Dispatcher(config),
+        ),
+    )
+    return TokenProvider(config, row, tokens, runtime, remedy)
 
 
 def shared_tokens(identity: Hashable, make: Callable[[], PasswordCache]) -> PasswordCache:

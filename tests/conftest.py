@@ -18,7 +18,7 @@ from patience import DEADLINE, fetches_end
 from sqlalchemy import URL, make_url
 from worlds import USUAL, WORLDS, Database, worlds
 
-from sqlalchemy_rds_iam import plugin, secret_plugin
+from sqlalchemy_rds_iam import _token, plugin, secret_plugin
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam.testing import RdsEmulator
 from sqlalchemy_rds_iam.testing.server.local import LocalServer
@@ -99,6 +99,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     plugin._identities.clear()
     secret_plugin._clients.clear()
+    _token._remembered.cache_clear()
 
 
 _SERVERS = {

@@ -67,29 +67,34 @@ def identity_key(
 
     It leaves out what a ``credential_process`` makes of its environment, which is unknown.
     """
-    session = None if config.session is None else _Itself(unwrapped(config.session))
-    return (role, config.profile, session, _digest(environ))
+    session = None if config.session is None else Itself(unwrapped(config.session))
+    return (role, config.profile, session, environment_key(environ))
 
 
-class _Itself:
-    """An object as a key: it is equal to itself alone, and cannot give its address to another."""
+class Itself:
+    """An object as a key: it is equal to itself alone, and cannot give its address to another.
 
-    __slots__ = ("_object",)
+    Attributes:
+        it: the object.
+    """
+
+    __slots__ = ("it",)
 
     def __init__(self, it: Any) -> None:
-        self._object = it
+        self.it = it
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and other._object is self._object
+        return isinstance(other, Itself) and other.it is self.it
 
     def __hash__(self) -> int:
-        return id(self._object)
+        return id(self.it)
 
     def __repr__(self) -> str:
-        return f"<a {type(self._object).__name__}>"
+        return f"<a {type(self.it).__name__}>"
 
 
-def _digest(environ: Mapping[str, str]) -> str:
+def environment_key(environ: Mapping[str, str] = os.environ) -> str:
+    """What tells an environment that selects an identity from any other."""
     said = [environ.get(name) or None for name in SELECTORS]
     # Without HOME it is the account's home, and without any of this it is in there.
     files = [os.path.expanduser("~"), *(_file(environ.get(name)) for name in PATHS)]  # noqa: PTH111

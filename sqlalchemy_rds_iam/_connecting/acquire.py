@@ -39,6 +39,8 @@ class PasswordAcquirer:
         self._looks_ahead = self._ahead or config.renews_lazily
         self._cache = tokens
         self._runtime = runtime
+        if tokens.observer is not None:
+            tokens.observer.subscribe(reporter)
 
     def acquire(self, entry: CacheEntry, deadline: float) -> IssuedPassword:
         """A token, and all the waiting that takes."""

@@ -129,31 +129,32 @@ class TokenProvider:
             now, family = monotonic(), self.driver.family
             return meaning(error, plan.entry, now, family, has_replaced=replaced, patient=patient)
 
-        token, what = None, means()
+        found, what = None, means()
         if what == "other":
             return error
         if what == "replace":
             state.has_replaced = True
-            token = self._replaced(failure)
+            found = self.after_refusal(failure)
             what = means()
         else:
             self._report_refused(failure, reloads=False)
-        if token is None and what == "throttled":
-            token = self._after_pause(failure)
-        if token is not None:
-            return self._once_more(failure, token)
+        if found is None and what == "throttled" and (token := self._after_pause(failure)):
+            found = self._once_more(failure, token)
+        if found is not None:
+            return found
         if not self.driver.family.is_throttled(error):
             self._explain(failure)
         return error
 
-    def _replaced(self, failure: Failure) -> IssuedPassword | None:
-        """A token to try in place of a refused one that may be out of date, if there is one."""
+    def after_refusal(self, failure: Failure) -> ConnectPlan | None:
+        """Have a token that may be out of date replaced; see `PasswordProvider.after_refusal`."""
         entry, refused = failure.plan.entry, failure.password
         answer = self._cache.on_refused(entry, refused, age=failure.used_at - refused.signed_at)
         self._report_refused(failure, reloads=answer is not None and not answer.token)
         if answer is None:
             return None
-        return self._acquirer.acquire_after_refusal(entry, answer, failure.state.deadline)
+        token = self._acquirer.acquire_after_refusal(entry, answer, failure.state.deadline)
+        return token and self._once_more(failure, token)
 
     def _after_pause(self, failure: Failure) -> IssuedPassword | None:
         """A token to try when others have had their turn, if there is time for that."""

@@ -69,9 +69,6 @@ class ConnectListener:
     ) -> None:
         self.connects = 0
         self.provider = provider
-        for cache in provider.caches:
-            if cache.observer is not None:
-                cache.observer.subscribe(provider.reporter)
         self._config, self._timeout = config, config.timeout
         self._plans = provider.plans
         # The plan of the last connect: the next one mostly has the same arguments.

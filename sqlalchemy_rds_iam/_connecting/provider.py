@@ -131,6 +131,13 @@ class PasswordProvider(Protocol):
             a note on it if there is something to say.
         """
 
+    def after_refusal(self, failure: Failure) -> ConnectPlan | None:
+        """Find another password after one that the server has refused.
+
+        Returns:
+            The plan for another attempt, with it; None if there is none.
+        """
+
     def on_accepted(self, password: IssuedPassword) -> None:
         """Note that the server has accepted a login with `password`.
 

@@ -20,7 +20,7 @@ from sqlalchemy_rds_iam._databases.postgresql import (
     is_throttled,
 )
 from sqlalchemy_rds_iam._tools.program_setup import ProgramSetup, passed_over
-from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 
 _VARIABLES = {

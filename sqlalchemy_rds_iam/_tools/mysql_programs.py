@@ -22,7 +22,7 @@ from sqlalchemy_rds_iam._tls import ca_bundle, trust
 from sqlalchemy_rds_iam._tools.mysql_arguments import refuse_arguments
 from sqlalchemy_rds_iam._tools.mysql_option_file import Groups, option_file
 from sqlalchemy_rds_iam._tools.program_setup import ProgramSetup, passed_over
-from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.errors import ConfigError
 
 _KNOWN = re.compile(

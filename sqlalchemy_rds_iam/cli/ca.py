@@ -14,7 +14,7 @@ from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam._tls.authorities import EMULATOR, Authority
 from sqlalchemy_rds_iam._tools.ca_download import download
 from sqlalchemy_rds_iam._tools.ca_inventory import Inventory, inventory
-from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,

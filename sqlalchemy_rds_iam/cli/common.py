@@ -18,8 +18,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.urls import plugin_names
 from sqlalchemy_rds_iam._databases.known import DRIVERS
-from sqlalchemy_rds_iam._requirements import install
-from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.output import MISUSED, command, fail, note, reader_gone
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -159,6 +158,7 @@ def parsed(url: str, options: dict[str, str]) -> Access:
     """
     try:
         found = Access(url, options)
+        assert found.plan  # so that what is wrong with the URL is said here
     except ConfigError as error:
         origin = _origin.get()
         raise ConfigError(

@@ -16,7 +16,7 @@ from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._tools import libpq_environment, mysql_programs
 from sqlalchemy_rds_iam._tools.program_setup import ProgramSetup
-from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.cli import exec_child, values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,

@@ -18,7 +18,7 @@ from patience import DEADLINE, eventually, running
 
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 
@@ -220,7 +220,7 @@ def test_refused_and_replaced(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch)
     other = rds.identities.issue(rds.key.principal)
     for name, value in other.environ().items():
         monkeypatch.setenv(name, value)
-    access._cache.clock = lambda: time.time() + 60
+    access.provider.caches[0].clock = lambda: time.time() + 60
     second = access.replaced(first)
     assert access.credentials().access_key == other.access_key
     expected = sign(

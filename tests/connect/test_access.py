@@ -13,7 +13,7 @@ from sqlalchemy import URL
 
 from sqlalchemy_rds_iam import RdsIamError, WaitTimeout
 from sqlalchemy_rds_iam._tools import libpq_environment, mysql_programs
-from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest.importorskip("dns", reason="dnspython is not installed")
@@ -78,7 +78,7 @@ def test_leads_nowhere(server: DnsServer, url: URL) -> None:
     with pytest.raises(
         RdsIamError, match=r"lead to no RDS endpoint: 'db.example.com' has no CNAME"
     ):
-        Access(url)
+        Access(url).plan  # noqa: B018
     assert shown("token", url.render_as_string()).code == 1
 
 
@@ -87,7 +87,7 @@ def test_silent(server: DnsServer, url: URL) -> None:
     server.fault = "silence"
     began = time.monotonic()
     with pytest.raises(WaitTimeout):
-        Access(url, {"rds_iam_timeout": "0.2"})
+        Access(url, {"rds_iam_timeout": "0.2"}).plan  # noqa: B018
     assert time.monotonic() - began < SOON
 
 

@@ -21,7 +21,7 @@ from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._endpoints.regions import as_region
-from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 GLOBAL = "shop.global-abc123.global.rds.amazonaws.com"

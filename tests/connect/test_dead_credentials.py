@@ -21,7 +21,7 @@ from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
-from sqlalchemy_rds_iam.access import Access
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 
@@ -119,11 +119,10 @@ def test_without_an_engine(
 ) -> None:
     """A token in place of a refused one is signed with credentials that live, too."""
     access = Access(rds.url("postgresql+psycopg"))
-    access._cache.clock = clock
     first = access.token()
     first.accepted = True
     # Reloads are spaced out.
-    access._cache._reload_pause = 2 * LIFE
+    access.provider.caches[0]._reload_pause = 2 * LIFE
     clock.offset = LIFE
     second = access.replaced(first)
     assert second.expires_at > clock() + LIFE / 2

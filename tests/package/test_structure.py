@@ -41,8 +41,10 @@ def test_public_names() -> None:
         "WrongServerError",
         "__version__",
         "async_engine_pair",
+        "async_token",
         "engine_pair",
         "rds_iam_stats",
+        "token",
     ]
     for name in sqlalchemy_rds_iam.__all__:
         assert getattr(sqlalchemy_rds_iam, name).__class__ is not ModuleType
@@ -66,7 +68,7 @@ def test_imports_point_one_way(file: Path) -> None:
     found, here = imported(file), room(dotted(file))
     if here == "__init__":
         assert {room(name) for name in found} == {
-            *("errors", "events", "stats", "_endpoints", "_owners", "_passwords", "_routing")
+            *("errors", "events", "stats", "_endpoints", "_passwords", "_routing", "_token")
         }
         return
     before = {here, *ORDER[: ORDER.index(here)]}

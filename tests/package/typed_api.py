@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sqlalchemy_rds_iam import (
@@ -20,8 +20,10 @@ from sqlalchemy_rds_iam import (
     RoutingSession,
     Stats,
     async_engine_pair,
+    async_token,
     engine_pair,
     rds_iam_stats,
+    token,
 )
 from sqlalchemy_rds_iam.doctor import Finding, Report, examine
 from sqlalchemy_rds_iam.otel import instrument
@@ -49,6 +51,13 @@ def engines() -> None:
     assert_type(AsyncRoutingSession(pair=async_pair), AsyncRoutingSession)
     instrument(engine, name="app")
     instrument(async_pair.writer)
+
+
+async def tokens() -> None:
+    """Passwords for drivers without SQLAlchemy."""
+    assert_type(token(URL), str)
+    assert_type(token(make_url(URL), rds_iam_profile="reporting", rds_iam_port=6432), str)
+    assert_type(await async_token(URL, rds_iam_on_event=on_event), str)
 
 
 def numbers(engine: Engine) -> None:

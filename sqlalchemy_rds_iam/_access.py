@@ -1,122 +1,152 @@
-"""A database URL taken as the plugin takes it, and tokens for it, without an engine or a driver.
-
-For what is no SQLAlchemy: a command line tool, a driver used by itself, a policy to be written.
-
-    from sqlalchemy_rds_iam.access import Access
-
-    access = Access("postgresql://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app")
-    password = access.token().password
-"""
+"""A database URL taken as the plugin takes it, and tokens for it, without an engine or a driver."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sqlalchemy_rds_iam._aws import credentials as aws
-from sqlalchemy_rds_iam._aws.ambient import ambient_region, nearest_region
-from sqlalchemy_rds_iam._aws.assume_role import AssumedRole
+from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
-from sqlalchemy_rds_iam._concurrency import call_with_timeout
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.preconditions import refuse_what_cannot_work
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
-from sqlalchemy_rds_iam._config.urls import plugin_names, without_blanks, without_plugins
-from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
-from sqlalchemy_rds_iam._connecting.reporting import Dispatcher, EngineCounters
-from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
+from sqlalchemy_rds_iam._config.urls import (
+    plugin_names,
+    with_plugin,
+    without_blanks,
+    without_plugins,
+)
+from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
+from sqlalchemy_rds_iam._connecting.runtime import Runtime, ThreadRuntime
 from sqlalchemy_rds_iam._databases import known
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target, refuse_zero_bytes
 from sqlalchemy_rds_iam._databases.family import Family
-from sqlalchemy_rds_iam._endpoints.cname import CnameResolver, is_alias
-from sqlalchemy_rds_iam._passwords.cache import PasswordCache
+from sqlalchemy_rds_iam._endpoints.cname import is_alias
+from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
-from sqlalchemy_rds_iam.errors import ConfigError, RdsIamError, WaitTimeout
+from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
+from sqlalchemy_rds_iam.errors import ConfigError
+from sqlalchemy_rds_iam.plugin import token_provider
 
 _EXAMPLES = " or ".join(
     f"{known.FAMILIES[each].example}://USER@HOST:PORT/DATABASE" for each in ("postgresql", "mysql")
 )
 
 
+def in_threads(_config: IamOptions) -> Runtime:
+    """How a sync caller waits, for no longer than its deadline, whatever hangs."""
+    return ThreadRuntime(inline=False)
+
+
 class Access:
     """The way of one URL to its tokens. Whatever blocks does so for ``rds_iam_timeout`` at most.
+
+    Making one waits for nothing. Where a CNAME leads is looked up when it is asked for.
 
     Args:
         url: as for ``create_engine()``, with or without the plugin's name.
         options: the plugin's options that win over those in the URL, by their whole names.
+        runtime: makes of the options how to wait.
 
     Attributes:
         family: the databases that the URL is for.
         driver: the row of the URL's driver; that of the family's first one if it has none of ours.
         url: the URL without plugins and their options.
         engine_url: the URL for ``create_engine()``, with the plugin and the options.
-        config: the options.
         cparams: what SQLAlchemy makes of the URL for `driver`.
-        endpoint: what tokens are signed for.
-        host: the parsed name of that.
-        dialled: the name to connect to; where a CNAME was followed, the one that it leads to.
+        provider: where the tokens come from.
 
     Raises:
         ConfigError: the URL or an option cannot work.
-        RdsIamError: a CNAME is to be followed, and leads to no endpoint.
     """
 
-    def __init__(self, url: str | URL, options: Mapping[str, str] | None = None) -> None:
-        said = {key: value for key, value in (options or {}).items() if value.strip()}
-        given = _parsed(url).update_query_dict(said)
-        self.family: Family = known.family_of(given.get_backend_name())
-        plugins = plugin_names(given.query)
+    def __init__(
+        self,
+        url: str | URL,
+        options: Mapping[str, Any] | None = None,
+        runtime: Callable[[IamOptions], Runtime] = in_threads,
+    ) -> None:
+        try:
+            url = read_url(url)
+        except ConfigError:
+            del url  # an error keeps this frame, and there may be a password in it
+            raise
+        self.family: Family = known.family_of(url.get_backend_name())
+        plugins = plugin_names(url.query)
         if SecretOptions.PLUGIN in plugins and IamOptions.PLUGIN not in plugins:
             raise ConfigError(
                 "the URL names the plugin rds_secret: its connections log in with a password from "
                 "Secrets Manager, and this is about tokens"
             )
-        config = IamOptions.take(given.query, {})
-        refuse_what_cannot_work(given, {}, config)
+        given = IamOptions.given_in(url.query, options or {})
+        self._config = config = IamOptions.take(url.query, dict(options or {}))
+        refuse_what_cannot_work(url, {}, config)
         if not config.enabled:
             raise ConfigError(
                 "rds_iam_enabled=off: an engine of this URL logs in without a token; leave the "
                 "option out to have one"
             )
-        self.url = without_blanks(without_plugins(given, [IamOptions.PLUGIN]))
-        if IamOptions.PLUGIN not in plugins:
-            given = given.update_query_pairs([("plugin", IamOptions.PLUGIN)], append=True)
-        self.engine_url = given
-        own, example = _drivername(given, self.family), self.family.example
+        self.url = without_blanks(without_plugins(url, [IamOptions.PLUGIN]))
+        self.engine_url = with_plugin(url, IamOptions.PLUGIN, IamOptions.as_query(given))
+        own, example = _drivername(url, self.family), self.family.example
         try:
             self.driver, self.cparams = _row(own), self.arguments(own)
         except ImportError:  # of a driver's constants, as the dialects of asyncmy and aiomysql do
             self.driver, self.cparams = _row(example), self.arguments(example)
-        followed = config.resolve_cname and is_alias(self.cparams.get("host"))
-        self.config = config = _followed(config, self.cparams["host"]) if followed else config
         # Where to, in words of a driver that needs no CA file for that: signing needs none.
         signer, said = _row(example), self.arguments(example)
-        where = {key: said[key] for key in ("host", "port", signer.user) if key in said}
-        target = _target(signer, where, replace(config, tls="require", ca=None))
-        self.endpoint, self.host = target.endpoint, target.host
-        self.dialled = target.host.host if followed else target.dialled
-        role = AssumedRole.of(config, lambda: nearest_region(config, target.host))
-        source = aws.AwsSource(config.profile, None, role)
-        observer = Dispatcher(config)
-        self._cache = PasswordCache(source, observer=observer)
-        self._entry = self._cache.entry(self.endpoint)
-        self._acquirer = PasswordAcquirer(
-            config, self._cache, ThreadRuntime(inline=False), EngineCounters(config)
+        self._words = {key: said[key] for key in ("host", "port", signer.user) if key in said}
+        signing = replace(config, tls="require", ca=None, connect_rate=0)
+        self.provider = token_provider(
+            signing, signer, self._words, runtime(config), lambda: "rds-iam doctor"
         )
 
+    @cached_property
+    def plan(self) -> ConnectPlan:
+        """Where to, and what for, when this was asked for first.
+
+        Raises:
+            ConfigError: the URL names no user or no host, or no region is known.
+            RdsIamError: a CNAME is to be followed, and leads to no endpoint.
+        """
+        return self._planned(self._deadline)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What tokens are signed for."""
+        return self.plan.target.endpoint
+
+    @property
+    def host(self) -> HostName:
+        """The parsed name of that."""
+        return self.plan.target.host
+
+    @property
+    def dialled(self) -> str:
+        """The name to connect to; where a CNAME was followed, the one that it leads to."""
+        return self.host.host if self._is_followed else self.plan.target.dialled
+
+    @property
+    def config(self) -> IamOptions:
+        """The options, with the endpoint that a CNAME leads to."""
+        return replace(self._config, host=self.host.host) if self._is_followed else self._config
+
     def token(self) -> IssuedPassword:
-        """A token to log in with.
+        """A token to log in with as of now, for where the URL leads as of now.
 
         Raises:
             CredentialsError: there are no AWS credentials to sign with.
             WaitTimeout: they did not arrive in time.
+            RdsIamError: a CNAME is to be followed, and leads to no endpoint.
         """
-        return self._acquirer.acquire(self._entry, self._deadline)
+        deadline = self._deadline
+        return self.provider.acquire(self._planned(deadline).entry, deadline)
 
     def replaced(self, refused: IssuedPassword) -> IssuedPassword:
         """A token to go on with after one that was refused, of reloaded credentials if need be.
@@ -125,10 +155,11 @@ class Access:
             CredentialsError: there are no AWS credentials to sign with.
             WaitTimeout: they did not arrive in time.
         """
-        age = time.time() - refused.signed_at
-        answer = self._cache.on_refused(self._entry, refused, age=age)
-        found = answer and self._acquirer.acquire_after_refusal(self._entry, answer, self._deadline)
-        return found or self.token()
+        error, used_at = RuntimeError("the login was refused"), self.provider.caches[0].clock()
+        state = RetryState(time.monotonic(), self._deadline)
+        failure = Failure(error, self._words, self.plan, refused, used_at, state)
+        found = self.provider.after_refusal(failure)
+        return found.password if found and found.password else self.token()
 
     def credentials(self) -> Credentials:
         """What tokens are signed with.
@@ -138,7 +169,7 @@ class Access:
             WaitTimeout: they did not arrive in time.
         """
         self.token()
-        found: Credentials | None = self._cache.credentials
+        found: Credentials | None = self.provider.caches[0].credentials
         assert found is not None
         return found
 
@@ -167,23 +198,42 @@ class Access:
             ConfigError: there is no CA file to verify the server with, or the TLS asked for is
                 too weak.
         """
-        words = self.cparams if arguments is None else arguments
-        return _target(driver or self.driver, words, self.config)
+        words, config = self.cparams if arguments is None else arguments, self.config
+        find = driver or self.driver
+        return find.target(words, config, lambda: ambient_region(config, needed=True))
+
+    def _planned(self, deadline: float) -> ConnectPlan:
+        known_ = self.provider.plans.get(self.provider.driver.key(self._words))
+        return known_ or self.provider.plan(self._words, deadline)
+
+    @property
+    def _is_followed(self) -> bool:
+        return self._config.resolve_cname and is_alias(self._words.get("host"))
 
     @property
     def _deadline(self) -> float:
-        return time.monotonic() + self.config.timeout
+        return time.monotonic() + self._config.timeout
 
 
-def _parsed(url: str | URL) -> URL:
+def read_url(url: str | URL) -> URL:
+    """Read a URL of a database of ours.
+
+    Raises:
+        ConfigError: it cannot be read, or is of another database; the message does not quote it,
+            as there may be a password in it.
+    """
+    found = None
     try:
         found = make_url(url)
     except (ArgumentError, ValueError):
-        # What it says may quote the URL, and a password with it.
+        pass  # its words, and its frames, may quote the URL
+    finally:
+        del url  # which an error of ours would keep in this frame
+    if found is None:
         raise ConfigError(
             f"the URL cannot be read: expected {_EXAMPLES}, with special characters as percent "
             "codes, and in quotes in a shell"
-        ) from None
+        )
     if found.get_backend_name() not in known.FAMILIES:
         begins = ", ".join(f"{each}://" for each in known.FAMILIES)
         raise ConfigError(
@@ -202,22 +252,3 @@ def _drivername(url: URL, family: Family) -> str:
 def _row(drivername: str) -> Driver:
     backend, _, name = drivername.partition("+")
     return known.driver(name, backend)
-
-
-def _followed(config: IamOptions, host: str) -> IamOptions:
-    """The options with the endpoint that a CNAME leads to."""
-    names = CnameResolver()
-    try:
-        # Its own deadline may be exceeded by the pauses between its attempts.
-        found = call_with_timeout(
-            config.timeout + 1, lambda: names.look_up(host, config.timeout, config.failure_ttl)
-        )
-    except RdsIamError:
-        raise
-    except TimeoutError:
-        raise WaitTimeout(f"DNS did not answer for {host!r} within {config.timeout:g} s") from None
-    return replace(config, host=found)
-
-
-def _target(driver: Driver, cparams: Mapping[str, Any], config: IamOptions) -> Target:
-    return driver.target(cparams, config, lambda: ambient_region(config, needed=True))
