@@ -1,4 +1,4 @@
-"""A database URL taken as the plugin takes it, and tokens for it, without an engine or a driver."""
+"""A database URL taken as the plugins take it, and passwords for it, without engine or driver."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._config.preconditions import refuse_what_cannot_work
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import (
@@ -22,7 +23,7 @@ from sqlalchemy_rds_iam._config.urls import (
     without_blanks,
     without_plugins,
 )
-from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
+from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure, PasswordProvider
 from sqlalchemy_rds_iam._connecting.runtime import Runtime, ThreadRuntime
 from sqlalchemy_rds_iam._databases import known
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target, refuse_zero_bytes
@@ -39,28 +40,41 @@ _EXAMPLES = " or ".join(
 )
 
 
-def in_threads(_config: IamOptions) -> Runtime:
+def in_threads(_config: PluginOptions) -> Runtime:
     """How a sync caller waits, for no longer than its deadline, whatever hangs."""
     return ThreadRuntime(inline=False)
 
 
-class Access:
-    """The way of one URL to its tokens. Whatever blocks does so for ``rds_iam_timeout`` at most.
+def plugin_of(query: Mapping[str, Any], options: Mapping[str, Any]) -> type[PluginOptions]:
+    """Whose options these are: of the plugin that is named, else of the one that has some.
 
-    Making one waits for nothing. Where a CNAME leads is looked up when it is asked for.
+    Args:
+        query: of the URL.
+        options: by their whole names.
+    """
+    named = plugin_names(query)
+    if IamOptions.PLUGIN in named:
+        return IamOptions
+    has_secret = SecretOptions.PLUGIN in named or SecretOptions.names_in({**query, **options})
+    return SecretOptions if has_secret else IamOptions
+
+
+class Access:
+    """The way of one URL to its passwords. What blocks does so for the plugin's timeout at most.
+
+    Making one waits for nothing. Where a CNAME or a secret leads is found out when it is asked for.
 
     Args:
         url: as for ``create_engine()``, with or without the plugin's name.
         options: the plugin's options that win over those in the URL, by their whole names.
         runtime: makes of the options how to wait.
+        secrets: whether it may be the plugin ``rds_secret``.
 
     Attributes:
         family: the databases that the URL is for.
         driver: the row of the URL's driver; that of the family's first one if it has none of ours.
-        url: the URL without plugins and their options.
         engine_url: the URL for ``create_engine()``, with the plugin and the options.
-        cparams: what SQLAlchemy makes of the URL for `driver`.
-        provider: where the tokens come from.
+        provider: where the passwords come from.
 
     Raises:
         ConfigError: the URL or an option cannot work.
@@ -70,7 +84,9 @@ class Access:
         self,
         url: str | URL,
         options: Mapping[str, Any] | None = None,
-        runtime: Callable[[IamOptions], Runtime] = in_threads,
+        runtime: Callable[[PluginOptions], Runtime] = in_threads,
+        *,
+        secrets: bool = False,
     ) -> None:
         try:
             url = read_url(url)
@@ -78,48 +94,65 @@ class Access:
             del url  # an error keeps this frame, and there may be a password in it
             raise
         self.family: Family = known.family_of(url.get_backend_name())
-        plugins = plugin_names(url.query)
-        if SecretOptions.PLUGIN in plugins and IamOptions.PLUGIN not in plugins:
+        options = dict(options or {})
+        kind = plugin_of(url.query, options)
+        if kind is SecretOptions and not secrets:
             raise ConfigError(
-                "the URL names the plugin rds_secret: its connections log in with a password from "
-                "Secrets Manager, and this is about tokens"
+                "the plugin is rds_secret: its connections log in with a password from Secrets "
+                "Manager, and this is about tokens"
             )
-        given = IamOptions.given_in(url.query, options or {})
-        self._config = config = IamOptions.take(url.query, dict(options or {}))
-        refuse_what_cannot_work(url, {}, config)
+        given = kind.given_in(url.query, options)
+        self._config = config = kind.take(url.query, dict(options))
+        refuse_what_cannot_work(url, options, config)
         if not config.enabled:
             raise ConfigError(
-                "rds_iam_enabled=off: an engine of this URL logs in without a token; leave the "
-                "option out to have one"
+                f"{config.named('enabled')}=off: an engine of this URL logs in without a "
+                f"{config.BRINGS}; leave the option out to have one"
             )
-        self.url = without_blanks(without_plugins(url, [IamOptions.PLUGIN]))
-        self.engine_url = with_plugin(url, IamOptions.PLUGIN, IamOptions.as_query(given))
-        own, example = _drivername(url, self.family), self.family.example
+        self._url = without_blanks(without_plugins(url, [kind.PLUGIN]))
+        self.engine_url = with_plugin(url, kind.PLUGIN, kind.as_query(given))
+        self._drivername, example = _drivername(url, self.family), self.family.example
         try:
-            self.driver, self.cparams = _row(own), self.arguments(own)
+            _arguments(self._url, self._drivername)
         except ImportError:  # of a driver's constants, as the dialects of asyncmy and aiomysql do
-            self.driver, self.cparams = _row(example), self.arguments(example)
-        # Where to, in words of a driver that needs no CA file for that: signing needs none.
-        signer, said = _row(example), self.arguments(example)
-        self._words = {key: said[key] for key in ("host", "port", signer.user) if key in said}
-        signing = replace(config, tls="require", ca=None, connect_rate=0)
-        self.provider = token_provider(
-            signing, signer, self._words, runtime(config), lambda: "rds-iam doctor"
-        )
+            self._drivername = example
+        self.driver, signer = _row(self._drivername), _row(example)
+        said = _arguments(self._url, example)
+        self._url_words = {
+            **{signer.user: "username", signer.database: "database"},
+            **{name: name for name in ("host", "port")},
+        }
+        self._words = {key: said[key] for key in self._url_words if key in said}
+        self._search: Any = None
+        self.provider = _provider(config, signer, self._words, runtime(config))
 
     @cached_property
     def plan(self) -> ConnectPlan:
         """Where to, and what for, when this was asked for first.
 
         Raises:
-            ConfigError: the URL names no user or no host, or no region is known.
-            RdsIamError: a CNAME is to be followed, and leads to no endpoint.
+            ConfigError: there is no user or no host, no region is known, or a secret says otherwise.
+            RdsIamError: a CNAME leads to no endpoint, or a secret cannot be fetched.
         """
         return self._planned(self._deadline)
 
     @property
+    def url(self) -> URL:
+        """The URL without plugins and their options, and with what a secret fills in."""
+        if isinstance(self._config, IamOptions):
+            return self._url
+        filled = self.plan.target.filled
+        own = self._url.difference_update_query(filled)
+        return own.set(**{self._url_words[name]: value for name, value in filled.items()})
+
+    @property
+    def cparams(self) -> dict[str, Any]:
+        """What SQLAlchemy makes of that for `driver`."""
+        return self.arguments(self._drivername)
+
+    @property
     def endpoint(self) -> Endpoint:
-        """What tokens are signed for."""
+        """What tokens are signed for, or where a password is for."""
         return self.plan.target.endpoint
 
     @property
@@ -133,7 +166,7 @@ class Access:
         return self.host.host if self._is_followed else self.plan.target.dialled
 
     @property
-    def config(self) -> IamOptions:
+    def config(self) -> PluginOptions:
         """The options, with the endpoint that a CNAME leads to."""
         return replace(self._config, host=self.host.host) if self._is_followed else self._config
 
@@ -146,20 +179,38 @@ class Access:
             RdsIamError: a CNAME is to be followed, and leads to no endpoint.
         """
         deadline = self._deadline
-        return self.provider.acquire(self._planned(deadline).entry, deadline)
+        return self._password(self._planned(deadline), deadline)
 
-    def replaced(self, refused: IssuedPassword) -> IssuedPassword:
-        """A token to go on with after one that was refused, of reloaded credentials if need be.
+    def password(self) -> IssuedPassword:
+        """What to log in with where `plan` leads.
 
         Raises:
-            CredentialsError: there are no AWS credentials to sign with.
+            CredentialsError: there are no AWS credentials, or the secret cannot be fetched.
+            WaitTimeout: they did not arrive in time.
+        """
+        return self._password(self.plan, self._deadline)
+
+    def replaced(self, refused: IssuedPassword) -> IssuedPassword | None:
+        """What to go on with after a refusal: a token of reloaded credentials if need be.
+
+        Of a secret it is another version's password, and `plan` is where that leads; None if there
+        is no other.
+
+        Raises:
+            CredentialsError: there are no AWS credentials, or the secret cannot be fetched.
             WaitTimeout: they did not arrive in time.
         """
         error, used_at = RuntimeError("the login was refused"), self.provider.caches[0].clock()
         state = RetryState(time.monotonic(), self._deadline)
-        failure = Failure(error, self._words, self.plan, refused, used_at, state)
-        found = self.provider.after_refusal(failure)
-        return found.password if found and found.password else self.token()
+        state.search = self._search
+        found = self.provider.after_refusal(
+            Failure(error, self._words, self.plan, refused, used_at, state)
+        )
+        self._search = state.search
+        if found is None:
+            return self.token() if isinstance(self._config, IamOptions) else None
+        self.plan = found
+        return found.password
 
     def credentials(self) -> Credentials:
         """What tokens are signed with.
@@ -179,11 +230,7 @@ class Access:
         Raises:
             ConfigError: there is a zero byte in the URL.
         """
-        # The dialect alone: it needs no driver to be installed.
-        dialect: Any = self.url.set(drivername=drivername).get_dialect()()
-        found: dict[str, Any] = dialect.create_connect_args(self.url)[1]
-        refuse_zero_bytes(found)
-        return found
+        return _arguments(self.url, drivername)
 
     def target(
         self, driver: Driver | None = None, arguments: Mapping[str, Any] | None = None
@@ -206,9 +253,14 @@ class Access:
         known_ = self.provider.plans.get(self.provider.driver.key(self._words))
         return known_ or self.provider.plan(self._words, deadline)
 
+    def _password(self, plan: ConnectPlan, deadline: float) -> IssuedPassword:
+        return plan.password or self.provider.acquire(plan.entry, deadline)
+
     @property
     def _is_followed(self) -> bool:
-        return self._config.resolve_cname and is_alias(self._words.get("host"))
+        config = self._config
+        follows = isinstance(config, IamOptions) and config.resolve_cname
+        return follows and is_alias(self._words.get("host"))
 
     @property
     def _deadline(self) -> float:
@@ -240,6 +292,28 @@ def read_url(url: str | URL) -> URL:
             f"the URL begins with {found.drivername}://: expected {begins}, or one of these with "
             f"a driver, as in {_EXAMPLES}"
         )
+    return found
+
+
+def _provider(
+    config: PluginOptions, signer: Driver, words: Mapping[str, Any], runtime: Runtime
+) -> PasswordProvider:
+    # Where to, in words of a driver that needs no CA file for that, as passwords alone need none.
+    config = replace(config, tls="require", ca=None)
+    if isinstance(config, IamOptions):
+        unlimited = replace(config, connect_rate=0)
+        return token_provider(unlimited, signer, words, runtime, lambda: "rds-iam doctor")
+    from sqlalchemy_rds_iam.secret_plugin import secret_provider  # loaded only where there is one
+
+    assert isinstance(config, SecretOptions)
+    return secret_provider(config, signer, words, runtime)
+
+
+def _arguments(url: URL, drivername: str) -> dict[str, Any]:
+    # The dialect alone: it needs no driver to be installed.
+    dialect: Any = url.set(drivername=drivername).get_dialect()()
+    found: dict[str, Any] = dialect.create_connect_args(url)[1]
+    refuse_zero_bytes(found)
     return found
 
 

@@ -17,6 +17,7 @@ from sqlalchemy_rds_iam._access import Access, in_threads, read_url
 from sqlalchemy_rds_iam._aws.credentials import is_async_session
 from sqlalchemy_rds_iam._aws.identity_key import Itself, environment_key
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.plugin import runtime_for
@@ -106,11 +107,11 @@ def _hashable(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else Itself(value)
 
 
-def _on_a_loop(config: IamOptions) -> Runtime:
+def _on_a_loop(config: PluginOptions) -> Runtime:
     return runtime_for(config, is_async=True)
 
 
-def _off_loops(config: IamOptions) -> Runtime:
+def _off_loops(config: PluginOptions) -> Runtime:
     if config.session is not None and is_async_session(config.session):
         raise ConfigError(
             f"rds_iam_session is a session of aiobotocore ({type(config.session).__name__}), "

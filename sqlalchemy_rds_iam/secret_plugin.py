@@ -45,49 +45,65 @@ class RdsSecretPlugin(PasswordPlugin):
     _config: SecretOptions
 
     def _provider(self, cparams: dict[str, Any], row: Driver, runtime: Runtime) -> PasswordProvider:
-        config = self._config
-        region = self._region(cparams)
-        role = AssumedRole.of(config, lambda: ambient_region(config) or region)
-        place = identity_key(config, role), region, config.endpoint_url
-        client = _clients.shared(place, lambda: _client(config, role, region))
-        reading = config.username_key, config.password_key
-        reader = ("secret", place, config.name, reading, config.ttl, config.resurrect_ttl)
+        return secret_provider(self._config, row, cparams, runtime)
 
-        def version(stage: str | None) -> tuple[str, PasswordCache]:
-            name = stage or f"version {config.version_id}"
 
-            def make() -> PasswordCache:
-                source = SecretSource(config, region, client, stage=stage)
-                what = f"secret {config.name!r} ({name})"
-                # That there is no other version is how it should be.
-                level = logging.WARNING if stage == config.stage else logging.DEBUG
-                observer = Dispatcher(config, what, level)
-                return PasswordCache(
-                    source,
-                    what=what,
-                    free_reloads=ROUNDS,
-                    longest_pause=CHEAP_PAUSE,
-                    observer=observer,
-                )
+def secret_provider(
+    config: SecretOptions, row: Driver, cparams: Mapping[str, Any], runtime: Runtime
+) -> SecretProvider:
+    """Make what a secret's passwords come from, with the caches that all share who read it so.
 
-            return name, shared_tokens((*reader, name), make)
+    Args:
+        config: the options.
+        row: of the driver.
+        cparams: the connect arguments.
+        runtime: how to wait.
 
-        stages = [config.stage]
-        if config.stage == AWSCURRENT:
-            stages += [AWSPENDING, AWSPREVIOUS]
-        return SecretProvider(config, row, list(map(version, stages)), runtime)
+    Raises:
+        ConfigError: no region is known.
+    """
+    region = _region(config, cparams)
+    role = AssumedRole.of(config, lambda: ambient_region(config) or region)
+    place = identity_key(config, role), region, config.endpoint_url
+    client = _clients.shared(place, lambda: _client(config, role, region))
+    reading = config.username_key, config.password_key
+    reader = ("secret", place, config.name, reading, config.ttl, config.resurrect_ttl)
 
-    def _region(self, cparams: Mapping[str, Any]) -> str:
-        config = self._config
-        host = parse_host(str(cparams.get("host"))).region
-        found = config.region or (config.id and config.id.region)
-        found = found or ambient_region(config, needed=host is None) or host
-        if not found:
-            raise ConfigError(
-                f"no region for the secret {config.name!r}: set rds_secret_region, AWS_REGION, or "
-                "give its whole ARN as rds_secret_id"
+    def version(stage: str | None) -> tuple[str, PasswordCache]:
+        name = stage or f"version {config.version_id}"
+
+        def make() -> PasswordCache:
+            source = SecretSource(config, region, client, stage=stage)
+            what = f"secret {config.name!r} ({name})"
+            # That there is no other version is how it should be.
+            level = logging.WARNING if stage == config.stage else logging.DEBUG
+            observer = Dispatcher(config, what, level)
+            return PasswordCache(
+                source,
+                what=what,
+                free_reloads=ROUNDS,
+                longest_pause=CHEAP_PAUSE,
+                observer=observer,
             )
-        return found
+
+        return name, shared_tokens((*reader, name), make)
+
+    stages = [config.stage]
+    if config.stage == AWSCURRENT:
+        stages += [AWSPENDING, AWSPREVIOUS]
+    return SecretProvider(config, row, list(map(version, stages)), runtime)
+
+
+def _region(config: SecretOptions, cparams: Mapping[str, Any]) -> str:
+    host = parse_host(str(cparams.get("host"))).region
+    found = config.region or (config.id and config.id.region)
+    found = found or ambient_region(config, needed=host is None) or host
+    if not found:
+        raise ConfigError(
+            f"no region for the secret {config.name!r}: set rds_secret_region, AWS_REGION, or "
+            "give its whole ARN as rds_secret_id"
+        )
+    return found
 
 
 def _client(config: SecretOptions, role: AssumedRole | None, region: str) -> SecretsClient:

@@ -93,23 +93,31 @@ class SecretProvider:
 
     def on_failure(self, failure: Failure) -> ConnectPlan | BaseException:
         """Look for another password, if this one was refused."""
-        error, plan, state = failure.error, failure.plan, failure.state
-        secret = _secret_of(failure.password)
+        error, state = failure.error, failure.state
         if not self.driver.family.is_refusal(error):
-            explain_unsent(error, secret)
+            explain_unsent(error, _secret_of(failure.password))
             return error
         search: Search = state.search or Search()
         state.search = search
-        self._report_refused(self._version_of(plan.entry), failure, first=not search.refusals)
         if search.first is None and error.__traceback__:
             # Without the listener's own frame, which has the state, and so would have itself.
             search.first = error.with_traceback(error.__traceback__.tb_next)
-        search.refuse(secret)
+        if (found := self.after_refusal(failure)) is not None:
+            return found
+        first = search.first or error
+        explain(first, search, self._config, self._versions[0].cache.clock())
+        return first
+
+    def after_refusal(self, failure: Failure) -> ConnectPlan | None:
+        """Look for another version of the secret; see `PasswordProvider.after_refusal`."""
+        plan, state = failure.plan, failure.state
+        search: Search = state.search or Search()
+        state.search = search
+        self._report_refused(self._version_of(plan.entry), failure, first=not search.refusals)
+        search.refuse(_secret_of(failure.password))
         found = self._next(search, state.deadline)
         if found is None:
-            first = search.first or error
-            explain(first, search, self._config, self._versions[0].cache.clock())
-            return first
+            return None
         version, password = found
         endpoint = plan.target.endpoint
         self._report_retried(version, password, endpoint, search.refusals + 1)

@@ -18,11 +18,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sqlalchemy_rds_iam._access import Access
+from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._tls import ca_bundle, trust
 from sqlalchemy_rds_iam._tools.mysql_arguments import refuse_arguments
 from sqlalchemy_rds_iam._tools.mysql_option_file import Groups, option_file
 from sqlalchemy_rds_iam._tools.program_setup import ProgramSetup, passed_over
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.errors import ConfigError
 
 _KNOWN = re.compile(
@@ -89,6 +90,7 @@ def setup(access: Access, command: list[str], environ: Mapping[str, str]) -> Pro
         access.cparams.get(access.driver.database),
         limit=int(target.limit),
         mariadb=mariadb,
+        in_clear=isinstance(access.config, IamOptions),
     )
     text, notes = option_file(groups), passed_over(ca)
     if not known:
@@ -108,16 +110,20 @@ def setup(access: Access, command: list[str], environ: Mapping[str, str]) -> Pro
 
 
 def _groups(
-    told: dict[str, str | None], database: str | None, *, limit: int, mariadb: bool
+    told: dict[str, str | None],
+    database: str | None,
+    *,
+    limit: int,
+    mariadb: bool,
+    in_clear: bool,
 ) -> Groups:
     """What is in the option file: the groups that all read, and those that only some do.
 
     MariaDB's programs stop at a word of Oracle's, and Oracle's do not read MariaDB's group.
     """
-    oracle: dict[str, str | None] = {
-        "ssl-mode": "VERIFY_IDENTITY",
-        "enable-cleartext-plugin": None,
-    }
+    oracle: dict[str, str | None] = {"ssl-mode": "VERIFY_IDENTITY"}
+    if in_clear:  # a token is sent as it is, a secret's password is not
+        oracle["enable-cleartext-plugin"] = None
     wait: dict[str, str | None] = {"connect-timeout": str(limit)}
     return {
         "client": told if mariadb else told | oracle,

@@ -34,18 +34,18 @@ class ProgramSetup:
     directory: Path | None = None
 
     def environment(
-        self, token: IssuedPassword, environ: Mapping[str, str]
+        self, password: IssuedPassword, environ: Mapping[str, str]
     ) -> tuple[dict[str, str], list[str]]:
         """The whole environment of the program.
 
         Args:
-            token: the password.
+            password: what to log in with.
             environ: the environment so far.
 
         Returns:
             It, and the names of those variables whose value had to give way.
         """
-        ours = {**self.variables, self.password: str(token.password)}
+        ours = {**self.variables, self.password: str(password.password)}
         kept = {name: value for name, value in environ.items() if name not in self.aside}
         gone = [name for name in environ.keys() & self.aside if name not in ours]
         gone += [name for name, value in ours.items() if environ.get(name, value) != value]

@@ -18,7 +18,6 @@ from sqlalchemy_rds_iam.cli.common import (
     Region,
     Url,
     access,
-    options_of,
     told,
 )
 from sqlalchemy_rds_iam.cli.output import FAILED, INTERRUPTED, document, note, out, rows
@@ -95,8 +94,7 @@ def bench(
     warnings.filterwarnings("ignore", category=ResourceWarning)
     progress = Progress()
     with told(), progress.shown():
-        options_ = options_of(options, timeout=timeout, profile=profile, region=region)
-        found = access(url, options_)
+        found = access(url, options, timeout=timeout, profile=profile, region=region)
         result = measure(
             found.engine_url,
             connects=connects,

@@ -96,7 +96,7 @@ def ca(
     """
     with told():
         url = optional_url(url)
-        access = parsed(url, options_of(options)) if url else None
+        access = parsed(url, options_of(url, options)) if url else None
         host = access.host if access else _ANY
         if mirror and not fetch:
             fail("--url says where to fetch from, and goes with --download", MISUSED)

@@ -7,18 +7,20 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from sqlalchemy_rds_iam._access import Access, plugin_of
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._config.urls import plugin_names
 from sqlalchemy_rds_iam._databases.known import DRIVERS
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.output import MISUSED, command, fail, note, reader_gone
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -55,7 +57,7 @@ Profile = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The AWS profile: the same as --option rds_iam_profile=NAME.",
+        help="The AWS profile: the same as --option rds_iam_profile=NAME, or rds_secret_profile.",
         autocompletion=values.profiles,
     ),
 ]
@@ -63,7 +65,7 @@ Region = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The AWS region: the same as --option rds_iam_region=NAME.",
+        help="The AWS region: the same as --option rds_iam_region=NAME, or rds_secret_region.",
         autocompletion=values.regions,
     ),
 ]
@@ -126,13 +128,14 @@ def _missing_url() -> NoReturn:
 
 
 def options_of(
+    url: str,
     options: list[str] | None,
     *,
     timeout: float | None = None,
     profile: str | None = None,
     region: str | None = None,
 ) -> dict[str, str]:
-    """The plugin's options of a command line.
+    """The options of a command line, for the plugin that its URL or its options name.
 
     Raises:
         ConfigError: one is not NAME=VALUE.
@@ -140,24 +143,37 @@ def options_of(
     found: dict[str, str] = {}
     for each in options or ():
         name, separator, value = each.partition("=")
-        if not separator or not name.startswith("rds_iam_"):
+        if not separator or not name.startswith(tuple(f"{plugin}_" for plugin in PLUGINS)):
             raise ConfigError(
                 f"--option {name}: expected NAME=VALUE with the option's whole name, such as "
                 "rds_iam_profile=reporting"
             )
         found[name] = value
-    named = {"timeout": timeout, "profile": profile, "region": region}
-    return found | {f"rds_iam_{name}": str(each) for name, each in named.items() if each}
+    plugin = plugin_of(_query(url), found)
+    said = {"timeout": timeout, "profile": profile, "region": region}
+    return found | {plugin.named(name): str(each) for name, each in said.items() if each}
 
 
-def parsed(url: str, options: dict[str, str]) -> Access:
+def _query(url: str) -> Mapping[str, Any]:
+    try:
+        return make_url(url).query
+    except (ArgumentError, ValueError):  # about which another error says more
+        return {}
+
+
+def parsed(url: str, options: dict[str, str], *, secrets: bool = False) -> Access:
     """The access that a URL is about; notes what an engine of it would fail with.
+
+    Args:
+        url: the URL.
+        options: by their whole names.
+        secrets: whether a password of Secrets Manager will do.
 
     Raises:
         ConfigError: it cannot work; names the variable that the URL has come from.
     """
     try:
-        found = Access(url, options)
+        found = Access(url, options, secrets=secrets)
         assert found.plan  # so that what is wrong with the URL is said here
     except ConfigError as error:
         origin = _origin.get()
@@ -172,10 +188,20 @@ def parsed(url: str, options: dict[str, str]) -> Access:
     return found
 
 
-def access(url: str | None, options: dict[str, str]) -> Access:
+def access(
+    url: str | None,
+    options: list[str] | None,
+    *,
+    timeout: float | None = None,
+    profile: str | None = None,
+    region: str | None = None,
+    secrets: bool = False,
+) -> Access:
     """The access that a command line is about; a note if what it signs for is odd."""
-    found = parsed(required_url(url), options)
-    if found.host.partition is None:
+    url = required_url(url)
+    given = options_of(url, options, timeout=timeout, profile=profile, region=region)
+    found = parsed(url, given, secrets=secrets)
+    if found.host.partition is None and isinstance(found.config, IamOptions):
         note(
             f"{found.host.host!r} is not the name of an RDS endpoint, and RDS accepts only tokens "
             "that are signed for its own: see rds_iam_host and rds_iam_resolve_cname"

@@ -85,9 +85,10 @@ def doctor(
     Exits with 0 if the login works, with 1 if it does not, with 2 if called wrongly.
     """
     with told():
+        url = required_url(url)
         report = _examined(
-            required_url(url),
-            options_of(options, profile=profile, region=region),
+            url,
+            options_of(url, options, profile=profile, region=region),
             timeout=timeout,
             read_log=read_log,
         )

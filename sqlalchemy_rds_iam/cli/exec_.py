@@ -1,4 +1,4 @@
-"""``rds-iam exec``: run psql, mysql, pg_dump and similar programs, logged in by token."""
+"""``rds-iam exec``: run psql, mysql, pg_dump and similar programs, logged in as an engine is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Annotated, NoReturn
 
@@ -26,7 +27,6 @@ from sqlalchemy_rds_iam.cli.common import (
     Region,
     Timeout,
     access,
-    options_of,
     told,
 )
 from sqlalchemy_rds_iam.cli.output import MISUSED, fail, note
@@ -49,6 +49,9 @@ $ rds-iam exec -- mysqldump --single-transaction app
 
 Once more with a new token if the login is refused:
 $ rds-iam exec --retry 3 -- pg_dump -Fc -f backup.dump
+
+With a password of Secrets Manager, which may also say where to and as which user:
+$ rds-iam exec postgresql:// -o rds_secret_id=prod/orders -- psql
 
 A program that calls AWS as well:
 $ rds-iam exec --keep-aws -- \\
@@ -76,7 +79,7 @@ def execute(
         typer.Option(
             parser=values.number(int, 0, 20, "a number"),
             metavar="N",
-            help="Run the command again, with a new token, when its login was refused.",
+            help="Run the command again, with another password, when its login was refused.",
         ),
     ] = 0,
     keep_aws: Annotated[
@@ -96,10 +99,14 @@ def execute(
     Variables of yours that say otherwise are set aside. AWS credentials, and URLs with a password,
     are taken out of its environment: it needs none to log in.
 
+    With plugin=rds_secret, or --option rds_secret_id=NAME, it gets the password of that secret in
+    the place of a token, and what the secret says about host, port, user and database.
+
     A token is good for 15 minutes, for logging in: sessions go on for as long as they like. What
     logs in anew after that time, such as a parallel pg_restore late in its work, is refused. With
     --retry the whole command is run again, from its beginning, if it fails and says on standard
-    error that a login was refused; so use it where that does no harm.
+    error that a login was refused; so use it where that does no harm. A secret's other versions are
+    tried then, as while it rotates.
 
     Exits as the command does, with 128+N if signal N ended it; with 126 or 127 if it cannot be
     run; with 1 if there are no AWS credentials; with 2 if called wrongly.
@@ -108,16 +115,21 @@ def execute(
     with ExitStack() as ended:
         with told():
             found = access(
-                url, options_of(options, timeout=timeout, profile=profile, region=region)
+                url, options, timeout=timeout, profile=profile, region=region, secrets=True
             )
             executable(command[0])
-            environ, secret = exec_child.without_secrets(os.environ, keep_aws=keep_aws)
-            setup = _SETUPS[found.family.name](found, command, environ)
-            ended.callback(setup.clean_up)
+            kept, secret = exec_child.without_secrets(os.environ, keep_aws=keep_aws)
+
+            def set_up() -> ProgramSetup:
+                made = _SETUPS[found.family.name](found, command, kept)
+                ended.callback(made.clean_up)
+                return made
+
+            setup = set_up()
             for each in setup.notes:
                 note(each)
-            signed = found.token()
-            environ, gone = setup.environment(signed, environ)
+            password = found.password()
+            environ, gone = setup.environment(password, kept)
             if gone:
                 note(f"set aside for what the URL says: {', '.join(gone)}")
             if secret:
@@ -125,7 +137,7 @@ def execute(
         try:
             if retry == 0 and setup.directory is None:
                 exec_child.become(setup.command, environ)
-            _again_and_again(found, setup, environ, signed, retry)
+            _again_and_again(found, set_up, setup, password, environ, retry)
         except (OSError, ValueError) as error:
             cannot_run(command[0], error)
 
@@ -165,9 +177,10 @@ def _hint(names: list[str]) -> str:
 
 def _again_and_again(
     found: Access,
+    set_up: Callable[[], ProgramSetup],
     setup: ProgramSetup,
+    password: IssuedPassword,
     environ: dict[str, str],
-    signed: IssuedPassword,
     retry: int,
 ) -> NoReturn:
     pause, program = 1.0, setup.command[0]
@@ -177,8 +190,14 @@ def _again_and_again(
             break
         note(f"the login was refused; {program} is run again in {pause:g} s, {left} more to go")
         time.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        pause, before = min(pause * 2, _LONGEST_PAUSE), found.url
         with told():
-            signed = found.replaced(signed)
-        environ = environ | {setup.password: str(signed.password)}
+            other = found.replaced(password)
+            if other is None:
+                note(f"the secret has no other password; {program} is not run again")
+                break
+            password = other
+            if found.url != before:  # a version of a secret may be of another user
+                setup = set_up()
+        environ, _ = setup.environment(password, environ)
     raise typer.Exit(ended.code)

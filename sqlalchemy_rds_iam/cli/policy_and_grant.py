@@ -17,7 +17,6 @@ from sqlalchemy_rds_iam.cli.common import (
     Timeout,
     Url,
     access,
-    options_of,
     told,
 )
 from sqlalchemy_rds_iam.cli.output import FAILED, document, note, out
@@ -73,7 +72,7 @@ def policy(
     wrongly.
     """
     with told():
-        found = access(url, options_of(options, timeout=timeout, profile=profile, region=region))
+        found = access(url, options, timeout=timeout, profile=profile, region=region)
         findings = look_up(found)
         written = connect_policy(findings.resources, found.endpoint.user)
     for sentence in findings.notes:
@@ -103,7 +102,7 @@ def grant(
     Neither AWS nor the database is asked. Exits with 0; with 2 if called wrongly.
     """
     with told():
-        found = access(url, options_of(options, timeout=timeout))
+        found = access(url, options, timeout=timeout)
         database = found.cparams.get(found.driver.database)
         wanted = found.family.grants(found.endpoint.user, database, found.host)
     if as_json:

@@ -18,7 +18,6 @@ from sqlalchemy_rds_iam.cli.common import (
     Timeout,
     Url,
     access,
-    options_of,
     told,
 )
 from sqlalchemy_rds_iam.cli.output import document, is_terminal, note, out
@@ -63,7 +62,7 @@ def token(
     Exits with 0; with 1 if there are no AWS credentials; with 2 if called wrongly.
     """
     with told():
-        found = access(url, options_of(options, timeout=timeout, profile=profile, region=region))
+        found = access(url, options, timeout=timeout, profile=profile, region=region)
         signed = found.token()
         if is_terminal():
             note(

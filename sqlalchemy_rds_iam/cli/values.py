@@ -13,10 +13,13 @@ from typing import TypeVar
 import typer
 
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.regions import as_region
 from sqlalchemy_rds_iam._tls.trust import BUNDLE_URLS
+
+_OPTIONS = (IamOptions, SecretOptions)
 
 LONGEST = 86_400
 """Seconds that anything may wait: a day."""
@@ -89,12 +92,18 @@ def user(text: object) -> str:
 
 
 def options(incomplete: str) -> Iterable[str]:
-    """The names of the plugin's options, and the values of some."""
+    """The names of the plugins' options, and the values of some."""
     name, separator, _ = incomplete.partition("=")
     if not separator:
-        return [f"{IamOptions.named(each.name)}=" for each in fields(IamOptions)]
-    known = {"rds_iam_region": regions, "rds_iam_profile": profiles}
-    found = known[name]("") if name in known else []
+        return [f"{kind.named(each.name)}=" for kind in _OPTIONS for each in fields(kind)]
+    known = {"region": regions, "profile": profiles}
+    found = [
+        value
+        for kind in _OPTIONS
+        for field, values in known.items()
+        if name == kind.named(field)
+        for value in values("")
+    ]
     return [f"{name}={each}" for each in found]
 
 
