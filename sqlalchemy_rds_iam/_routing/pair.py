@@ -93,7 +93,8 @@ def engine_pair(
         writer: the writer's URL; or a mapping, as from an ini file, with
             ``sqlalchemy.writer.url``, ``sqlalchemy.reader.url``, ``sqlalchemy.reader.pool_size``, …
             where ``sqlalchemy.pool_size`` is for both; or None for the environment, with
-            ``RDS_IAM_URL``, ``RDS_IAM_<OPTION>``, and ``RDS_IAM_READER_…`` for each of them.
+            ``RDS_IAM_URL``, ``RDS_IAM_<OPTION>``, ``RDS_IAM_SECRET_<OPTION>`` for those of
+            ``rds_secret``, and ``RDS_IAM_READER_…`` for each of them.
         reader: the reader's URL, beside a writer's URL.
         prefix: what the keys of the mapping begin with.
         environ: read instead of the process's own environment.

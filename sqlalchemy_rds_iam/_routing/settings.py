@@ -16,12 +16,11 @@ from sqlalchemy.exc import ArgumentError
 
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.options import PLUGINS
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._config.urls import is_blank, plugin_names
 from sqlalchemy_rds_iam._routing.inheritance import named_plugins
 from sqlalchemy_rds_iam.errors import ConfigError
 
-NAME = IamOptions.PLUGIN
-PREFIX = f"{NAME}_"
 _OURS = tuple(f"{plugin}_" for plugin in PLUGINS)
 
 _ROLES = ("writer", "reader")
@@ -31,7 +30,13 @@ _READER = _VARIABLES + "READER_"
 _FOREIGN = _VARIABLES + "EMULATOR_"
 # No variable or URL holds an object.
 _OBJECTS = ("session", "on_event")
-_OPTIONS = [field.name for field in fields(IamOptions) if field.name not in _OBJECTS]
+# All variables begin alike, so that an unknown one can be told from those of other programs.
+_OPTIONS = {
+    begin + field.name.upper(): kind.named(field.name)
+    for begin, kind in (("", IamOptions), ("SECRET_", SecretOptions))
+    for field in fields(kind)
+    if field.name not in _OBJECTS
+}
 _PARTS = ("SERVER", "USER", "DATABASE")
 
 
@@ -90,6 +95,9 @@ def from_mapping(mapping: Mapping[str, Any], prefix: str) -> Settings:
 def from_environ(environ: Mapping[str, str]) -> Settings:
     """Read ``RDS_IAM_URL``, ``RDS_IAM_<OPTION>``, and their twins ``RDS_IAM_READER_…``.
 
+    The options of ``rds_secret`` are ``RDS_IAM_SECRET_<OPTION>``. One of them is enough to have the
+    plugin, where the URL names none.
+
     A variable that is empty counts as not set, as container definitions pass on what is missing.
 
     Raises:
@@ -111,8 +119,8 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     base = _url(given[_VARIABLES + "URL"], "RDS_IAM_URL")
     base = _with_plugin(_with(base, _from_variables(given, _VARIABLES)))
     # As keywords, which win nothing; but the plugin may have to name them.
-    empty = {name: "" for name in ours.keys() - given.keys() if NAME in named_plugins(base.query)}
-    writer = {"url": base, **_from_variables(empty, _VARIABLES)}
+    empty = dict.fromkeys(ours.keys() - given.keys(), "")
+    writer = {"url": base, **_of_plugins(base, _from_variables(empty, _VARIABLES))}
     mentioned = [name for name in given if name.startswith(_READER)]
     if not mentioned:
         return Settings(writer, writer, has_reader=False)
@@ -124,8 +132,10 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     else:
         reader = _url(given[_READER + "URL"], "RDS_IAM_READER_URL")
     reader = _with(reader, _from_variables(given, _READER))
-    reader = _with_plugin(reader) if "plugin" in reader.query else reader
-    own = {"url": reader, **_from_variables(empty, _READER)}
+    if "plugin" in reader.query or _has_other_options(reader, base):
+        reader = _with_plugin(reader)
+    named = reader if named_plugins(reader.query) else base
+    own = {"url": reader, **_of_plugins(named, _from_variables(empty, _READER))}
     return Settings(writer, own, has_reader=True)
 
 
@@ -165,14 +175,27 @@ def _options(keywords: dict[str, Any]) -> dict[str, str]:
 
 def _from_variables(given: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {
-        PREFIX + name: given[variable]
-        for name in _OPTIONS
-        if (variable := prefix + name.upper()) in given
+        option: given[variable]
+        for name, option in _OPTIONS.items()
+        if (variable := prefix + name) in given
     }
 
 
+def _of_plugins(url: URL, options: Mapping[str, str]) -> dict[str, str]:
+    """Those of the options that are of a plugin which the URL names."""
+    begin = tuple(f"{plugin}_" for plugin in named_plugins(url.query))
+    return {name: value for name, value in options.items() if name.startswith(begin)}
+
+
+def _has_other_options(reader: URL, writer: URL) -> bool:
+    """Whether the reader has options, and none of them is of the writer's plugin."""
+    begin = tuple(f"{plugin}_" for plugin in named_plugins(writer.query))
+    own = [name for name in reader.query if name.startswith(_OURS)]
+    return bool(own) and not any(name.startswith(begin) for name in own)
+
+
 def _variables(prefix: str, more: Iterable[str]) -> set[str]:
-    return {prefix + name.upper() for name in (*_OPTIONS, *more)}
+    return {prefix + name for name in (*_OPTIONS, *more)}
 
 
 def _unknown(name: str, known: set[str]) -> str:
@@ -194,5 +217,6 @@ def _first(*values: Any) -> Any:
 def _with_plugin(url: URL) -> URL:
     if named_plugins(url.query):
         return url
+    kind = SecretOptions if SecretOptions.names_in(url.query) else IamOptions
     others = plugin_names(url.query)
-    return url.update_query_dict({"plugin": (*others, NAME) if others else NAME})
+    return url.update_query_dict({"plugin": (*others, kind.PLUGIN) if others else kind.PLUGIN})
