@@ -28,7 +28,6 @@ from sqlalchemy_rds_iam._connecting.runtime import Runtime, ThreadRuntime
 from sqlalchemy_rds_iam._databases import known
 from sqlalchemy_rds_iam._databases.drivers import Driver, Target, refuse_zero_bytes
 from sqlalchemy_rds_iam._databases.family import Family
-from sqlalchemy_rds_iam._endpoints.cname import is_alias
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
@@ -131,7 +130,7 @@ class Access:
         """Where to, and what for, when this was asked for first.
 
         Raises:
-            ConfigError: there is no user or no host, no region is known, or a secret says otherwise.
+            ConfigError: there is no user, host or region, or a secret contradicts the URL.
             RdsIamError: a CNAME leads to no endpoint, or a secret cannot be fetched.
         """
         return self._planned(self._deadline)
@@ -163,12 +162,15 @@ class Access:
     @property
     def dialled(self) -> str:
         """The name to connect to; where a CNAME was followed, the one that it leads to."""
-        return self.host.host if self._is_followed else self.plan.target.dialled
+        return self.host.host if self._config.resolve_cname else self.plan.target.dialled
 
     @property
     def config(self) -> PluginOptions:
         """The options, with the endpoint that a CNAME leads to."""
-        return replace(self._config, host=self.host.host) if self._is_followed else self._config
+        is_followed = self.host.host != self.plan.target.dialled
+        if not (self._config.resolve_cname and is_followed):
+            return self._config
+        return replace(self._config, host=self.host.host)
 
     def token(self) -> IssuedPassword:
         """A token to log in with as of now, for where the URL leads as of now.
@@ -255,12 +257,6 @@ class Access:
 
     def _password(self, plan: ConnectPlan, deadline: float) -> IssuedPassword:
         return plan.password or self.provider.acquire(plan.entry, deadline)
-
-    @property
-    def _is_followed(self) -> bool:
-        config = self._config
-        follows = isinstance(config, IamOptions) and config.resolve_cname
-        return follows and is_alias(self._words.get("host"))
 
     @property
     def _deadline(self) -> float:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._config.parsers import (
-    as_boolean,
     as_port,
     as_rate,
     as_seconds,
@@ -29,8 +27,6 @@ class IamOptions(PluginOptions):
         host: host to sign for, too.
         region: region to sign for; None takes it from the host name, then from the environment.
         port: port to sign for when it is not the one connected to.
-        resolve_cname: follow the CNAME records of a host that is no RDS endpoint name to the one
-            to sign for.
         failure_ttl: seconds a failed fetch of credentials is remembered.
         connect_rate: most connects that begin in any second at one signed endpoint; 0 for no limit.
         rate_storage: where a fleet keeps the connect rate that it shares; ``memory://`` is this
@@ -45,7 +41,6 @@ class IamOptions(PluginOptions):
 
     region: str | None = option(as_region)
     port: int | None = option(as_port)
-    resolve_cname: bool = option(as_boolean, default=False)
     failure_ttl: float = option(as_seconds, default=1.0)
     connect_rate: int = option(as_rate, default=200)
     rate_storage: str = option(as_storage, default="memory://", private=True)
@@ -73,11 +68,3 @@ class IamOptions(PluginOptions):
         return signed_endpoint(
             host, self.port or port, user, region=self.region, ambient_region=ambient_region
         )
-
-    @classmethod
-    def _refuse_contradictions(cls, values: Mapping[str, Any]) -> None:
-        super()._refuse_contradictions(values)
-        if "host" in values and values.get("resolve_cname"):
-            raise ConfigError(
-                "rds_iam_host and rds_iam_resolve_cname=on both say what to sign for; give one"
-            )

@@ -48,6 +48,8 @@ class PluginOptions(ABC):
         enabled: off leaves the engine exactly as without the plugin.
         host: host to find in the server's certificate when it is not the one connected to, as
             through a tunnel or a CNAME.
+        resolve_cname: follow the CNAME records of a host that is no RDS endpoint name to the one
+            that is such a host.
         profile: profile of the shared AWS config and credentials files.
         session: a botocore, boto3 or aiobotocore session that knows the credentials.
         role_arn: role to assume on top of the identity that is found; the next four go with it.
@@ -74,6 +76,7 @@ class PluginOptions(ABC):
 
     enabled: bool = option(as_boolean, default=True)
     host: str | None = option(as_text)
+    resolve_cname: bool = option(as_boolean, default=False)
     profile: str | None = option(as_text)
     session: Any = option(as_session)
     role_arn: str | None = option(
@@ -215,6 +218,11 @@ class PluginOptions(ABC):
             raise ConfigError(
                 f"{cls.named(lonely[0])} goes with a role, and there is none: set "
                 f"{cls.named('role_arn')}"
+            )
+        if "host" in values and values.get("resolve_cname"):
+            raise ConfigError(
+                f"{cls.named('host')} and {cls.named('resolve_cname')}=on both say which endpoint "
+                "it is; give one"
             )
         if "profile" in values and "session" in values:
             raise ConfigError(

@@ -53,7 +53,7 @@ def explain_failure(
 
 
 def _certificate(said: str, dialled: Any, target: Target, config: PluginOptions) -> Iterator[str]:
-    host, option = target.host, config.named("host")
+    host, option, follow = target.host, config.named("host"), config.named("resolve_cname")
     signs = isinstance(config, IamOptions)
     if host.partition is None:
         yield f"the certificate was not accepted for {host.host!r}, which is no RDS endpoint name"
@@ -61,17 +61,12 @@ def _certificate(said: str, dialled: Any, target: Target, config: PluginOptions)
             "RDS certificates name RDS endpoints only, never a CNAME, custom domain or IP address "
             "that leads to one"
         )
-        is_then = "verified"
-        if signs:
-            is_then = (
-                "signed for and verified, or,\n"
-                "  for a CNAME, rds_iam_resolve_cname=on to have its records followed"
-            )
-        yield f"set {option} to the endpoint's own name, which is then {is_then}"
+        is_then = "signed for and verified" if signs else "verified"
+        yield f"set {option} to the endpoint's own name, which is then {is_then}, or,"
+        yield f"for a CNAME, {follow}=on to have its records followed"
     elif host.host != parse_host(str(dialled)).host:
         yield f"the certificate has to name {host.host!r}, for which {dialled!r} stands"
-        or_by = ", or by the CNAME records that rds_iam_resolve_cname follows" if signs else ""
-        yield f"it does so by {option}{or_by}"
+        yield f"it does so by {option}, or by the CNAME records that {follow} follows"
     else:
         yield f"the server's certificate was not accepted for {host.host!r}"
     if not re.search(target.driver.family.wrong_name, said):

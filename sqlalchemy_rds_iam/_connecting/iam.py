@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
+from sqlalchemy_rds_iam._connecting.aliases import Aliases
 from sqlalchemy_rds_iam._connecting.login_errors import explain, refused_login
 from sqlalchemy_rds_iam._connecting.login_warnings import LOGIN_WARNINGS
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
@@ -19,7 +21,6 @@ from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
 from sqlalchemy_rds_iam._databases.drivers import Driver
 from sqlalchemy_rds_iam._databases.token_causes import RefusedLogin
-from sqlalchemy_rds_iam._endpoints.cname import CnameResolver, is_alias
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam._passwords.cache_entry import CacheEntry
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
@@ -57,11 +58,11 @@ class TokenProvider:
         self._acquirer = PasswordAcquirer(config, cache, runtime, self.reporter)
         self._clock = cache.clock
         self._remedy = remedy
-        self._names = CnameResolver(self._clock) if config.resolve_cname else None
+        self._aliases = Aliases(config, runtime, self._clock)
 
     def validate(self, cparams: Mapping[str, Any]) -> None:
         """Settle what can be settled before the first connect; see `PasswordProvider.validate`."""
-        if self._names is not None and is_alias(cparams.get("host")):
+        if self._aliases.has(_dialled(cparams)):
             # An async application is on its loop here: where the name leads, region included, has
             # to wait. Everything else is looked at.
             self.driver.target(cparams, self._config, lambda: "unknown")
@@ -70,25 +71,14 @@ class TokenProvider:
 
     def plan(self, cparams: Mapping[str, Any], deadline: float) -> ConnectPlan:
         """Settle what connecting takes, where a CNAME leads at the moment included."""
-        names, alias = self._names, _dialled(cparams)
-        if names is None or not is_alias(alias):
-            return self._settle(cparams)
-        if (found := names.known(alias)) is not None:
-            return self._known(cparams, found) or self._settle(cparams, found)
-        remaining = deadline - monotonic()
-
-        def look_up() -> ConnectPlan:
-            found = names.look_up(alias, remaining, self._config.failure_ttl)
-            return self._known(cparams, found) or self._settle(cparams, found)
-
-        return self._runtime.run(look_up, remaining)
-
-    def _known(self, cparams: Mapping[str, Any], found: str) -> ConnectPlan | None:
-        plan = self.plans.get((*self.driver.key(cparams), found))
-        return plan if plan is not None and plan.is_current(monotonic()) else None
+        return self._aliases.plan(_dialled(cparams), deadline, partial(self._settle, cparams))
 
     def _settle(self, cparams: Mapping[str, Any], *found: str) -> ConnectPlan:
         """Work out, once for each host, port, user and RDS name `found`, what connecting takes."""
+        key = (*self.driver.key(cparams), *found)
+        plan = self.plans.get(key)
+        if plan is not None and plan.is_current(monotonic()):
+            return plan
         config = replace(self._config, host=found[0]) if found else self._config
         target = self.driver.target(cparams, config, lambda: ambient_region(config, needed=True))
         if target.host.region is None and target.host.kind != "global-writer":
@@ -99,7 +89,6 @@ class TokenProvider:
             )
         host, port, *_ = target.endpoint
         limiter = limiter_for(host, port, config.connect_rate, config.rate_storage)
-        key = (*self.driver.key(cparams), *found)
         plan = ConnectPlan(target, self._cache.entry(target.endpoint), limiter, key)
         self.plans[key] = plan
         return plan
@@ -119,8 +108,7 @@ class TokenProvider:
 
     def on_failure(self, failure: Failure) -> ConnectPlan | BaseException:
         """Reload credentials that may be out of date, wait if logins are throttled, or explain."""
-        if self._names is not None:
-            self._names.doubt(_dialled(failure.cparams))
+        self._aliases.doubt(_dialled(failure.cparams))
         error, plan, state = failure.error, failure.plan, failure.state
         patient = plan.limiter is not None and self._config.retries_throttled
 

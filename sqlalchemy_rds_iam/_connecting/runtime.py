@@ -71,8 +71,13 @@ class Runtime(Protocol):
     def start(self, work: Callable[[], None]) -> None:
         """Set `work` going that blocks and raises nothing. No caller waits for its end."""
 
-    def run(self, work: Callable[[], T], timeout: float) -> T:
+    def run(self, work: Callable[[], T], timeout: float, what: str) -> T:
         """Do `work` that blocks, and that keeps to `timeout` seconds itself.
+
+        Args:
+            work: what is to be done.
+            timeout: seconds.
+            what: what is not known in time, for the message.
 
         Raises:
             WaitTimeout: it did not keep to it.
@@ -125,7 +130,7 @@ class ThreadRuntime:
         except OSError as error:  # a TimeoutError is one
             raise _unresolved(host, error) from error
 
-    def run(self, work: Callable[[], T], timeout: float) -> T:  # noqa: ARG002
+    def run(self, work: Callable[[], T], timeout: float, what: str) -> T:  # noqa: ARG002
         return work()
 
 
@@ -182,14 +187,12 @@ class GreenletRuntime:
         except OSError as error:
             raise _unresolved(host, error) from error
 
-    def run(self, work: Callable[[], T], timeout: float) -> T:
+    def run(self, work: Callable[[], T], timeout: float, what: str) -> T:
         done = run_in_daemon_thread(work)
         try:
             _awaited(await_future(done, timeout))
         except TimeoutError:
-            raise WaitTimeout(
-                f"it is not known after {timeout:.2g} s what to sign for (rds_iam_timeout)"
-            ) from None
+            raise WaitTimeout(f"it is not known after {timeout:.2g} s {what}") from None
         return done.result()
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._connecting.acquire import PasswordAcquirer
+from sqlalchemy_rds_iam._connecting.aliases import Aliases
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure
 from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
@@ -59,6 +61,7 @@ class SecretProvider:
         self.reporter = EngineCounters(config)
         self._config, self._runtime = config, runtime
         self._lengths = Lengths(driver.family)
+        self._aliases = Aliases(config, runtime, self.caches[0].clock)
         self._versions = [
             _Version(stage, cache, PasswordAcquirer(config, cache, runtime, self.reporter))
             for stage, cache in versions
@@ -67,6 +70,7 @@ class SecretProvider:
     def validate(self, cparams: Mapping[str, Any]) -> None:
         """Settle what does not depend on the secret; see `PasswordProvider.validate`."""
         self._lengths.check(cparams.get(self.driver.user))
+        self._aliases.has(cparams.get("host"))
         levels = self._config.tls, cparams.get("sslmode"), cparams.get("ssl")
         host = _ANY_INSTANCE if "verify-ca" in levels else _ANY_HOST
         stand_ins = {"host": self._config.host or host, self.driver.user: "?"}
@@ -75,7 +79,7 @@ class SecretProvider:
     def plan(self, cparams: Mapping[str, Any], deadline: float) -> ConnectPlan:
         """Settle what connecting takes with the current version's password."""
         current = self._versions[0]
-        return self._plan(cparams, current, current.password(deadline))
+        return self._plan(cparams, deadline, current, current.password(deadline))
 
     def acquire(self, entry: CacheEntry, deadline: float) -> IssuedPassword:
         """The password of a version, and all the waiting that takes."""
@@ -94,6 +98,7 @@ class SecretProvider:
     def on_failure(self, failure: Failure) -> ConnectPlan | BaseException:
         """Look for another password, if this one was refused."""
         error, state = failure.error, failure.state
+        self._aliases.doubt(failure.plan.target.dialled)
         if not self.driver.family.is_refusal(error):
             explain_unsent(error, _secret_of(failure.password))
             return error
@@ -121,7 +126,7 @@ class SecretProvider:
         version, password = found
         endpoint = plan.target.endpoint
         self._report_retried(version, password, endpoint, search.refusals + 1)
-        return self._plan(failure.cparams, version, password)
+        return self._plan(failure.cparams, state.deadline, version, password)
 
     def _next(self, search: Search, deadline: float) -> tuple[_Version, SecretPassword] | None:
         """The next version to try, in this round or in one more; None if there is none."""
@@ -159,15 +164,25 @@ class SecretProvider:
             return held
 
     def _plan(
-        self, cparams: Mapping[str, Any], version: _Version, password: SecretPassword
+        self,
+        cparams: Mapping[str, Any],
+        deadline: float,
+        version: _Version,
+        password: SecretPassword,
     ) -> ConnectPlan:
         filled = self._filled(cparams, password)
-        key = (*self.driver.key(cparams), *sorted(filled.items()), version.stage)
-        plan = self.plans.get(key)
-        if plan is None or not plan.is_current(time.monotonic()):
-            target = self.driver.target(cparams, self._config, lambda: None, filled)
-            plan = self.plans[key] = ConnectPlan(target, version.entry, None, key)
-        return plan.having(password)
+
+        def settle(*found: str) -> ConnectPlan:
+            key = (*self.driver.key(cparams), *sorted(filled.items()), version.stage, *found)
+            plan = self.plans.get(key)
+            if plan is None or not plan.is_current(time.monotonic()):
+                config = replace(self._config, host=found[0]) if found else self._config
+                target = self.driver.target(cparams, config, lambda: None, filled)
+                plan = self.plans[key] = ConnectPlan(target, version.entry, None, key)
+            return plan
+
+        host = filled.get("host") or cparams.get("host")
+        return self._aliases.plan(host, deadline, settle).having(password)
 
     def _filled(self, cparams: Mapping[str, Any], password: SecretPassword) -> dict[str, Any]:
         """The connect arguments that the secret says, where the user does not say the same."""

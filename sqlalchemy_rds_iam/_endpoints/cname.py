@@ -2,7 +2,8 @@
 
 RDS accepts only tokens that were signed for its own endpoint names ("You cannot use a custom Route
 53 DNS record instead of the DB instance endpoint to generate the authentication token", "IAM
-database authentication" in the RDS user guide). Looking up blocks; `runtime` has threads for it.
+database authentication" in the RDS user guide), and its certificates have no others.
+Looking up blocks; `runtime` has threads for it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ Ask = Callable[[str, float], Record | None]
 """Ask for the CNAME record of a name, for a number of seconds; None if the name has none."""
 
 
-def is_alias(host: Any) -> bool:
+def is_alias(host: Any, plugin: str = "rds_iam") -> bool:
     """Whether `host` is a name that no token can be signed for, while its CNAME may lead to one.
 
     Raises:
@@ -55,8 +56,8 @@ def is_alias(host: Any) -> bool:
     kind = parse_host(host).kind if isinstance(host, str) else "none"
     if kind == "ip":
         raise ConfigError(
-            f"rds_iam_resolve_cname=on, but the host {host!r} is an IP address, which has no CNAME "
-            "record: name the endpoint to sign for with rds_iam_host instead"
+            f"{plugin}_resolve_cname=on, but the host {host!r} is an IP address, which has no "
+            f"CNAME record: name the endpoint with {plugin}_host instead"
         )
     return kind == "other"
 
@@ -94,7 +95,9 @@ def ask_dns(name: str, seconds: float) -> Record | None:
     return Record(str(rrset[0]), float(rrset.ttl))
 
 
-def follow(alias: str, ask: Callable[[str], Record | None]) -> Record:
+def follow(
+    alias: str, ask: Callable[[str], Record | None], plugin: str = "rds_iam"
+) -> Record:
     """Follow CNAME records from `alias` to the first RDS endpoint name, and no further.
 
     What lies beyond that is AWS's own ``ec2-….compute.amazonaws.com``, which nothing is signed for.
@@ -102,6 +105,7 @@ def follow(alias: str, ask: Callable[[str], Record | None]) -> Record:
     Args:
         alias: a name that is no RDS endpoint name.
         ask: asks for the one CNAME record of a name.
+        plugin: whose options errors name.
 
     Returns:
         The endpoint name, and the smallest TTL on the way.
@@ -117,15 +121,16 @@ def follow(alias: str, ask: Callable[[str], Record | None]) -> Record:
         except RdsIamError as error:
             raise type(error)(f"cannot follow the CNAME records of {alias!r}: {error}") from error
         if record is None:
-            raise _lost(path, f"{path[-1]!r} has no CNAME record and is no RDS endpoint name")
+            reason = f"{path[-1]!r} has no CNAME record and is no RDS endpoint name"
+            raise _lost(path, reason, plugin)
         name, ttl = record.target, min(ttl, record.ttl)
         found = parse_host(name)
         if found.partition is not None:
             return Record(found.host, ttl)
         path.append(found.host)
         if found.host in path[:-1]:
-            raise _lost(path, "they turn in a circle")
-    raise _lost(path, f"no RDS endpoint name within {HOPS} records")
+            raise _lost(path, "they turn in a circle", plugin)
+    raise _lost(path, f"no RDS endpoint name within {HOPS} records", plugin)
 
 
 class _Entry(NamedTuple):
@@ -144,18 +149,25 @@ class CnameResolver:
     Args:
         clock: epoch seconds. Wall clock, because a frozen process's monotonic clock stands still.
         ask: asks for one CNAME record.
+        plugin: whose options errors name.
 
     Raises:
         ConfigError: dnspython is not installed.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time, ask: Ask = ask_dns) -> None:
-        if missing("dns"):
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        ask: Ask = ask_dns,
+        plugin: str = "rds_iam",
+    ) -> None:
+        if importlib.util.find_spec("dns") is None:
             raise ConfigError(
-                f"rds_iam_resolve_cname=on needs the dnspython package: {install('dns')}"
+                f"{plugin}_resolve_cname=on needs the dnspython package: "
+                "pip install 'sqlalchemy-rds-iam[cname]'"
             )
         self.clock = clock
-        self._ask = ask
+        self._ask, self._plugin = ask, plugin
         self._entries: dict[str, _Entry] = {}
 
     def known(self, alias: str) -> str | None:
@@ -199,7 +211,8 @@ class CnameResolver:
             timeout = min(timeout / 2, PATIENCE)  # some is left for going on with it
         deadline = time.monotonic() + timeout
         try:
-            found = follow(alias, lambda name: self._ask(name, deadline - time.monotonic()))
+            ask = lambda name: self._ask(name, deadline - time.monotonic())  # noqa: E731
+            found = follow(alias, ask, self._plugin)
         except RdsIamError as error:
             now, older = self.clock(), self._entries.get(alias)
             kept = older.endpoint if older and error.retryable else None
@@ -225,8 +238,8 @@ class CnameResolver:
             self._entries[alias] = entry._replace(ask_at=soon)
 
 
-def _lost(path: list[str], reason: str) -> RdsIamError:
+def _lost(path: list[str], reason: str, plugin: str) -> RdsIamError:
     return RdsIamError(
         f"the CNAME records of {path[0]!r} lead to no RDS endpoint: {reason} "
-        f"(found {' → '.join(path)}). Set rds_iam_host to the endpoint's own name"
+        f"(found {' → '.join(path)}). Set {plugin}_host to the endpoint's own name"
     )

@@ -14,9 +14,13 @@ from sqlalchemy import URL, make_url
 
 from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
+from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._routing.inheritance import complete, elsewhere
 from sqlalchemy_rds_iam._routing.settings import from_environ, from_mapping
 
+SECRET_OPTIONS = [
+    field.name for field in fields(SecretOptions) if field.name not in {"session", "on_event"}
+]
 OPTIONS = [field.name for field in fields(IamOptions) if field.name not in {"session", "on_event"}]
 
 
@@ -178,6 +182,41 @@ def test_every_option_has_its_variables(option: str) -> None:
     made = complete(settings.writer["url"], settings.reader["url"])
     assert made.query[f"rds_iam_{option}"] == other
     assert made.host == WRITER_HOST
+
+
+@pytest.mark.parametrize("option", SECRET_OPTIONS)
+def test_so_has_every_option_of_secrets(option: str) -> None:
+    """RDS_IAM_SECRET_<OPTION> names the plugin, too; the reader may have another one."""
+    variable, value = option.upper(), "off" if option == "enabled" else "5432"
+    url = WRITER.partition("?")[0]
+    settings = from_environ({"RDS_IAM_URL": url, f"RDS_IAM_SECRET_{variable}": value})
+    found = {"plugin": "rds_secret", f"rds_secret_{option}": value}
+    assert settings.writer["url"].query == found
+    settings = from_environ({"RDS_IAM_URL": url, f"RDS_IAM_READER_SECRET_{variable}": value})
+    assert settings.writer["url"].query == {"plugin": "rds_iam"}
+    assert complete(settings.writer["url"], settings.reader["url"]).query == found
+
+
+@pytest.mark.parametrize(
+    ("environ", "writer", "reader"),
+    [
+        ({"SECRET_ID": "a", "READER_SERVER": RO_HOST}, "rds_secret", "rds_secret"),
+        ({"SECRET_ID": "a", "READER_SECRET_ID": "b"}, "rds_secret", "rds_secret"),
+        ({"SECRET_ID": "a", "READER_PROFILE": "b"}, "rds_secret", "rds_iam"),
+        ({"PROFILE": "a", "READER_SECRET_ID": "b"}, "rds_iam", "rds_secret"),
+        ({"SECRET_ID": "", "READER_SERVER": RO_HOST}, "rds_iam", "rds_iam"),
+        ({"SECRET_ID": " ", "READER_SECRET_ID": "b"}, "rds_iam", "rds_secret"),
+    ],
+)
+def test_which_plugin(environ: dict[str, str], writer: str, reader: str) -> None:
+    """Each engine has the plugin of its own options, else the reader that of the writer."""
+    given = {f"RDS_IAM_{name}": value for name, value in environ.items()}
+    settings = from_environ({"RDS_IAM_URL": WRITER.partition("?")[0], **given})
+    made = complete(settings.writer["url"], settings.reader["url"])
+    assert settings.writer["url"].query["plugin"] == writer
+    assert made.query["plugin"] == reader
+    options = [name for name in made.query if name.startswith(("rds_iam_", "rds_secret_"))]
+    assert all(name.startswith(f"{reader}_") for name in options)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,6 @@ def test_anything_else(text: str) -> None:
         ("endpoint_url", "example.com", "https://secretsmanager.eu-central-1.amazonaws.com"),
         ("version_stge", "x", "did you mean rds_secret_version_stage"),
         ("connect_rate", "50", "is about IAM tokens, see rds_iam_connect_rate"),
-        ("resolve_cname", "on", "is about IAM tokens"),
         ("port", "5433", "is about IAM tokens"),
         ("password", "canary", "secrets do not belong .*rds_secret_profile"),
         ("access_key", "canary", "secrets do not belong"),
@@ -121,6 +120,7 @@ def test_bad_values(name: str, value: str, says: str) -> None:
         ({"version_stage": "A", "version_id": "b" * 32}, "both say which version"),
         ({"id": "app#2", "version_stage": "A"}, "the # in rds_secret_id both say which version"),
         ({"external_id": "abc"}, "rds_secret_external_id goes with a role"),
+        ({"host": "a", "resolve_cname": "on"}, "both say which endpoint it is"),
         ({"profile": "a", "session": type("S", (), {"get_credentials": len})()}, "both say whose"),
     ],
 )
