@@ -8,8 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
 from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
@@ -17,45 +16,29 @@ from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._config.preconditions import refuse_what_cannot_work
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
-from sqlalchemy_rds_iam._config.urls import (
-    plugin_names,
-    with_plugin,
-    without_blanks,
-    without_plugins,
-)
+from sqlalchemy_rds_iam._config.urls import with_plugin, without_blanks, without_plugins
 from sqlalchemy_rds_iam._connecting.provider import ConnectPlan, Failure, PasswordProvider
 from sqlalchemy_rds_iam._connecting.runtime import Runtime, ThreadRuntime
 from sqlalchemy_rds_iam._databases import known
-from sqlalchemy_rds_iam._databases.drivers import Driver, Target, refuse_zero_bytes
+from sqlalchemy_rds_iam._databases.drivers import Driver, Target
 from sqlalchemy_rds_iam._databases.family import Family
+from sqlalchemy_rds_iam._databases.given_urls import (
+    arguments_of,
+    drivername_of,
+    plugin_of,
+    read_url,
+    row_of,
+)
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.plugin import token_provider
 
-_EXAMPLES = " or ".join(
-    f"{known.FAMILIES[each].example}://USER@HOST:PORT/DATABASE" for each in ("postgresql", "mysql")
-)
-
 
 def in_threads(_config: PluginOptions) -> Runtime:
     """How a sync caller waits, for no longer than its deadline, whatever hangs."""
     return ThreadRuntime(inline=False)
-
-
-def plugin_of(query: Mapping[str, Any], options: Mapping[str, Any]) -> type[PluginOptions]:
-    """Whose options these are: of the plugin that is named, else of the one that has some.
-
-    Args:
-        query: of the URL.
-        options: by their whole names.
-    """
-    named = plugin_names(query)
-    if IamOptions.PLUGIN in named:
-        return IamOptions
-    has_secret = SecretOptions.PLUGIN in named or SecretOptions.names_in({**query, **options})
-    return SecretOptions if has_secret else IamOptions
 
 
 class Access:
@@ -110,17 +93,15 @@ class Access:
             )
         self._url = without_blanks(without_plugins(url, [kind.PLUGIN]))
         self.engine_url = with_plugin(url, kind.PLUGIN, kind.as_query(given))
-        self._drivername, example = _drivername(url, self.family), self.family.example
+        self._drivername, example = drivername_of(url, self.family), self.family.example
         try:
-            _arguments(self._url, self._drivername)
+            arguments_of(self._url, self._drivername)
         except ImportError:  # of a driver's constants, as the dialects of asyncmy and aiomysql do
             self._drivername = example
-        self.driver, signer = _row(self._drivername), _row(example)
-        said = _arguments(self._url, example)
-        self._url_words = {
-            **{signer.user: "username", signer.database: "database"},
-            **{name: name for name in ("host", "port")},
-        }
+        self.driver, signer = row_of(self._drivername), row_of(example)
+        said = arguments_of(self._url, example)
+        self._url_words = {signer.user: "username", signer.database: "database"}
+        self._url_words |= {"host": "host", "port": "port"}
         self._words = {key: said[key] for key in self._url_words if key in said}
         self._search: Any = None
         self.provider = _provider(config, signer, self._words, runtime(config))
@@ -232,7 +213,7 @@ class Access:
         Raises:
             ConfigError: there is a zero byte in the URL.
         """
-        return _arguments(self.url, drivername)
+        return arguments_of(self.url, drivername)
 
     def target(
         self, driver: Driver | None = None, arguments: Mapping[str, Any] | None = None
@@ -263,34 +244,6 @@ class Access:
         return time.monotonic() + self._config.timeout
 
 
-def read_url(url: str | URL) -> URL:
-    """Read a URL of a database of ours.
-
-    Raises:
-        ConfigError: it cannot be read, or is of another database; the message does not quote it,
-            as there may be a password in it.
-    """
-    found = None
-    try:
-        found = make_url(url)
-    except (ArgumentError, ValueError):
-        pass  # its words, and its frames, may quote the URL
-    finally:
-        del url  # which an error of ours would keep in this frame
-    if found is None:
-        raise ConfigError(
-            f"the URL cannot be read: expected {_EXAMPLES}, with special characters as percent "
-            "codes, and in quotes in a shell"
-        )
-    if found.get_backend_name() not in known.FAMILIES:
-        begins = ", ".join(f"{each}://" for each in known.FAMILIES)
-        raise ConfigError(
-            f"the URL begins with {found.drivername}://: expected {begins}, or one of these with "
-            f"a driver, as in {_EXAMPLES}"
-        )
-    return found
-
-
 def _provider(
     config: PluginOptions, signer: Driver, words: Mapping[str, Any], runtime: Runtime
 ) -> PasswordProvider:
@@ -303,22 +256,3 @@ def _provider(
 
     assert isinstance(config, SecretOptions)
     return secret_provider(config, signer, words, runtime)
-
-
-def _arguments(url: URL, drivername: str) -> dict[str, Any]:
-    # The dialect alone: it needs no driver to be installed.
-    dialect: Any = url.set(drivername=drivername).get_dialect()()
-    found: dict[str, Any] = dialect.create_connect_args(url)[1]
-    refuse_zero_bytes(found)
-    return found
-
-
-def _drivername(url: URL, family: Family) -> str:
-    """Dialect and driver of the URL; those of the family where the driver is none of ours."""
-    name = url.get_driver_name()
-    return f"{url.get_backend_name()}+{name}" if name in known.DRIVERS else family.example
-
-
-def _row(drivername: str) -> Driver:
-    backend, _, name = drivername.partition("+")
-    return known.driver(name, backend)

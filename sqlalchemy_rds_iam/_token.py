@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy import URL
 from sqlalchemy.util import greenlet_spawn
 
-from sqlalchemy_rds_iam._access import Access, in_threads, read_url
+from sqlalchemy_rds_iam._access import Access, in_threads
 from sqlalchemy_rds_iam._aws.credentials import is_async_session
 from sqlalchemy_rds_iam._aws.identity_key import Itself, environment_key
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.runtime import Runtime
+from sqlalchemy_rds_iam._databases.given_urls import read_url
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.plugin import runtime_for
 
@@ -96,7 +97,7 @@ def _access(url: str | URL, options: dict[str, Any], *, is_async: bool) -> Acces
 def _remembered(
     url: URL,
     options: tuple[tuple[str, Any], ...],
-    is_async: bool,  # noqa: FBT001  (part of a key)
+    is_async: bool,
     _environment: Hashable,
 ) -> Access:
     given = {name: value.it if isinstance(value, Itself) else value for name, value in options}

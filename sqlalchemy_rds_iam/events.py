@@ -31,6 +31,17 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _UNKNOWN = Identity()
 
+# OpenTelemetry's names, as of version 1.44 of its semantic conventions; ours have our own prefix.
+_CONVENTIONS = {
+    "host": "server.address",
+    "port": "server.port",
+    "user": "user.name",
+    "region": "cloud.region",
+    "secret": "aws.secretsmanager.secret.arn",
+}
+# Those whose `error` is the name of one, and not what it says.
+_NAMED_ERRORS = ("refused", "failover_begun")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -96,6 +107,24 @@ class Event:
             for name, value in found.items()
             if value not in {None, ""}
         }
+
+    def as_attributes(self) -> dict[str, str | int | float]:
+        """The same under the names of OpenTelemetry's semantic conventions, where they have one.
+
+        Other fields begin with ``sqlalchemy_rds_iam.``; `kind` and `at`, which are an event's name
+        and time there, are left out.
+        """
+        return {
+            _conventional(name, self.kind): value
+            for name, value in self.as_dict().items()
+            if name not in {"kind", "at"}
+        }
+
+
+def _conventional(name: str, kind: Kind) -> str:
+    if name == "error":
+        return "error.type" if kind in _NAMED_ERRORS else "exception.message"
+    return _CONVENTIONS.get(name, f"sqlalchemy_rds_iam.{name}")
 
 
 class EventFactory(NamedTuple):

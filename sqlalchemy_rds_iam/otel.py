@@ -4,6 +4,7 @@ What is counted anyway is read when metrics are collected. Only how long connect
 measured for the purpose, from what SQLAlchemy's pool notes for `pool_recycle`.
 
 Source: "Semantic conventions for database client metrics" of OpenTelemetry, for names and units.
+Those of connection pools are in development there, in the version that `SCHEMA` names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool, QueuePool
 
+from sqlalchemy_rds_iam import __version__
 from sqlalchemy_rds_iam._databases.known import driver
 from sqlalchemy_rds_iam._requirements import install
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -24,6 +27,9 @@ from sqlalchemy_rds_iam.stats import EndpointStats, Stats, rds_iam_stats
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
+"""The conventions that names and units follow."""
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -93,6 +99,37 @@ METRICS = (
 )
 
 
+_STATE = "db.client.connection.state"
+
+
+class PoolMetric(NamedTuple):
+    """One metric that is read from a pool, of those that count their connections.
+
+    Attributes:
+        name: that of the conventions.
+        description: in their words.
+        values: its values, each with its attributes. None is no value.
+    """
+
+    name: str
+    description: str
+    values: Callable[[QueuePool], dict[str, int | None]]
+
+
+POOL_METRICS = (
+    PoolMetric(
+        "db.client.connection.count",
+        "The number of connections that are currently in state described by the state attribute.",
+        lambda pool: {"idle": pool.checkedin(), "used": pool.checkedout()},
+    ),
+    PoolMetric(
+        "db.client.connection.idle.max",
+        "The maximum number of idle open connections allowed.",
+        lambda pool: {"": pool.size() or None},  # 0 is no limit
+    ),
+)
+
+
 def instrument(
     engine: Engine | AsyncEngine, *, name: str | None = None, meter_provider: Any = None
 ) -> None:
@@ -115,7 +152,7 @@ def instrument(
         raise ConfigError(
             f"metrics for OpenTelemetry need its API: {install('opentelemetry')}"
         ) from None
-    meter = metrics.get_meter("sqlalchemy_rds_iam", meter_provider=meter_provider)
+    meter = metrics.get_meter("sqlalchemy_rds_iam", __version__, meter_provider, SCHEMA)
     provider = meter_provider or metrics
     meters = _providers.get(provider)
     if meters is None:
@@ -131,6 +168,7 @@ class _Instruments:
         self._observation = observation
         # Copied at once whenever it is read, and so without a lock.
         self._engines: dict[str, weakref.ref[Engine]] = {}
+        self._used: weakref.WeakSet[Pool] = weakref.WeakSet()
         self._create_time = meter.create_histogram(
             "db.client.connection.create_time",
             unit="s",
@@ -144,6 +182,13 @@ class _Instruments:
                 callbacks=[functools.partial(self._observe, metric)],
                 unit=metric.unit,
                 description=metric.description,
+            )
+        for each in POOL_METRICS:
+            meter.create_observable_up_down_counter(
+                each.name,
+                callbacks=[functools.partial(self._observe_pool, each)],
+                unit="{connection}",
+                description=each.description,
             )
 
     def add(self, engine: Engine, name: str | None) -> None:
@@ -162,23 +207,38 @@ class _Instruments:
         self._measure(engine, _attributes(engine, unique))
 
     def _measure(self, engine: Engine, attributes: Attributes) -> None:
-        record_time = self._create_time.record
+        record_time, used, reference = self._create_time.record, self._used, weakref.ref(engine)
 
         def connected(_connection: Any, record: Any) -> None:
             record_time(max(time() - record.starttime, 0.0), attributes)
+            if (connecting := reference()) is not None:
+                used.add(connecting.pool)
 
         # First of all, since SQLAlchemy's own listener asks the server for its version and more.
         event.listen(engine, "connect", connected, insert=True)
 
     def _observe(self, metric: Metric, _options: Any) -> Iterator[Any]:
-        for name, reference in self._engines.copy().items():
-            engine = reference()
-            if engine is None:
-                continue
-            attributes = _attributes(engine, name)
+        for engine, attributes in self._observed():
             for value, more in _values(metric, rds_iam_stats(engine)):
                 if value is not None:
                     yield self._observation(value, attributes | more)
+
+    def _observe_pool(self, metric: PoolMetric, _options: Any) -> Iterator[Any]:
+        for engine, attributes in self._observed():
+            pool = engine.pool
+            # A pool's first connect makes the queue of an async one, which no other thread may.
+            if not (isinstance(pool, QueuePool) and pool in self._used):
+                continue
+            for state, value in metric.values(pool).items():
+                if value is not None:
+                    more = {_STATE: state} if state else {}
+                    yield self._observation(value, attributes | more)
+
+    def _observed(self) -> Iterator[tuple[Engine, Attributes]]:
+        for name, reference in self._engines.copy().items():
+            engine = reference()
+            if engine is not None:
+                yield engine, _attributes(engine, name)
 
 
 _providers: weakref.WeakKeyDictionary[Any, _Instruments] = weakref.WeakKeyDictionary()

@@ -24,9 +24,7 @@ class Aliases:
         ConfigError: dnspython is not installed.
     """
 
-    def __init__(
-        self, config: PluginOptions, runtime: Runtime, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, config: PluginOptions, runtime: Runtime, clock: Callable[[], float]) -> None:
         self._config, self._runtime = config, runtime
         self._names = None
         if config.resolve_cname:
@@ -40,9 +38,7 @@ class Aliases:
         """
         return self._names is not None and is_alias(host, self._config.PLUGIN)
 
-    def plan(
-        self, host: Any, deadline: float, settle: Callable[..., ConnectPlan]
-    ) -> ConnectPlan:
+    def plan(self, host: Any, deadline: float, settle: Callable[..., ConnectPlan]) -> ConnectPlan:
         """What connecting to `host` takes.
 
         Args:

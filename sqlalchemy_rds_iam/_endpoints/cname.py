@@ -95,9 +95,7 @@ def ask_dns(name: str, seconds: float) -> Record | None:
     return Record(str(rrset[0]), float(rrset.ttl))
 
 
-def follow(
-    alias: str, ask: Callable[[str], Record | None], plugin: str = "rds_iam"
-) -> Record:
+def follow(alias: str, ask: Callable[[str], Record | None], plugin: str = "rds_iam") -> Record:
     """Follow CNAME records from `alias` to the first RDS endpoint name, and no further.
 
     What lies beyond that is AWS's own ``ec2-….compute.amazonaws.com``, which nothing is signed for.

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._aws.ambient import nearest_region
 from sqlalchemy_rds_iam._aws.sessions import NETWORK, botocore_session
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._concurrency import call_with_timeout
 from sqlalchemy_rds_iam._masking import first_line
 from sqlalchemy_rds_iam._tools.rds_api import KINDS, MismatchError, Rds
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.errors import RdsIamError
 
 ACCOUNT, RESOURCE = "ACCOUNT-ID", "RESOURCE-ID"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._concurrency import call_with_timeout
 from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._databases.driver_tls import level_of
@@ -20,7 +21,6 @@ from sqlalchemy_rds_iam._databases.postgresql import (
     is_throttled,
 )
 from sqlalchemy_rds_iam._tools.program_setup import ProgramSetup, passed_over
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.errors import RdsIamError, WaitTimeout
 
 _VARIABLES = {

@@ -8,13 +8,13 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._endpoints.hostname import HostName
 from sqlalchemy_rds_iam._tls import trust
 from sqlalchemy_rds_iam._tls.authorities import EMULATOR, Authority
 from sqlalchemy_rds_iam._tools.ca_download import download
 from sqlalchemy_rds_iam._tools.ca_inventory import Inventory, inventory
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,

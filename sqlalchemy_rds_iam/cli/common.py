@@ -16,10 +16,11 @@ import typer
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from sqlalchemy_rds_iam._access import Access, plugin_of
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._config.urls import plugin_names
+from sqlalchemy_rds_iam._databases.given_urls import plugin_of
 from sqlalchemy_rds_iam._databases.known import DRIVERS
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.output import MISUSED, command, fail, note, reader_gone

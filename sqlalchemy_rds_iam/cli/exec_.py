@@ -8,16 +8,16 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Annotated, NoReturn
+from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._databases.mysql import MYSQL
 from sqlalchemy_rds_iam._databases.postgresql import POSTGRESQL
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._tools import libpq_environment, mysql_programs
 from sqlalchemy_rds_iam._tools.program_setup import ProgramSetup
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.cli import exec_child, values
 from sqlalchemy_rds_iam.cli.common import (
     EXAMPLE,
@@ -137,7 +137,7 @@ def execute(
         try:
             if retry == 0 and setup.directory is None:
                 exec_child.become(setup.command, environ)
-            _again_and_again(found, set_up, setup, password, environ, retry)
+            _again_and_again(found, set_up, _Login(setup, environ, password), retry)
         except (OSError, ValueError) as error:
             cannot_run(command[0], error)
 
@@ -175,26 +175,30 @@ def _hint(names: list[str]) -> str:
     return " (--keep-aws leaves it those of AWS)" if aws else ""
 
 
+class _Login(NamedTuple):
+    """How a program is run, and what it logs in with."""
+
+    setup: ProgramSetup
+    environ: dict[str, str]
+    password: IssuedPassword
+
+
 def _again_and_again(
-    found: Access,
-    set_up: Callable[[], ProgramSetup],
-    setup: ProgramSetup,
-    password: IssuedPassword,
-    environ: dict[str, str],
-    retry: int,
+    found: Access, set_up: Callable[[], ProgramSetup], login: _Login, retry: int
 ) -> NoReturn:
-    pause, program = 1.0, setup.command[0]
+    pause, (setup, environ, password) = 1.0, login
     for left in range(retry, -1, -1):
         ended = exec_child.supervise(setup.command, environ, keep_words=retry > 0)
         if ended.code == 0 or not left or not setup.is_refused(ended.last_words):
             break
+        program, before = setup.command[0], found.url
         note(f"the login was refused; {program} is run again in {pause:g} s, {left} more to go")
         time.sleep(pause)
-        pause, before = min(pause * 2, _LONGEST_PAUSE), found.url
+        pause = min(pause * 2, _LONGEST_PAUSE)
         with told():
             other = found.replaced(password)
             if other is None:
-                note(f"the secret has no other password; {program} is not run again")
+                note(f"the secret has no other password, so {program} is not run again")
                 break
             password = other
             if found.url != before:  # a version of a secret may be of another user

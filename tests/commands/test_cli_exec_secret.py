@@ -137,8 +137,7 @@ def test_mysql(mysql: RdsEmulator, mode: tuple[str, ...], tmp_path: Path) -> Non
     assert mysql.decisions[-1].method == "password"
     client = tmp_path / "mysql"
     client.write_text(
-        '#!/bin/sh\n[ "$1" = --no-defaults ] && echo "mysql  Ver 8.4.0" && exit\n'
-        'cat "${1#*=}"\n'
+        '#!/bin/sh\n[ "$1" = --no-defaults ] && echo "mysql  Ver 8.4.0" && exit\ncat "${1#*=}"\n'
     )
     client.chmod(0o700)
     told = ran("exec", url, *mode, "--", client).out.splitlines()

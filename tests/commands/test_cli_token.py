@@ -16,9 +16,9 @@ import pytest
 from cli_support import COMMAND, HOST, URL, ran, shown
 from patience import DEADLINE, eventually, running
 
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 

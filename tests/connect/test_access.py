@@ -12,8 +12,8 @@ from patience import SOON
 from sqlalchemy import URL
 
 from sqlalchemy_rds_iam import RdsIamError, WaitTimeout
-from sqlalchemy_rds_iam._tools import libpq_environment, mysql_programs
 from sqlalchemy_rds_iam._access import Access
+from sqlalchemy_rds_iam._tools import libpq_environment, mysql_programs
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest.importorskip("dns", reason="dnspython is not installed")

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from sqlalchemy_rds_iam import ConfigError, CredentialsError
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._aws.ambient import ambient_region, nearest_region, profile_region
 from sqlalchemy_rds_iam._aws.sessions import botocore_session
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._endpoints.regions import as_region
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 GLOBAL = "shop.global-abc123.global.rds.amazonaws.com"

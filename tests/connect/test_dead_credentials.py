@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 from worlds import on
 
 from sqlalchemy_rds_iam import CredentialsError
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials, IssuedPassword, sign
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
@@ -21,7 +22,6 @@ from sqlalchemy_rds_iam._connecting.reporting import EngineCounters
 from sqlalchemy_rds_iam._connecting.runtime import ThreadRuntime
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 

@@ -14,10 +14,10 @@ from sqlalchemy import URL, create_engine, engine_from_config, make_url
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam import ConfigError, engine_pair
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._config.iam_options import IamOptions
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._config.secret_options import SecretOptions
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 GIVEN = f"postgresql+psycopg://app@{HOST}/app?plugin=rds_iam"

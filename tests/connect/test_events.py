@@ -31,6 +31,30 @@ Logged = Callable[[], list[logging.LogRecord]]
 PATIENT = {"rds_iam_throttle_retry": "on"}
 
 
+def test_names_of_the_conventions() -> None:
+    """OpenTelemetry's names where it has one, ours with our prefix, and the same values."""
+    endpoint = Endpoint("db.abc123.us-east-1.rds.amazonaws.com", 5432, "app", "us-east-1")
+    identity = Identity(secret="arn:aws:secretsmanager:us-east-1:1:secret:a", version="v")
+    refused = Event(
+        kind="refused", plugin="rds_iam", at=1, endpoint=endpoint, identity=identity, error="X"
+    )
+    assert refused.as_attributes() == {
+        "server.address": endpoint.host,
+        "server.port": 5432,
+        "user.name": "app",
+        "cloud.region": "us-east-1",
+        "aws.secretsmanager.secret.arn": identity.secret,
+        "error.type": "X",
+        "sqlalchemy_rds_iam.plugin": "rds_iam",
+        "sqlalchemy_rds_iam.version": "v",
+    }
+    outage = Event(kind="outage_begun", plugin="rds_iam", at=1, error="nobody answers", failures=1)
+    assert outage.as_attributes()["exception.message"] == "nobody answers"
+    for event in (refused, outage):
+        values = [v for k, v in event.as_dict().items() if k not in {"kind", "at"}]
+        assert sorted(map(str, event.as_attributes().values())) == sorted(map(str, values))
+
+
 def test_a_first_connect(rds: RdsEmulator, connect: Connect, seen: Seen, logged: Logged) -> None:
     """Credentials are fetched and a token is signed; hook and log tell the same of it, once."""
     database = connect(rds_iam_on_event=seen)

@@ -165,7 +165,6 @@ def test_its_secrets(rds: RdsEmulator) -> None:
 # Where PostgreSQL is the subject, or a URL of one an example.
 ALLOWED = {
     "__init__.py",
-    "_access.py",
     "_masking.py",  # variables with passwords
     "_passwords/password.py",  # why it can be called
     "_connecting/runtime.py",  # an example

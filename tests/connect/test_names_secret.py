@@ -1,4 +1,4 @@
-"""Names that stand for an endpoint, in URLs and secrets: with `rds_secret`, too, they are followed."""
+"""Names that stand for an endpoint, in URLs and in secrets: `rds_secret` follows them, too."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from worlds import Database
 
 from sqlalchemy_rds_iam import ConfigError, rds_iam_stats
-from sqlalchemy_rds_iam.otel import METRICS, instrument
+from sqlalchemy_rds_iam.otel import METRICS, POOL_METRICS, SCHEMA, instrument
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 pytest.importorskip("opentelemetry.sdk.metrics", reason="opentelemetry-sdk is not installed")
@@ -45,6 +45,12 @@ class Collector:
         data = self._reader.get_metrics_data()
         found = data.resource_metrics if data else []
         return {m.name: m for r in found for s in r.scope_metrics for m in s.metrics}
+
+    def scopes(self) -> list[Any]:
+        """What the metrics are of."""
+        data = self._reader.get_metrics_data()
+        found = data.resource_metrics if data else []
+        return [scope.scope for each in found for scope in each.scope_metrics]
 
     def points(self, name: str) -> list[Any]:
         """The data points of one metric."""
@@ -71,9 +77,8 @@ def test_it_is_what_the_snapshot_says(
     found, stats = collector.metrics(), rds_iam_stats(engine)
     known = {f"sqlalchemy_rds_iam.{metric.name}": metric for metric in METRICS}
     # These credentials have no known end.
-    assert found.keys() - {"db.client.connection.create_time"} == known.keys() - {
-        "sqlalchemy_rds_iam.credentials.left"
-    }
+    conventional = {name for name in found if name.startswith("db.client.connection.")}
+    assert found.keys() - conventional == known.keys() - {"sqlalchemy_rds_iam.credentials.left"}
     own = {
         "db.system.name": engine.dialect.name,
         POOL: "orders",
@@ -125,6 +130,42 @@ def test_how_long_connecting_takes(
     refused.raises(Exception)
     [point] = collector.points("db.client.connection.create_time")
     assert point.attributes[POOL] != "refused"
+
+
+def test_the_pool(rds: RdsEmulator, connect: Connect, collector: Collector) -> None:
+    """The connections of a pool are counted by their state, and what it keeps at most is told."""
+    database = connect(pool_size=3)
+    engine = database._async_engine if database.is_async else database.engine
+    instrument(engine, name="orders", meter_provider=collector.provider)
+    count, most = (metric.name for metric in POOL_METRICS)
+    assert count not in collector.metrics()
+    database.scalar("select 1")
+
+    def states() -> dict[str, int]:
+        found = collector.points(count)
+        assert {point.attributes[POOL] for point in found} == {"orders"}
+        return {point.attributes["db.client.connection.state"]: point.value for point in found}
+
+    assert states() == {"idle": 1, "used": 0}
+    [point] = collector.points(most)
+    assert point.value == 3
+    if not database.is_async:
+        with engine.connect(), engine.connect():
+            assert states() == {"idle": 0, "used": 2}
+    assert not collector.metrics()[count].data.is_monotonic
+    [scope] = collector.scopes()
+    assert scope.schema_url == SCHEMA
+    assert scope.version
+
+
+def test_pools_that_do_not_count(rds: RdsEmulator, collector: Collector) -> None:
+    """Of a pool without a size, and of one that keeps nothing, there is no such metric."""
+    for kwargs in ({"poolclass": NullPool}, {"pool_size": 0, "max_overflow": -1}):
+        engine = create_engine(rds.url(), **kwargs)
+        instrument(engine, meter_provider=collector.provider)
+        with engine.connect():
+            assert "db.client.connection.idle.max" not in collector.metrics()
+        engine.dispose()
 
 
 def test_with_a_secret(log_in: LogIn, secret: Secret, collector: Collector, words: Words) -> None:

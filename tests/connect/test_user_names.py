@@ -14,9 +14,9 @@ from sqlalchemy.pool import NullPool
 from worlds import on
 
 from sqlalchemy_rds_iam import ConfigError
+from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam._databases.postgresql_grants import LONGEST_NAME
 from sqlalchemy_rds_iam._databases.user_names import kept, length
-from sqlalchemy_rds_iam._access import Access
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 URL = make_url("postgresql+psycopg://db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam")

@@ -37,6 +37,7 @@ def on_event(event: Event) -> None:
     assert_type(event.endpoint, Endpoint | None)
     assert_type(event.identity, Identity)
     assert_type(event.as_dict(), dict[str, str | int | float])
+    assert_type(event.as_attributes(), dict[str, str | int | float])
 
 
 def engines() -> None:

@@ -83,7 +83,10 @@ def _config(engine: Any) -> IamOptions:
         ({"RDS_IAM_REGOIN": "canary"}, "did you mean RDS_IAM_REGION?"),
         ({"RDS_IAM_READER_SEVER": "canary"}, "did you mean RDS_IAM_READER_SERVER?"),
         ({"RDS_IAM_SECRET_IDD": "canary"}, "did you mean RDS_IAM_SECRET_ID?"),
-        ({"RDS_IAM_SECRET_ID": "a", "RDS_IAM_PROFILE": "b"}, "writer: rds_iam_profile is an option"),
+        (
+            {"RDS_IAM_SECRET_ID": "a", "RDS_IAM_PROFILE": "b"},
+            "writer: rds_iam_profile is an option",
+        ),
         ({"RDS_IAM_SESSION": "canary"}, "unknown variable RDS_IAM_SESSION"),
         ({"RDS_IAM_COMPLETELY_ELSE": "canary"}, "known are RDS_IAM_CA, "),
         ({"RDS_IAM_READER_SERVER": "app:canary@h"}, "host name, or host:port"),
