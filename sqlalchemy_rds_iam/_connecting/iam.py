@@ -142,7 +142,7 @@ class TokenProvider:
         if answer is None:
             return None
         token = self._acquirer.acquire_after_refusal(entry, answer, failure.state.deadline)
-        return token and self._once_more(failure, token)
+        return None if token is None else self._once_more(failure, token)
 
     def _after_pause(self, failure: Failure) -> IssuedPassword | None:
         """A token to try when others have had their turn, if there is time for that."""

@@ -49,6 +49,7 @@ SECRET_VALUES: dict[str, tuple[str, Any]] = {
     "neg_ttl": ("0", 0.0),
     "resurrect_ttl": ("1e3", 1000.0),
     "host": ("db.example.com", "db.example.com"),
+    "resolve_cname": ("on", True),
     "profile": ("prod", "prod"),
     "credentials": ("botocore", "botocore"),
     "tls": ("verify-ca", "verify-ca"),
