@@ -70,11 +70,7 @@ class Access:
         *,
         secrets: bool = False,
     ) -> None:
-        try:
-            url = read_url(url)
-        except ConfigError:
-            del url  # an error keeps this frame, and there may be a password in it
-            raise
+        url = read_url(url)
         self.family: Family = known.family_of(url.get_backend_name())
         options = dict(options or {})
         kind = plugin_of(url.query, options)
@@ -94,12 +90,12 @@ class Access:
         self._url = without_blanks(without_plugins(url, [kind.PLUGIN]))
         self.engine_url = with_plugin(url, kind.PLUGIN, kind.as_query(given))
         self._drivername, example = drivername_of(url, self.family), self.family.example
+        self.driver, signer = row_of(self._drivername), row_of(example)
+        said = arguments_of(self._url, example)
         try:
             arguments_of(self._url, self._drivername)
         except ImportError:  # of a driver's constants, as the dialects of asyncmy and aiomysql do
-            self._drivername = example
-        self.driver, signer = row_of(self._drivername), row_of(example)
-        said = arguments_of(self._url, example)
+            self._drivername, self.driver = example, signer
         self._url_words = {signer.user: "username", signer.database: "database"}
         self._url_words |= {"host": "host", "port": "port"}
         self._words = {key: said[key] for key in self._url_words if key in said}

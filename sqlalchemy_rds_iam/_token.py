@@ -7,12 +7,14 @@ credentials once. What was asked for lately is remembered here, as no engine hol
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Hashable
 from typing import Any
 
 from sqlalchemy import URL
 from sqlalchemy.util import greenlet_spawn
 
+from sqlalchemy_rds_iam import _frames
 from sqlalchemy_rds_iam._access import Access, in_threads
 from sqlalchemy_rds_iam._aws.credentials import is_async_session
 from sqlalchemy_rds_iam._aws.identity_key import Itself, environment_key
@@ -78,10 +80,17 @@ async def async_token(url: str | URL, **options: Any) -> str:
 
 
 def _access(url: str | URL, options: dict[str, Any], *, is_async: bool) -> Access:
+    handled = sys.exception()
     try:
-        parsed = read_url(url)
-    finally:
-        del url
+        return _found(url, options, is_async=is_async)
+    except BaseException as error:
+        _frames.clear(error, sys._getframe(), (handled,))  # noqa: SLF001
+        del url, options
+        raise
+
+
+def _found(url: str | URL, options: dict[str, Any], *, is_async: bool) -> Access:
+    parsed = read_url(url)
     for name in options:
         if not IamOptions.names_in({name: None}):
             raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,12 +31,8 @@ def read_url(url: str | URL) -> URL:
             as there may be a password in it.
     """
     found = None
-    try:
+    with contextlib.suppress(ArgumentError, ValueError):  # they may quote the URL
         found = make_url(url)
-    except (ArgumentError, ValueError):
-        pass  # its words, and its frames, may quote the URL
-    finally:
-        del url  # which an error of ours would keep in this frame
     if found is None:
         raise ConfigError(
             f"the URL cannot be read: expected {_EXAMPLES}, with special characters as percent "
