@@ -159,10 +159,9 @@ class CnameResolver:
         ask: Ask = ask_dns,
         plugin: str = "rds_iam",
     ) -> None:
-        if importlib.util.find_spec("dns") is None:
+        if missing("dns"):
             raise ConfigError(
-                f"{plugin}_resolve_cname=on needs the dnspython package: "
-                "pip install 'sqlalchemy-rds-iam[cname]'"
+                f"{plugin}_resolve_cname=on needs the dnspython package: {install('dns')}"
             )
         self.clock = clock
         self._ask, self._plugin = ask, plugin

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy_rds_iam._access import Access
-from sqlalchemy_rds_iam._aws.ambient import nearest_region
+from sqlalchemy_rds_iam._aws.ambient import ambient_region
 from sqlalchemy_rds_iam._aws.sessions import NETWORK, botocore_session
 from sqlalchemy_rds_iam._aws.sigv4 import Credentials
 from sqlalchemy_rds_iam._concurrency import call_with_timeout
@@ -132,7 +132,7 @@ class _Asked:
     def __init__(self, session: Any, access: Access, credentials: Credentials) -> None:
         self._session = session
         self._config = access.config
-        self._host = access.host
+        self._region = access.endpoint.region
         self._keys = {
             "aws_access_key_id": credentials.access_key,
             "aws_secret_access_key": credentials.secret_key,
@@ -158,7 +158,7 @@ class _Asked:
         """The ARN that STS knows these credentials by."""
 
         def ask() -> str:
-            region = nearest_region(self._config, self._host)
+            region = ambient_region(self._config) or self._region
             client = self.client("sts", region, self._config.sts_endpoint_url)
             with contextlib.closing(client):
                 return str(client.get_caller_identity()["Arn"])

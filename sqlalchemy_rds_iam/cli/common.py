@@ -22,6 +22,7 @@ from sqlalchemy_rds_iam._config.options import PLUGINS
 from sqlalchemy_rds_iam._config.urls import plugin_names
 from sqlalchemy_rds_iam._databases.given_urls import plugin_of
 from sqlalchemy_rds_iam._databases.known import DRIVERS
+from sqlalchemy_rds_iam._requirements import install
 from sqlalchemy_rds_iam.cli import values
 from sqlalchemy_rds_iam.cli.output import MISUSED, command, fail, note, reader_gone
 from sqlalchemy_rds_iam.errors import ConfigError
@@ -175,7 +176,7 @@ def parsed(url: str, options: dict[str, str], *, secrets: bool = False) -> Acces
     """
     try:
         found = Access(url, options, secrets=secrets)
-        assert found.plan  # so that what is wrong with the URL is said here
+        _ = found.plan  # so that what is wrong with the URL is said here
     except ConfigError as error:
         origin = _origin.get()
         raise ConfigError(

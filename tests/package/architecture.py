@@ -15,7 +15,7 @@ ORDER = [
     *("errors", "_frames", "_masking", "_concurrency", "_fork", "_registry", "_requirements"),
     *("_ratelimit", "_endpoints", "_config", "_owners", "_tls", "_passwords"),
     *("events", "_aws", "_databases", "_failover", "_secretsmanager", "_connecting"),
-    *("stats", "otel", "plugin", "secret_plugin", "_routing"),
+    *("stats", "otel", "plugin", "secret_plugin", "_entry_points", "_routing"),
     *("_access", "_token", "_tools", "doctor", "testing", "cli"),
 ]
 """Each may import those before it: folders, and the modules at the root."""
