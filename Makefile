@@ -88,10 +88,10 @@ check: $(VENV)/installed  ## formatting, lint, types and the words of the pages
 docs: $(VENV)/installed  ## the documentation, strictly, in build/docs
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
 
-bench: $(VENV)/installed  ## the core of the benchmarks in 20 minutes; results in docs/benchmarks.md
+bench: $(VENV)/installed  ## the core of the benchmarks in 15 minutes; results in docs/benchmarks.md
 	@$(VENV)/bin/python -m benchmarks.suite.everything
 
-bench-all: $(VENV)/installed  ## the same with peers, a network and failovers, in an hour
+bench-all: $(VENV)/installed  ## the same with peers, a network, failovers and simulated fleets, in an hour
 	@$(VENV)/bin/python -m benchmarks.suite.everything --all
 
 dialect: $(VENV)/installed  ## SQLAlchemy's own dialect suite on MariaDB, with and without the plugin

@@ -1,8 +1,9 @@
 """Run the benchmarks, one after the other; save results and charts, and refresh the documents.
 
-  python -m benchmarks.suite.everything                  the core, in 20 minutes: make bench
-  python -m benchmarks.suite.everything --all            peers, network and failovers as well, in an
-                                                         hour: make bench-all
+  python -m benchmarks.suite.everything                  the core, in 15 minutes: make bench
+  python -m benchmarks.suite.everything --all            peers, network, failovers and the
+                                                         simulation as well, in an hour:
+                                                         make bench-all
   python -m benchmarks.suite.everything --only storm     this one alone, or several
   python -m benchmarks.suite.everything --quick          the same with small numbers, in two minutes
                                                          to see that it works; saved nowhere
@@ -37,12 +38,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENTS = [DOCS / name for name in ("benchmarks.md", "rate-limits.md")]
 
 CORE = {
-    "connect_cost": "--rounds 60",
+    "connect_cost": "--rounds 30",
     "cold_start": "",
     "storm": "",
     "fleet": "",
-    # After the fleet that it is held against.
-    "simulation": "--rounds 2",
     "rollover": "",
     "loop_stall": "--rounds 2",
     "listener": "",
@@ -51,8 +50,11 @@ CORE = {
 }
 """The benchmarks, and what is asked of them for the sake of time."""
 
-LONG = {"peers": "", "network": "", "failover": ""}
-"""Those that take long, or what pip has to bring, and run only if asked for."""
+LONG = {"peers": "", "network": "", "simulation": "--rounds 2", "failover": ""}
+"""Those that take long, or what pip has to bring, and run only if asked for.
+
+The simulation comes after the fleet that it is held against.
+"""
 
 QUICK = {
     "listener": "--rounds 5 --driver psycopg --driver pymysql",
