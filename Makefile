@@ -46,7 +46,7 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor canary mariadb unit portable check docs bench bench-all dialect mutants soak dist release clean
+.PHONY: help demo test current floor canary mariadb unit portable check docs bench bench-all dialect mutants soak programs dist release clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -112,6 +112,10 @@ soak: $(VENV)/installed  ## twenty minutes of load and faults, every failed conn
 	$(VENV)/bin/python -m pytest --quiet -m soak
 	PYTHONPATH=tests $(VENV)/bin/python -m soak --seconds $(SOAK_SECONDS)
 
+# Those that PROGRAMS names, such as airflow,optuna; else all that have changed.
+programs: $(VENV)/installed  ## programs of others with the plugin in their URL; results in docs/programs.md
+	@PYTHONPATH=tests $(VENV)/bin/python -m programs $(PROGRAMS_FLAGS) $(PROGRAMS)
+
 dist: $(RELEASE_VENV)/installed  ## sdist and wheel in dist/, checked, and a login with them
 	@$(RELEASE_VENV)/bin/python tests/package/distributions.py dist
 
@@ -119,7 +123,7 @@ release: dist  ## the same, if nothing keeps this version from being uploaded: R
 	@$(RELEASE_VENV)/bin/python tests/package/release.py
 
 clean:  ## remove what the other targets have made
-	rm -rf .venv .venv-* build/docs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* .programs build/docs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find sqlalchemy_rds_iam tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
 # The oldest SQLAlchemy that a Python can import, as in pyproject.toml.
@@ -133,7 +137,7 @@ COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell ec
 ALL := psycopg,asyncpg,psycopg2,pg8000,pymysql,asyncmy,aiomysql,mysqlconnector,cname,redis,otel,doctor,testing
 
 $(VENV)/installed: EXTRAS := $(ALL),aiobotocore$(COMPILED)
-$(VENV)/installed: GROUP := dev soak frameworks docs
+$(VENV)/installed: GROUP := dev soak frameworks docs programs
 .venv-unit$(OF_ITS_OWN)/installed: EXTRAS := $(ALL),aiobotocore
 .venv-unit$(OF_ITS_OWN)/installed: GROUP := dev
 $(MUTANTS_VENV)/installed: EXTRAS := $(ALL),aiobotocore

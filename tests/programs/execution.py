@@ -1,0 +1,221 @@
+"""One program, from its environment to its result."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from programs import environments, processes, results
+from programs.control import served
+from programs.emulated import Account, account
+from programs.environments import STATE
+from programs.metadata import JOBS, Program
+from programs.results import Result
+from programs.turns import Turn
+
+_TICK = 0.1
+_LAST_WORDS = 20.0
+"""Seconds for a job that is late to stop its servers."""
+
+_SHOWN = 6000
+
+_KEPT = ("LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+_DISTRIBUTIONS = {
+    "psycopg": ("psycopg",),
+    "psycopg2": ("psycopg2-binary", "psycopg2"),
+    "asyncpg": ("asyncpg",),
+    "pg8000": ("pg8000",),
+    "pymysql": ("pymysql",),
+    "asyncmy": ("asyncmy",),
+    "aiomysql": ("aiomysql",),
+}
+
+
+class JobFailed(Exception):  # noqa: N818 - it is what became of it
+    """The job has not passed; the text says why, with its log."""
+
+
+@dataclass
+class Execution:
+    """One program in the course of its run.
+
+    Attributes:
+        program: Which.
+        wheel: The project.
+        turn: Whose turn it is to work.
+        tell: Called with what the program is doing now.
+        again: Whether it runs though its last result holds.
+        keep: Whether environment and working directory stay.
+    """
+
+    program: Program
+    wheel: Path
+    turn: Turn
+    installing: threading.Lock
+    tell: Callable[[str], None]
+    again: bool = False
+    keep: bool = False
+
+    def run(self) -> Result | None:
+        """Run it; None if its last result holds.
+
+        Raises:
+            InstallError: There is no environment for it.
+            JobFailed: It has not passed.
+        """
+        program = self.program
+        with self.installing:
+            self.tell("looks for versions")
+            locked = environments.resolve(program, self.wheel)
+            fingerprint = environments.fingerprint(program, locked)
+            if not self.again and results.holds(program, fingerprint):
+                return None
+            self.tell("installs")
+            directory = environments.make(program, locked)
+        try:
+            size = environments.megabytes(directory)
+            found = self._run(directory / "bin" / "python")
+        finally:
+            self.turn.leave(program.name)
+            if not self.keep:
+                environments.remove(program)
+                shutil.rmtree(self._work, ignore_errors=True)
+        result = _result(program, environments.installed(locked), size, found)
+        results.write(program, result, fingerprint)
+        return result
+
+    @property
+    def _work(self) -> Path:
+        return STATE / "work" / self.program.name
+
+    def _run(self, python: Path) -> dict[str, Any]:
+        """Run the job in its environment."""
+        facts: dict[str, Any] = {}
+        shutil.rmtree(self._work, ignore_errors=True)
+        (self._work / "home").mkdir(parents=True)
+        self._wait_for_turn()
+        with account(self.program) as own:
+
+            def roll_over() -> None:
+                self._roll_over(own)
+
+            with served(roll_over, facts.update) as address:
+                environ = self._environ(python, own, address)
+                seconds = self._watch(python, environ)
+        faults = own.faults()
+        if faults:
+            raise JobFailed("\n".join(faults))
+        return {"seconds": round(seconds, 1), "logins": own.counts, "facts": facts}
+
+    def _roll_over(self, own: Account) -> None:
+        self.turn.give(self.program.name)
+        left = own.seconds_to_rollover()
+        self.tell(f"waits {left:.0f} s for its keys to expire")
+        time.sleep(left)
+        if self._wait_for_turn():
+            own.roll_over()
+
+    def _wait_for_turn(self) -> bool:
+        if not self.turn.is_of(self.program.name):
+            self.tell("waits for its turn")
+        taken = self.turn.take(self.program.name)
+        self.tell("works")
+        return taken
+
+    def _watch(self, python: Path, environ: dict[str, str]) -> float:
+        """Run the job to its end, and return the seconds that it worked."""
+        log = self._work / "job.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(python), "-P", str(self.program.path)],
+                cwd=self._work,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                process_group=0,
+            )
+        worked, last = 0.0, time.monotonic()
+        late = False
+        try:
+            while process.poll() is None and not late:
+                time.sleep(_TICK)
+                now = time.monotonic()
+                worked += now - last if self.turn.is_of(self.program.name) else 0.0
+                last = now
+                late = worked > self.program.minutes * 60
+        finally:
+            _end(process)
+            processes.kill(environ["PROGRAM_CONTROL"])
+        if late or process.returncode:
+            why = f"no end after {self.program.minutes:g} minutes" if late else "it failed"
+            words = log.read_text(errors="replace")[-_SHOWN:]
+            raise JobFailed(f"{why}\n{words}")
+        return worked
+
+    def _environ(self, python: Path, own: Account, control: str) -> dict[str, str]:
+        """Of this machine as little as a program needs; of AWS what the emulator gives."""
+        # Beside the job are others with the names of the programs, which must not be imported.
+        library = STATE / "library"
+        library.mkdir(parents=True, exist_ok=True)
+        shutil.copy(JOBS / "job.py", library)
+        return {
+            **{name: os.environ[name] for name in _KEPT if name in os.environ},
+            "PATH": os.pathsep.join((str(python.parent), os.environ.get("PATH", os.defpath))),
+            "HOME": str(self._work / "home"),
+            "PYTHONPATH": str(library),
+            "PYTHONUNBUFFERED": "1",
+            "VIRTUAL_ENV": str(python.parents[1]),
+            **own.environ(),
+            "PROGRAM_CONTROL": control,
+            **dict(self.program.env),
+        }
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        # job.py stops its servers then.
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LAST_WORDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(_LAST_WORDS)
+
+
+def _result(
+    program: Program, versions: dict[str, str], megabytes: int, found: dict[str, Any]
+) -> Result:
+    drivers = [each.partition("+")[2] or "psycopg2" for each in program.drivers]
+    return Result(
+        date=datetime.now(UTC).date().isoformat(),
+        python=".".join(map(str, sys.version_info[:3])),
+        sqlalchemy=versions["sqlalchemy"],
+        packages=_versions(versions, program.packages),
+        drivers={name: _first(versions, _DISTRIBUTIONS.get(name, (name,))) for name in drivers},
+        megabytes=megabytes,
+        **found,
+    )
+
+
+def _versions(versions: dict[str, str], names: Iterable[str]) -> dict[str, str]:
+    return {name: _first(versions, (name,)) for name in names}
+
+
+def _first(versions: dict[str, str], names: Iterable[str]) -> str:
+    for name in names:
+        if name.lower() in versions:
+            return versions[name.lower()]
+    raise JobFailed(f"the environment has no {' or '.join(names)}: the job's metadata names it")
