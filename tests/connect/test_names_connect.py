@@ -113,7 +113,7 @@ def test_switch(
 ) -> None:
     """A blue/green switch by CNAME is followed when its TTL is over."""
     database, clock = through_alias(), Clock()
-    database.inside.provider._names.clock = clock
+    database.inside.provider._aliases._names.clock = clock
     assert database.scalar("select 1") == 1
     server.point(ALIAS, GREEN)
     monkeypatch.setattr(
@@ -131,7 +131,7 @@ def test_switch_before_its_time(
 ) -> None:
     """A switch that the TTL hides costs failed connects for 5 s, and no token to a wrong server."""
     database, clock = through_alias(), Clock()
-    database.inside.provider._names.clock = clock
+    database.inside.provider._aliases._names.clock = clock
     assert database.scalar("select 1") == 1
     server.point(ALIAS, GREEN)
     monkeypatch.setattr(
@@ -154,7 +154,7 @@ def test_outage(
 ) -> None:
     """While DNS is out, connects go on with what it said last, in time; there is one warning."""
     database, clock = through_alias(), Clock()
-    database.inside.provider._names.clock = clock
+    database.inside.provider._aliases._names.clock = clock
     assert database.scalar("select 1") == 1
     server.fault = fault
     clock.offset = 61

@@ -17,7 +17,7 @@ from faults_support import AWS_WAYS, LIFE, Clock, Provider, Way
 from patience import DEADLINE
 from worlds import Database
 
-from sqlalchemy_rds_iam import plugin
+from sqlalchemy_rds_iam import plugin, secret_plugin
 from sqlalchemy_rds_iam._aws import container_agent, sessions
 from sqlalchemy_rds_iam._passwords.cache import PasswordCache
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -70,7 +70,8 @@ def clock(rds: RdsEmulator, monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(botocore.credentials, "_local_now", now)
     # What botocore signs its requests with remains the real time.
     monkeypatch.setattr(rds.aws.sts, "clock_skew", float("inf"))
-    monkeypatch.setattr(plugin, "PasswordCache", functools.partial(PasswordCache, clock=clock))
+    for module in (plugin, secret_plugin):
+        monkeypatch.setattr(module, "PasswordCache", functools.partial(PasswordCache, clock=clock))
     return clock
 
 

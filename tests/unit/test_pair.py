@@ -85,7 +85,7 @@ def _config(engine: Any) -> IamOptions:
         ({"RDS_IAM_SECRET_IDD": "canary"}, "did you mean RDS_IAM_SECRET_ID?"),
         (
             {"RDS_IAM_SECRET_ID": "a", "RDS_IAM_PROFILE": "b"},
-            "writer: rds_iam_profile is an option",
+            "writer: rds_secret_id is an option of another plugin than rds_iam",
         ),
         ({"RDS_IAM_SESSION": "canary"}, "unknown variable RDS_IAM_SESSION"),
         ({"RDS_IAM_COMPLETELY_ELSE": "canary"}, "known are RDS_IAM_CA, "),

@@ -192,6 +192,7 @@ def test_so_has_every_option_of_secrets(option: str) -> None:
     settings = from_environ({"RDS_IAM_URL": url, f"RDS_IAM_SECRET_{variable}": value})
     found = {"plugin": "rds_secret", f"rds_secret_{option}": value}
     assert settings.writer["url"].query == found
+    found[f"rds_secret_{option}"] = value = WRITER_HOST if option == "host" else value
     settings = from_environ({"RDS_IAM_URL": url, f"RDS_IAM_READER_SECRET_{variable}": value})
     assert settings.writer["url"].query == {"plugin": "rds_iam"}
     assert complete(settings.writer["url"], settings.reader["url"]).query == found
