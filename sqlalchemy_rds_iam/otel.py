@@ -119,7 +119,7 @@ class PoolMetric(NamedTuple):
 POOL_METRICS = (
     PoolMetric(
         "db.client.connection.count",
-        "The number of connections that are currently in state described by the state attribute.",
+        "The number of connections that are currently in state described by the `state` attribute.",
         lambda pool: {"idle": pool.checkedin(), "used": pool.checkedout()},
     ),
     PoolMetric(

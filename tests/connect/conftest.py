@@ -223,3 +223,13 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [
         record.levelname for record in caplog.records if record.name == "sqlalchemy_rds_iam"
     ]
+
+
+@pytest.fixture
+def collector() -> Iterator[Any]:
+    """An OpenTelemetry of this test's own."""
+    from otel_support import Collector  # where it is installed
+
+    collector = Collector()
+    yield collector
+    collector.provider.shutdown()

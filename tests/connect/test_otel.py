@@ -25,44 +25,10 @@ from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 pytest.importorskip("opentelemetry.sdk.metrics", reason="opentelemetry-sdk is not installed")
 
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from otel_support import CREATE_TIME, POOL, Collector
 
 Connect = Callable[..., Database]
 URL = "postgresql+psycopg://app@db.abc123.us-east-1.rds.amazonaws.com/app?plugin=rds_iam"
-POOL = "db.client.connection.pool.name"
-
-
-class Collector:
-    """A meter provider, and what it collects."""
-
-    def __init__(self) -> None:
-        self._reader = InMemoryMetricReader()
-        self.provider = MeterProvider([self._reader], shutdown_on_exit=False)
-
-    def metrics(self) -> dict[str, Any]:
-        """The metrics as of now, by name."""
-        data = self._reader.get_metrics_data()
-        found = data.resource_metrics if data else []
-        return {m.name: m for r in found for s in r.scope_metrics for m in s.metrics}
-
-    def scopes(self) -> list[Any]:
-        """What the metrics are of."""
-        data = self._reader.get_metrics_data()
-        found = data.resource_metrics if data else []
-        return [scope.scope for each in found for scope in each.scope_metrics]
-
-    def points(self, name: str) -> list[Any]:
-        """The data points of one metric."""
-        return list(self.metrics()[name].data.data_points)
-
-
-@pytest.fixture
-def collector() -> Any:
-    """An OpenTelemetry of this test's own."""
-    collector = Collector()
-    yield collector
-    collector.provider.shutdown()
 
 
 def test_it_is_what_the_snapshot_says(
@@ -119,16 +85,16 @@ def test_how_long_connecting_takes(
     instrument(database.engine, meter_provider=collector.provider)
     for _ in range(3):
         database.scalar("select 1")
-    [point] = collector.points("db.client.connection.create_time")
+    [point] = collector.points(CREATE_TIME)
     assert point.count == 1
     assert 0.06 <= point.sum < DEADLINE
-    assert collector.metrics()["db.client.connection.create_time"].unit == "s"
+    assert collector.metrics()[CREATE_TIME].unit == "s"
     assert point.explicit_bounds[0] < 0.01
     refused = connect(poolclass=NullPool)
     instrument(refused.engine, name="refused", meter_provider=collector.provider)
     rds.gateway.refuse_next = 9
     refused.raises(Exception)
-    [point] = collector.points("db.client.connection.create_time")
+    [point] = collector.points(CREATE_TIME)
     assert point.attributes[POOL] != "refused"
 
 
@@ -220,7 +186,7 @@ def test_other_listeners(rds: RdsEmulator, collector: Collector) -> None:
         pass
     engine.dispose()
     assert called == [1, 2, 3]
-    assert collector.points("db.client.connection.create_time")[0].count == 1
+    assert collector.points(CREATE_TIME)[0].count == 1
 
 
 def test_canaries(
