@@ -137,7 +137,7 @@ def execute(
         try:
             if retry == 0 and setup.directory is None:
                 exec_child.become(setup.command, environ)
-            _again_and_again(found, set_up, _Login(setup, environ, password), retry)
+            _again_and_again(found, set_up, _Login(setup, kept, password), retry)
         except (OSError, ValueError) as error:
             cannot_run(command[0], error)
 
@@ -176,18 +176,19 @@ def _hint(names: list[str]) -> str:
 
 
 class _Login(NamedTuple):
-    """How a program is run, and what it logs in with."""
+    """How a program is run, beside which variables, and what it logs in with."""
 
     setup: ProgramSetup
-    environ: dict[str, str]
+    kept: dict[str, str]
     password: IssuedPassword
 
 
 def _again_and_again(
     found: Access, set_up: Callable[[], ProgramSetup], login: _Login, retry: int
 ) -> NoReturn:
-    pause, (setup, environ, password) = 1.0, login
+    pause, (setup, kept, password) = 1.0, login
     for left in range(retry, -1, -1):
+        environ, _ = setup.environment(password, kept)
         ended = exec_child.supervise(setup.command, environ, keep_words=retry > 0)
         if ended.code == 0 or not left or not setup.is_refused(ended.last_words):
             break
@@ -203,5 +204,4 @@ def _again_and_again(
             password = other
             if found.url != before:  # a version of a secret may be of another user
                 setup = set_up()
-        environ, _ = setup.environment(password, environ)
     raise typer.Exit(ended.code)

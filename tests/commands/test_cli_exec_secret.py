@@ -55,7 +55,7 @@ def test_by_options(rds: RdsEmulator, url: Callable[..., str]) -> None:
     secret = rds.secrets.create("prod/app", "keeper")
     query = make_url(url(secret)).difference_update_query(["plugin", "rds_secret_region"]).query
     options = [f"--option={name}={value}" for name, value in query.items()]
-    found = ran("exec", "postgresql://", *options, "--region", "eu-central-1", *python(LOGIN))
+    found = ran("exec", "postgresql://", *options, "--region", rds.endpoint.region, *python(LOGIN))
     assert (found.code, found.out) == (0, "keeper\n")
 
 
