@@ -77,7 +77,8 @@ class Access:
         if kind is SecretOptions and not secrets:
             raise ConfigError(
                 "the plugin is rds_secret: its connections log in with a password from Secrets "
-                "Manager, and this is about tokens"
+                "Manager, and this is about tokens: expected plugin=rds_iam and no rds_secret_… "
+                "option; rds-iam exec runs a program with such a password"
             )
         given = kind.given_in(url.query, options)
         self._config = config = kind.take(url.query, dict(options))

@@ -113,8 +113,12 @@ def _remembered(
     return Access(url, given, _on_a_loop if is_async else _off_loops)
 
 
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | None) else Itself(value)
+def _hashable(value: Any) -> Hashable:
+    try:
+        hash(value)
+    except TypeError:
+        return Itself(value)
+    return value  # type: ignore[no-any-return]
 
 
 def _on_a_loop(config: PluginOptions) -> Runtime:

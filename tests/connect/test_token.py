@@ -6,10 +6,13 @@ import asyncio
 import gc
 import inspect
 import os
+import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import psycopg
 import pymysql
 import pytest
@@ -17,10 +20,19 @@ from events_support import Seen
 from families import BOTH, Words
 from faults_support import Clock, Provider
 from frames_support import frames, plain_texts
-from patience import DEADLINE
+from patience import DEADLINE, eventually_async
+from soak.children import Child, held
 from sqlalchemy import URL, create_engine, text
 
-from sqlalchemy_rds_iam import ConfigError, CredentialsError, WaitTimeout, async_token, token
+from sqlalchemy_rds_iam import (
+    ConfigError,
+    CredentialsError,
+    WaitTimeout,
+    _token,
+    async_token,
+    plugin,
+    token,
+)
 from sqlalchemy_rds_iam.testing import RdsEmulator
 
 URL_ = "postgresql://app@mydb.abc123.eu-central-1.rds.amazonaws.com/app"
@@ -64,27 +76,91 @@ def test_one_cache(
 ) -> None:
     """One fetch is enough for all calls, for other endpoints, and for an engine."""
     monkeypatch.setattr(container.service, "lifetime", 3600.0)
-    url = rds.url()
+    url, before = rds.url(), container.calls
     first = signs(url)
     gc.collect()
     assert signs(url.render_as_string()) is first
-    assert signs(url, rds_iam_port="7777", rds_iam_on_event=seen).startswith("mydb.abc123")
+    other = signs(url, rds_iam_port="7777", rds_iam_on_event=seen)
+    assert other.startswith(f"{rds.endpoint.host}:7777/?")
     engine = create_engine(url)
     with engine.connect() as connection:
         assert connection.scalar(text("select current_user")) == "app"
     engine.dispose()
-    assert container.calls == 1
+    assert container.calls == before + 1
     assert seen.kinds == ["minted"]
 
 
-def test_renewed(container: Provider, clock: Clock, rds: RdsEmulator, signs: Signs) -> None:
+def test_renewed(
+    container: Provider,
+    clock: Clock,
+    rds: RdsEmulator,
+    signs: Signs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A token that would end soon is not handed out, nor one of credentials that have ended."""
-    found = []
+    monkeypatch.setattr(container.service, "lifetime", 3600.0)
+    found, before = [], container.calls
     for _ in range(3):
         found.append(signs(rds.url()))
         clock.offset += 3600
     assert len(set(found)) == len(found)
-    assert container.calls == len(found)
+    assert container.calls == before + len(found)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_one_flight(
+    container: Provider, rds: RdsEmulator, is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers that come at once, each for a URL and a user of its own, wait for the same fetch."""
+    monkeypatch.setattr(container.service, "lifetime", 3600.0)
+    urls, before = [rds.url(user=f"user{number}") for number in range(8)], container.calls
+
+    async def asked() -> list[str]:
+        signing = [asyncio.ensure_future(async_token(url)) for url in urls]
+        await eventually_async(gate.reached.is_set, "no fetch")
+        gate.open()
+        return await asyncio.gather(*signing)
+
+    with container.held(1) as gate:
+        if is_async:
+            found = asyncio.run(asked())
+        else:
+            with ThreadPoolExecutor(len(urls)) as pool:
+                signing = [pool.submit(token, url) for url in urls]
+                assert gate.reached.wait(DEADLINE)
+                gate.open()
+                found = [each.result(DEADLINE) for each in signing]
+    assert all(f"DBUser={url.username}&" in each for url, each in zip(urls, found, strict=True))
+    assert container.calls == before + 1
+
+
+def test_in_time(container: Provider, rds: RdsEmulator, signs: Signs) -> None:
+    """A provider that does not answer is waited for as long as the option says, and it says so."""
+    with container.held(), pytest.raises(WaitTimeout, match=r"within 0.2 s \(rds_iam_timeout\)"):
+        signs(rds.url(), rds_iam_timeout=0.2)
+
+
+@pytest.mark.parametrize("drivername", ["psycopg", "asyncpg"])
+def test_asked_by_the_driver(rds: RdsEmulator, drivername: str) -> None:
+    """Each new connection of an asyncio driver asks for one, or the driver does so itself."""
+    url = rds.url()
+    where: dict[str, Any] = {"host": url.host, "port": url.port, "user": "app"}
+
+    async def opened() -> None:
+        if drivername == "asyncpg":
+            tls = ssl.create_default_context(cafile=rds.ca_file)
+            asking = {"password": lambda: async_token(url), "database": "app", "ssl": tls}
+            async with asyncpg.create_pool(**where, **asking, min_size=2, max_size=2) as pool:
+                assert await pool.fetchval("select current_user") == "app"
+        else:
+            tls = {"sslmode": "verify-ca", "sslrootcert": str(rds.ca_file), "dbname": "app"}
+            for _ in range(2):
+                password = await async_token(url)
+                made = psycopg.AsyncConnection.connect(**where, **tls, password=password)
+                await (await made).close()
+
+    asyncio.run(opened())
+    assert [each.granted for each in rds.decisions] == [True, True]
 
 
 def test_another_environment(
@@ -115,7 +191,7 @@ def test_of_any_driver(rds: RdsEmulator, signs: Signs, written: str) -> None:
 @pytest.mark.parametrize(
     ("url", "options", "sentence"),
     [
-        ("nonsense", {}, "the URL cannot be read: expected postgresql+psycopg://"),
+        ("nonsense", {}, "the URL cannot be read: expected postgresql"),
         ("postgresql://app:sesame@h:x/d", {}, "the URL cannot be read"),
         (URL_.replace("app@", "app:sesame@"), {}, "there is a password in the URL"),
         (f"{URL_}?password=sesame", {}, "there is a password in the URL"),
@@ -141,15 +217,17 @@ def test_called_wrongly(signs: Signs, url: str, options: dict[str, Any], sentenc
     assert "sesame" not in "".join([str(error), *shown])
 
 
-def test_no_token_in_frames(container: Provider, rds: RdsEmulator, signs: Signs) -> None:
+def test_no_token_in_frames(
+    container: Provider, rds: RdsEmulator, signs: Signs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An outage is the plugin's own error, with its cause, and is over when it is over."""
-    container.service.fail(500)
+    container.fail("500", monkeypatch)
     with pytest.raises(CredentialsError) as failed:
         signs(rds.url(), rds_iam_failure_ttl=0)
     assert failed.value.retryable
     texts = (each for frame in frames(failed.value) for each in plain_texts(frame.f_locals))
     assert not [each for each in texts if "X-Amz-Signature=" in each]
-    container.service.fail(None)
+    container.recover(monkeypatch)
     assert "X-Amz-Signature" in signs(rds.url(), rds_iam_failure_ttl=0)
 
 
@@ -208,14 +286,34 @@ def test_cname(rds: RdsEmulator, signs: Signs) -> None:
     del rds
 
 
+# Python 3.12 and newer warn of every fork of a process with threads.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_forked(rds: RdsEmulator) -> None:
-    """A child signs, too, whatever its parent remembers."""
-    token(URL_)
-    pid = os.fork()
-    if not pid:
-        os._exit(0 if rds.key.access_key in token(URL_) else 1)
-    assert os.waitpid(pid, 0)[1] == 0
+def test_forked(rds: RdsEmulator, signs: Signs) -> None:
+    """A child signs, too, whatever its parent remembers and is about to do."""
+    signs(URL_)
+    with held(plugin._identities._lock):
+        child = Child(lambda: rds.key.access_key in signs(f"{URL_}?rds_iam_port=7777"))
+    assert child.result() is True
+
+
+def test_remembered(rds: RdsEmulator, signs: Signs) -> None:
+    """What is equal is the same again, such as a bound method, and what has no hash works, too."""
+
+    class Hook(list[Any]):
+        def __call__(self, event: Any) -> None:
+            self.append(event)
+
+    class Bound:
+        def hook(self, event: Any) -> None:
+            hook(event)
+
+    hook, bound, sizes = Hook(), Bound(), []
+    for find in (lambda: hook, lambda: bound.hook):
+        for _ in range(2):
+            assert rds.key.access_key in signs(URL_, rds_iam_on_event=find())
+            sizes.append(_token._remembered.cache_info().currsize)
+    assert sizes == [1, 1, 2, 2]
 
 
 def test_the_same_signature() -> None:
