@@ -37,8 +37,11 @@ ON_CURRENT := commands/test_cli_[bgp]* commands/test_demo.py doctor/test_doctor_
 ONCE := $(ONCE:%=--ignore-glob=tests/%)
 ON_CURRENT := $(ON_CURRENT:%=--ignore-glob=tests/%)
 
-# Every part is run, whatever has become of those before it.
+# A MariaDB for the tests: that of the machine, else one that apt-get brings into this user's cache;
+# where neither is possible they skip, and say why. Every part is run, whatever has become of those
+# before it.
 define suite
+-@$(1)/bin/python -m sqlalchemy_rds_iam.testing.server.mariadb_fetch
 @failed=0; \
 for part in $(2); do \
   echo "$(1): pytest $$part"; \
@@ -46,7 +49,7 @@ for part in $(2); do \
 done; exit $$failed
 endef
 
-.PHONY: help demo test current floor canary mariadb unit portable check docs bench bench-all dialect mutants soak programs dist release clean
+.PHONY: help demo test current floor canary unit portable check docs bench bench-all dialect mutants soak programs dist release upload clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -58,19 +61,14 @@ demo: $(DEMO_VENV)/installed  ## the whole story on this machine, without AWS, i
 test: $(VENV)/installed $(FLOOR_VENV)/installed  ## the suite on current and on floor versions
 	@$(MAKE) --no-print-directory --keep-going --jobs 1 current floor
 
-current: $(VENV)/installed mariadb  ## the suite on current versions
+current: $(VENV)/installed  ## the suite on current versions
 	$(call suite,$(VENV),'$(PARALLEL)' '$(ALONE)')
 
-floor: $(FLOOR_VENV)/installed mariadb  ## the suite on the oldest supported versions, without aiobotocore
+floor: $(FLOOR_VENV)/installed  ## the suite on the oldest supported versions, without aiobotocore
 	$(call suite,$(FLOOR_VENV),'$(PARALLEL) $(FEWER) $(ONCE) $(ON_CURRENT)')
 
-canary: $(CANARY_VENV)/installed mariadb  ## the suite on SQLAlchemy's main branch and the newest botocore
+canary: $(CANARY_VENV)/installed  ## the suite on SQLAlchemy's main branch and the newest botocore
 	$(call suite,$(CANARY_VENV),'$(PARALLEL) $(FEWER) $(ONCE)')
-
-# A MariaDB for the tests: that of the machine, else one that apt-get brings into this user's cache;
-# where neither is possible they skip, and say why.
-mariadb: $(VENV)/installed
-	-@$(VENV)/bin/python -m sqlalchemy_rds_iam.testing.server.mariadb_fetch
 
 unit: $(UNIT_VENV)/installed  ## the quick tests, which need neither an emulator nor a network
 	$(UNIT_VENV)/$(BIN)/python -m pytest --quiet --numprocesses 2 -m unit $(ALARM) $(FEWER) tests/unit
@@ -122,6 +120,10 @@ dist: $(RELEASE_VENV)/installed  ## sdist and wheel in dist/, checked, and a log
 release: dist  ## the same, if nothing keeps this version from being uploaded: RELEASING.md
 	@$(RELEASE_VENV)/bin/python tests/package/release.py
 
+# By trusted publishing in the release workflow, which has no token; elsewhere with one that twine finds.
+upload: $(RELEASE_VENV)/installed  ## what is in dist/, to the package index
+	@$(RELEASE_VENV)/bin/python -m twine upload --non-interactive dist/*
+
 clean:  ## remove what the other targets have made
 	rm -rf .venv .venv-* .programs build/docs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find sqlalchemy_rds_iam tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
@@ -137,7 +139,7 @@ COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell ec
 ALL := psycopg,asyncpg,psycopg2,pg8000,pymysql,asyncmy,aiomysql,mysqlconnector,cname,redis,otel,doctor,testing
 
 $(VENV)/installed: EXTRAS := $(ALL),aiobotocore$(COMPILED)
-$(VENV)/installed: GROUP := dev soak frameworks docs programs
+$(VENV)/installed: GROUP := dev soak frameworks docs schemas programs
 .venv-unit$(OF_ITS_OWN)/installed: EXTRAS := $(ALL),aiobotocore
 .venv-unit$(OF_ITS_OWN)/installed: GROUP := dev
 $(MUTANTS_VENV)/installed: EXTRAS := $(ALL),aiobotocore

@@ -22,12 +22,12 @@ FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
 WORKFLOWS = {
     file.stem: yaml.load(file.read_text("utf-8"), Loader=yaml.BaseLoader) for file in FILES
 }
-JOBS = [
-    pytest.param(job, id=f"{name}-{key}")
+JOBS = {
+    f"{name}-{key}": job
     for name, workflow in WORKFLOWS.items()
     for key, job in workflow["jobs"].items()
-]
-EACH = pytest.mark.parametrize("job", JOBS)
+}
+EACH = pytest.mark.parametrize("name", JOBS)
 _USES = re.compile(r"\buses: (\S+?)@(\S+)(?:  # (\S+))?$", re.MULTILINE)
 
 
@@ -55,16 +55,16 @@ def _runs(job: dict[str, Any]) -> set[str]:
 
 def test_there_are_some() -> None:
     """The tests below would pass on no files."""
-    assert {"ci", "weekly"} <= set(WORKFLOWS)
-    assert len(JOBS) >= 4
+    assert set(WORKFLOWS) == {"ci", "weekly", "release"}
+    assert len(JOBS) >= 7
 
 
 @EACH
-def test_commands(job: dict[str, Any]) -> None:
+def test_commands(name: str) -> None:
     """A step runs a target of the Makefile or a script of .ci, as anyone can without the forge."""
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    assert _runs(job)
-    for command in _runs(job):
+    assert _runs(JOBS[name])
+    for command in _runs(JOBS[name]):
         program, *arguments = command.removeprefix("sudo ").split()
         if program == "make":
             assert arguments[0] in targets, command
@@ -75,13 +75,42 @@ def test_commands(job: dict[str, Any]) -> None:
 
 
 @EACH
-def test_least_rights(job: dict[str, Any]) -> None:
-    """A job may read the repository, keeps no credentials on its disk, and has an end."""
-    assert job["permissions"] == {"contents": "read"}
+def test_least_rights(name: str) -> None:
+    """A job may read the repository, keeps no credentials on its disk, and has an end.
+
+    The one that uploads may say to the index who it is, as well.
+    """
+    job = JOBS[name]
+    uploads = {"id-token": "write"} if name == "release-upload" else {}
+    assert job["permissions"] == {"contents": "read"} | uploads
+    assert job.get("environment") == ("pypi" if uploads else None)
     assert 0 < int(job["timeout-minutes"]) <= 60
     for step in job["steps"]:
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] == "false"
+
+
+def test_what_is_released() -> None:
+    """A tag alone is released: what `make release` has made, checked and not refused, no other."""
+    release, build, upload = (
+        WORKFLOWS["release"],
+        JOBS["release-build"],
+        JOBS["release-upload"],
+    )
+    assert release["on"] == {"push": {"tags": ["v*"]}}
+    assert (_runs(build), _runs(upload)) == ({"make release"}, {"make upload"})
+    assert upload["needs"] == "build"
+    kept, taken = (
+        step["with"]
+        for job in (build, upload)
+        for step in job["steps"]
+        if "-artifact@" in step.get("uses", "")
+    )
+    assert kept == taken | {"if-no-files-found": "error"}
+    # The index knows the publisher by these two names.
+    publisher = (ROOT / "RELEASING.md").read_text("utf-8")
+    assert "`release.yml`" in publisher
+    assert f"environment `{upload['environment']}`" in publisher
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
