@@ -33,7 +33,6 @@ from sqlalchemy_rds_iam._endpoints.hostname import Endpoint, HostName
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit.retry_policy import RetryState
 from sqlalchemy_rds_iam.errors import ConfigError
-from sqlalchemy_rds_iam.plugin import token_provider
 
 
 def in_threads(_config: PluginOptions) -> Runtime:
@@ -247,6 +246,9 @@ def _provider(
     # Where to, in words of a driver that needs no CA file for that, as passwords alone need none.
     config = replace(config, tls="require", ca=None)
     if isinstance(config, IamOptions):
+        # Only now: the command is to start, and say so, where another package has replaced it.
+        from sqlalchemy_rds_iam.plugin import token_provider
+
         unlimited = replace(config, connect_rate=0)
         return token_provider(unlimited, signer, words, runtime, lambda: "rds-iam doctor")
     from sqlalchemy_rds_iam.secret_plugin import secret_provider  # loaded only where there is one

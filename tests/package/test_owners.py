@@ -125,7 +125,7 @@ def test_an_attribute_of_the_other(site: Path) -> None:
     assert SAID in done.stderr
 
 
-@pytest.mark.parametrize("name", ["__wrapped__", "_frames", "errors", "doctor"])
+@pytest.mark.parametrize("name", ["__wrapped__", "_frames", "stats", "doctor"])
 def test_what_is_asked_for_often_costs_nothing(site: Path, name: str) -> None:
     """Nothing is looked for when Python asks for a module of ours, or a tool for a private name."""
     code = (
