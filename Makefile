@@ -180,5 +180,5 @@ PIP = $(OWN_PIP)
 	@echo "installing into $* ..."
 	@$(PYTHON) -m venv $(VENV_FLAGS) $*
 	@$(if $(GROUP),$(PIP) install $(PIP_FLAGS) --quiet "pip>=25.1")
-	@$(PIP) install $(PIP_FLAGS) --editable ".[$(EXTRAS)]" $(GROUP:%=--group %) $(FLOOR)
+	@$(PIP) install $(PIP_FLAGS) --editable ".$(EXTRAS:%=[%])" $(GROUP:%=--group %) $(FLOOR)
 	@touch $@
