@@ -48,7 +48,9 @@ def log_in(wheel: Path, directory: Path) -> None:
     _run(str(python), "-I", "-c", _DEMO, directory=directory, environ={"HOME": str(home)})
 
 
-_DEMO = "import sys; sys.argv = ['rds-iam', 'demo']; from sqlalchemy_rds_iam.cli import main; main()"
+_DEMO = (
+    "import sys; sys.argv = ['rds-iam', 'demo']; from sqlalchemy_rds_iam.cli import main; main()"
+)
 
 
 def _run(*command: str, directory: Path = ROOT, environ: dict[str, str] | None = None) -> None:
