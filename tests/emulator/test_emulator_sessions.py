@@ -169,6 +169,19 @@ def test_killed_sessions_end_at_the_client(rds_iam_environment: RdsEmulator) -> 
     psycopg.connect(**libpq(rds)).close()
 
 
+async def test_killed_sessions_have_ended(rds_iam_environment: RdsEmulator) -> None:
+    """No session that was killed takes another statement once `kill_sessions` has returned.
+
+    A pool's ping would find it alive, and what comes after the ping would fail.
+    """
+    rds = rds_iam_environment
+    connections = [await asyncpg.connect(**with_context(rds, "ssl")) for _ in range(20)]
+    await asyncio.to_thread(rds.kill_sessions)
+    assert sessions(rds) == 0
+    for connection in connections:
+        connection.terminate()
+
+
 async def test_nothing_stays_when_a_client_vanishes(rds_iam_environment: RdsEmulator) -> None:
     """A client that drops its connection without a word leaves no session and no task behind."""
     rds = rds_iam_environment

@@ -9,6 +9,8 @@ from typing import Generic, Protocol, TypeVar
 
 Row = tuple[str | None, ...]
 
+_POLL = 0.01
+
 
 class ServerError(RuntimeError):
     """The real server refused: its own words, its SQLSTATE as `sqlstate`, and MySQL's `number`."""
@@ -116,6 +118,20 @@ class Users(ABC, Generic[_Backend]):
         await connection.close()
         return True
 
+    async def kill_sessions(self) -> int:
+        """End every client's session, and say how many there were, once they have ended.
+
+        Raises:
+            TimeoutError: Some have not.
+        """
+        killed = await self._sessions()
+        await self._kill(killed)
+        async with asyncio.timeout(self._backend.deadline):
+            # They are ended later than the server says so, and would take statements meanwhile.
+            while killed & await self._sessions():  # noqa: ASYNC110 - it is another process's
+                await asyncio.sleep(_POLL)
+        return len(killed)
+
     @abstractmethod
     async def prepare(self) -> None:
         """Make of the server what the emulator needs."""
@@ -145,8 +161,12 @@ class Users(ABC, Generic[_Backend]):
         """
 
     @abstractmethod
-    async def kill_sessions(self) -> int:
-        """End every client's session, and say how many there were."""
+    async def _sessions(self) -> set[str]:
+        """The numbers of all clients' sessions."""
+
+    @abstractmethod
+    async def _kill(self, sessions: set[str]) -> None:
+        """Have these sessions end, without waiting for it; some may have ended."""
 
     async def close(self) -> None:
         """Close the connection that answers questions."""

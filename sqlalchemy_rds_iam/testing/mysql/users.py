@@ -113,15 +113,15 @@ class Accounts(Users[Backend]):
         question = _IS_STORED.format(user=quote_literal(name), stored=quote_literal(stored))
         return bool(await self._look(question))
 
-    async def kill_sessions(self) -> int:
-        """End every client's session, and say how many there were."""
+    async def _sessions(self) -> set[str]:
         own = quote_literal(self._backend.user)
-        found = await self.execute(_SESSIONS.format(own=own))
-        for (number,) in found:
+        return {str(number) for (number,) in await self.execute(_SESSIONS.format(own=own))}
+
+    async def _kill(self, sessions: set[str]) -> None:
+        for number in sessions:
             # One that has ended by itself meanwhile is as good.
             with contextlib.suppress(ServerError):
                 await self.execute(f"KILL {number}")
-        return len(found)
 
     def _as_iam(self, found: re.Match[str]) -> str:
         name = next(filter(None, found.group("single", "double", "back", "bare")))

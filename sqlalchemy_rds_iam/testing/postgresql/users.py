@@ -26,10 +26,11 @@ SELECT rolcanlogin, NOT rolsuper AND rolconnlimit BETWEEN 0 AND {present},
 FROM pg_roles LEFT JOIN pg_database ON datname = {database} WHERE rolname = {user}
 """
 
-_KILL_SESSIONS = f"""
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+_SESSIONS = f"""
+SELECT pid FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND application_name <> '{APPLICATION_NAME}'
 """  # noqa: S608 - a constant of ours
+_KILL = "SELECT pg_terminate_backend(pid) FROM unnest({numbers}::int[]) AS pid"
 
 
 class Roles(Users[Backend]):
@@ -103,6 +104,9 @@ class Roles(Users[Backend]):
                 return "53300", f'too many connections for database "{database}"'
         return None
 
-    async def kill_sessions(self) -> int:
-        """End every client's session, and say how many there were."""
-        return len(await self.execute(_KILL_SESSIONS))
+    async def _sessions(self) -> set[str]:
+        return {str(number) for (number,) in await self.execute(_SESSIONS)}
+
+    async def _kill(self, sessions: set[str]) -> None:
+        numbers = quote_literal("{" + ",".join(sessions) + "}")
+        await self.execute(_KILL.format(numbers=numbers))
