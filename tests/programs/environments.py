@@ -51,7 +51,7 @@ def uv(*words: str | Path, text: str | None = None) -> str:
     try:
         done = subprocess.run(
             [program, *map(str, words)],
-            env={**_pip_settings(), **os.environ, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": ""},
+            env={**pip_settings(), **os.environ, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": ""},
             input=text,
             capture_output=True,
             text=True,
@@ -135,7 +135,7 @@ def installed(locked: str) -> dict[str, str]:
     return {name.partition("[")[0]: found.partition(" ")[0] for name, _, found in pairs}
 
 
-def _pip_settings() -> dict[str, str]:
+def pip_settings() -> dict[str, str]:
     """What pip has been told about indexes, in the words of uv."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"],

@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,22 +91,30 @@ class Execution:
             found = self._run(directory / "bin" / "python")
         finally:
             self.turn.leave(program.name)
-            if not self.keep:
-                environments.remove(program)
-                shutil.rmtree(self._work, ignore_errors=True)
+            self._tidy()
         result = _result(program, environments.installed(locked), size, found)
         results.write(program, result, fingerprint)
         return result
 
-    @property
+    @cached_property
     def _work(self) -> Path:
-        return STATE / "work" / self.program.name
+        """Outside of the checkout, whose settings programs such as pytest would find."""
+        return Path(tempfile.mkdtemp(prefix=f"program-{self.program.name}-"))
+
+    def _tidy(self) -> None:
+        kept = STATE / "work" / self.program.name
+        shutil.rmtree(kept, ignore_errors=True)
+        if self.keep:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(self._work, kept)
+        else:
+            environments.remove(self.program)
+            shutil.rmtree(self._work, ignore_errors=True)
 
     def _run(self, python: Path) -> dict[str, Any]:
         """Run the job in its environment."""
         facts: dict[str, Any] = {}
-        shutil.rmtree(self._work, ignore_errors=True)
-        (self._work / "home").mkdir(parents=True)
+        (self._work / "home").mkdir()
         self._wait_for_turn()
         with account(self.program) as own:
 
