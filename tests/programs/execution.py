@@ -188,6 +188,7 @@ class Execution:
             "PYTHONPATH": str(library),
             "PYTHONUNBUFFERED": "1",
             "VIRTUAL_ENV": str(python.parents[1]),
+            **environments.pip_settings(),
             **own.environ(),
             "PROGRAM_CONTROL": control,
             **dict(self.program.env),
@@ -209,11 +210,13 @@ def _result(
     program: Program, versions: dict[str, str], megabytes: int, found: dict[str, Any]
 ) -> Result:
     drivers = [each.partition("+")[2] or "psycopg2" for each in program.drivers]
+    # A job whose program is not in its own environment says which versions those are.
+    facts = found["facts"]
     return Result(
         date=datetime.now(UTC).date().isoformat(),
         python=".".join(map(str, sys.version_info[:3])),
-        sqlalchemy=versions["sqlalchemy"],
-        packages=_versions(versions, program.packages),
+        sqlalchemy=facts.pop("sqlalchemy", versions["sqlalchemy"]),
+        packages=facts.pop("packages", None) or _versions(versions, program.packages),
         drivers={name: _first(versions, _DISTRIBUTIONS.get(name, (name,))) for name in drivers},
         megabytes=megabytes,
         **found,
