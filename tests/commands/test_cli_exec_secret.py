@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,11 @@ from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
 
 LOGIN = "import psycopg; print(psycopg.connect('').execute('select current_user').fetchone()[0])"
 SETTINGS = "import json, os; print(json.dumps(dict(os.environ)))"
+ELSEWHERE = """
+import os
+for file in ("self/cmdline", f"{os.getppid()}/cmdline", f"{os.getppid()}/environ"):
+    print(open(f"/proc/{file}", errors="replace").read())
+"""
 WHO = "select substring_index(current_user(), '@', 1)"
 
 
@@ -48,6 +52,16 @@ def test_logs_in(rds: RdsEmulator, url: Callable[..., str], mode: tuple[str, ...
     assert settings.items() >= {**told, "PGSSLMODE": "verify-full"}.items()
     assert settings["PGPASSWORD"] == fields["password"]
     assert settings.keys().isdisjoint({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
+
+
+@MODES
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
+def test_nowhere_else(rds: RdsEmulator, url: Callable[..., str], mode: tuple[str, ...]) -> None:
+    """The password is in no arguments, which all users can read, nor in the parent's variables."""
+    secret = rds.secrets.create("prod/app", "keeper")
+    found = ran("exec", url(secret), *mode, *python(ELSEWHERE))
+    assert (found.code, "rds_secret_id" in found.out) == (0, bool(mode))
+    assert secret.fields()["password"] not in found.out + found.err
 
 
 def test_by_options(rds: RdsEmulator, url: Callable[..., str]) -> None:
@@ -120,27 +134,68 @@ def test_about_tokens(rds: RdsEmulator, url: Callable[..., str], command: str) -
     assert "and this is about tokens" in found.err
 
 
+@pytest.fixture
+def mysql_url(mysql: RdsEmulator) -> Callable[[Secret], str]:
+    """Make a URL for the clients of MySQL and MariaDB that says which secret."""
+
+    def make(secret: Secret) -> str:
+        query = {
+            "rds_secret_id": secret.name,
+            "rds_secret_ca": str(mysql.ca_file),
+            "rds_secret_region": mysql.endpoint.region,
+        }
+        return URL.create("mysql", query=query).render_as_string()
+
+    return make
+
+
+@pytest.fixture
+def shop(mysql: RdsEmulator) -> Callable[..., Secret]:
+    """Make a secret with an address that these clients can verify."""
+    where = make_url(clients_url(mysql))
+    place = {"host": str(where.host), "port": where.port or 0}
+    return lambda **more: mysql.secrets.create("prod/shop", "keeper", **place, **more)
+
+
+MARIADB = ("--", "mariadb", "-NBe", WHO)
+
+
 @needs_clients
 @MODES
-def test_mysql(mysql: RdsEmulator, mode: tuple[str, ...], tmp_path: Path) -> None:
+def test_mysql(
+    mysql: RdsEmulator,
+    shop: Callable[..., Secret],
+    mysql_url: Callable[[Secret], str],
+    mode: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
     """So do the clients of MySQL and MariaDB, which may not send it in clear."""
-    where = make_url(clients_url(mysql))
-    secret = mysql.secrets.create("prod/shop", "keeper", host=str(where.host), port=where.port or 0)
-    query = {
-        "rds_secret_id": secret.name,
-        "rds_secret_ca": str(mysql.ca_file),
-        "rds_secret_region": mysql.endpoint.region,
-    }
-    url = URL.create("mysql", query=query).render_as_string()
-    found = ran("exec", url, *mode, "--", shutil.which("mariadb"), "-NBe", WHO)
+    secret = shop()
+    url = mysql_url(secret)
+    found = ran("exec", url, *mode, *MARIADB)
     assert (found.code, found.out) == (0, "keeper\n"), found.err
     assert mysql.decisions[-1].method == "password"
     client = tmp_path / "mysql"
     client.write_text(
-        '#!/bin/sh\n[ "$1" = --no-defaults ] && echo "mysql  Ver 8.4.0" && exit\ncat "${1#*=}"\n'
+        '#!/bin/sh\n[ "$1" = --no-defaults ] && echo "mysql  Ver 8.4.0" && exit\n'
+        'cat "${1#*=}"\necho "arguments: $*"\n'
     )
     client.chmod(0o700)
-    told = ran("exec", url, *mode, "--", client).out.splitlines()
-    assert "user=keeper" in told
-    assert "ssl-mode=VERIFY_IDENTITY" in told
+    told = ran("exec", url, *mode, "--", client).out
+    assert {"user=keeper", "ssl-mode=VERIFY_IDENTITY"} <= {*told.splitlines()}
     assert "enable-cleartext-plugin" not in told
+    assert secret.fields()["password"] not in told
+
+
+@needs_clients
+def test_mysql_while_it_rotates(
+    shop: Callable[..., Secret], mysql_url: Callable[[Secret], str]
+) -> None:
+    """Each moment of a rotation lets them in as well."""
+    secret = shop(strategy="alternating-users")
+    users = []
+    for _ in secret.rotation():
+        found = ran("exec", mysql_url(secret), "--retry", "2", *MARIADB)
+        assert found.code == 0, found.err
+        users.append(found.out.strip())
+    assert users[-1] == secret.fields()["username"]

@@ -38,19 +38,40 @@ def url(rds: RdsEmulator) -> URL:
     return found.difference_update_query(["rds_iam_host"]).set(host=ALIAS)
 
 
-def test_cname(server: DnsServer, url: URL, rds: RdsEmulator) -> None:
+@pytest.fixture(params=["rds_iam", "rds_secret", "in-secret"])
+def of_either(request: pytest.FixtureRequest, rds: RdsEmulator, url: URL) -> URL:
+    """The same, or one of a secret, which may be what names the alias."""
+    if request.param == "rds_iam":
+        return url
+    place = {"host": ALIAS} if request.param == "in-secret" else {}
+    fields = rds.secrets.create("prod/app", "keeper", port=url.port or 0, **place).fields()
+    # Of either family: nothing asks for the engine of a secret that names none.
+    stored = rds.secrets.store("prod/any", {k: v for k, v in fields.items() if k != "engine"})
+    query = {
+        "rds_secret_id": stored.name,
+        "rds_secret_ca": str(rds.ca_file),
+        "rds_secret_region": rds.endpoint.region,
+        "rds_secret_resolve_cname": "on",
+        "rds_secret_conflict": "url",
+    }
+    host = None if place else ALIAS
+    return URL.create("postgresql+psycopg", host=host, query=query)
+
+
+def test_cname(server: DnsServer, of_either: URL, rds: RdsEmulator) -> None:
     """A CNAME is followed to the endpoint that is signed for and in the certificate."""
     rds.gateway.certificate = rds.certificates.other_host(rds.endpoint.host)
-    access = Access(url)
+    access = Access(of_either, secrets=True)
     assert access.endpoint.host == rds.endpoint.host
     found = libpq_environment.setup(access, ["psql"], {})
-    environ, _ = found.environment(access.token(), {})
+    environ, _ = found.environment(access.password(), {})
     assert set(environ["PGHOST"].split(",")) == {rds.endpoint.host}
     psycopg.connect(
         host=environ["PGHOST"],
         hostaddr=environ["PGHOSTADDR"],
         port=environ["PGPORT"],
-        user="app",
+        user=environ["PGUSER"],
+        dbname="app",
         password=environ["PGPASSWORD"],
         sslmode="verify-full",
         sslrootcert=environ["PGSSLROOTCERT"],
@@ -58,9 +79,11 @@ def test_cname(server: DnsServer, url: URL, rds: RdsEmulator) -> None:
 
 
 @pytest.mark.parametrize("drivername", ["mysql+pymysql", "mysql+mysqldb", "mariadb+mysqlconnector"])
-def test_cname_of_mysql(server: DnsServer, url: URL, rds: RdsEmulator, drivername: str) -> None:
+def test_cname_of_mysql(
+    server: DnsServer, of_either: URL, rds: RdsEmulator, drivername: str
+) -> None:
     """The clients of MySQL, which verify what they dial, dial the endpoint itself."""
-    access = Access(url.set(drivername=drivername))
+    access = Access(of_either.set(drivername=drivername), secrets=True)
     setup = mysql_programs.setup(access, ["true"], {})
     try:
         assert setup.variables["MYSQL_HOST"] == rds.endpoint.host
