@@ -30,6 +30,8 @@ class Account:
         for database in program.databases:
             if database != "app":
                 rds.execute(f'CREATE DATABASE "{database}"' + self._owner)
+            for extension in program.extensions:
+                rds.execute(f"CREATE EXTENSION {extension}", database)
 
     @property
     def _owner(self) -> str:
@@ -93,5 +95,7 @@ class Account:
 @contextmanager
 def account(program: Program) -> Iterator[Account]:
     """An emulator for this program alone."""
-    with RdsEmulator(engine=program.family) as rds:
+    # The PostgreSQL of a machine need not have extensions.
+    postgres = "wheel" if program.extensions else None
+    with RdsEmulator(engine=program.family, postgres=postgres) as rds:
         yield Account(rds, program)

@@ -46,6 +46,7 @@ class Program:
         limits: What does not work, and what to do instead; Markdown.
         works: False where the job proves that the program does not work.
         databases: Those it needs; each is empty, and the user ``app`` owns it.
+        extensions: Those of PostgreSQL that a superuser has created in each; the wheel has them.
         env: More environment.
         minutes: How long it may take, without what it waits for.
     """
@@ -63,6 +64,7 @@ class Program:
     limits: str = ""
     works: bool = True
     databases: tuple[str, ...] = ("app",)
+    extensions: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     minutes: float = 5.0
 
