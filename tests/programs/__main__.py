@@ -14,10 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict
 
 from benchmarks.lib import measure
@@ -45,7 +48,12 @@ def main() -> int:
     if given.redraw:
         page.draw()
         return measure.TARGETS_MET
-    failed = _run(wanted, given)
+    try:
+        failed = _run(wanted, given)
+    finally:
+        if not given.keep:
+            for directory in ("environments", "work", "wheel", "library"):
+                shutil.rmtree(STATE / directory, ignore_errors=True)
     page.draw()
     if given.json:
         found = {each.name: results.read(each.name) for each in wanted}
@@ -61,7 +69,7 @@ def _run(wanted: list[Program], given: argparse.Namespace) -> dict[str, str]:
     """Run them; what failed, and why."""
     failed: dict[str, str] = {}
     start = time.monotonic()
-    turn, installing = Turn(), threading.Lock()
+    turn, installing, stop = Turn(), threading.Lock(), threading.Event()
     with Display(max(len(each.name) for each in wanted)) as display:
         display.say(_announced(wanted))
         try:
@@ -73,11 +81,11 @@ def _run(wanted: list[Program], given: argparse.Namespace) -> dict[str, str]:
             def tell(activity: str) -> None:
                 display.tell(program.name, activity)
 
-            return Execution(program, wheel, turn, installing, tell, given.again, given.keep)
+            return Execution(program, wheel, turn, installing, stop, tell, given.again, given.keep)
 
         # The longest first, so that the last ones do not wait for each other.
         order = sorted(wanted, key=_seconds, reverse=True)
-        with ThreadPoolExecutor(given.waiting + 1) as pool:
+        with ThreadPoolExecutor(given.waiting + 1) as pool, _stopping(pool, stop):
             running = {pool.submit(execution(each).run): each.name for each in order}
             for each in as_completed(running):
                 name = running[each]
@@ -94,10 +102,20 @@ def _run(wanted: list[Program], given: argparse.Namespace) -> dict[str, str]:
         display.say(f"{passed} of {len(wanted)} passed in {minutes:.1f} minutes")
         for name, why in sorted(failed.items()):
             display.say(f"failed: {name}: {why.partition(chr(10))[0]}")
-    if not given.keep:
-        for directory in ("environments", "work", "wheel", "library"):
-            shutil.rmtree(STATE / directory, ignore_errors=True)
     return failed
+
+
+@contextmanager
+def _stopping(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[None]:
+    """End what runs when this process is told to end: jobs do not hear the terminal's signals."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 def _outcome(result: results.Result | None) -> str:

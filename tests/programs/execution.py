@@ -57,6 +57,8 @@ class Execution:
         program: Which.
         wheel: The project.
         turn: Whose turn it is to work.
+        installing: Held while an environment is made: one at a time.
+        stop: Set where all programs are to end.
         tell: Called with what the program is doing now.
         again: Whether it runs though its last result holds.
         keep: Whether environment and working directory stay.
@@ -66,6 +68,7 @@ class Execution:
     wheel: Path
     turn: Turn
     installing: threading.Lock
+    stop: threading.Event
     tell: Callable[[str], None]
     again: bool = False
     keep: bool = False
@@ -79,6 +82,8 @@ class Execution:
         """
         program = self.program
         with self.installing:
+            if self.stop.is_set():
+                raise JobFailed("it was stopped")
             self.tell("looks for versions")
             locked = environments.resolve(program, self.wheel)
             fingerprint = environments.fingerprint(program, locked)
@@ -133,8 +138,7 @@ class Execution:
         self.turn.give(self.program.name)
         left = own.seconds_to_rollover()
         self.tell(f"waits {left:.0f} s for its keys to expire")
-        time.sleep(left)
-        if self._wait_for_turn():
+        if not self.stop.wait(left) and self._wait_for_turn():
             own.roll_over()
 
     def _wait_for_turn(self) -> bool:
@@ -166,6 +170,8 @@ class Execution:
                 worked += now - last if self.turn.is_of(self.program.name) else 0.0
                 last = now
                 late = worked > self.program.minutes * 60
+                if self.stop.is_set():
+                    raise JobFailed("it was stopped")
         finally:
             _end(process)
             processes.kill(environ["PROGRAM_CONTROL"])

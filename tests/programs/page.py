@@ -96,7 +96,7 @@ def _run(program: Program, result: Result) -> str:
 
 def _logins(result: Result) -> str:
     before, after = result.logins["before"], result.logins["after"]
-    return f"{before} logins before the rollover, {after} after it"
+    return f"{before} login{'s' * (before != 1)} before the rollover, {after} after it"
 
 
 def _marked(text: str) -> str:
