@@ -27,6 +27,9 @@ class Account:
         container.lifetime = LIFE
         # New keys for the second half of their life.
         container.reissue_below = LIFE / 2
+        if program.family == "postgresql":
+            # As an application's owner may on RDS; some make their databases themselves.
+            rds.execute("ALTER ROLE app CREATEDB")
         for database in program.databases:
             if database != "app":
                 rds.execute(f'CREATE DATABASE "{database}"' + self._owner)
