@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from itertools import groupby
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from programs.results import Result
 
 PAGE = ROOT / "docs" / "programs.md"
 
+_WIDTH = 118
 _PART = r"(?s)(<!-- begin: {name} -->\n).*?(<!-- end: {name} -->)"
 _FENCE = re.compile(r"(?m)^(?=```(?:python|ini)$)")
 _MARK = "<!-- not run: the program is not installed here; make programs runs it -->\n"
@@ -49,11 +51,10 @@ def _table(found: list[tuple[Program, Result]]) -> str:
                     f"**{group}**" if number == 0 else "",
                     f"[{program.title}](#{anchor(program.title)}) {_own(program, result)}".strip(),
                     _verdict(program),
-                    _listed(result.drivers),
-                    result.sqlalchemy,
+                    _listed({**result.drivers, "SQLAlchemy": result.sqlalchemy}),
                 )
             )
-    head = ("", "program", "works", "driver", "SQLAlchemy")
+    head = ("", "program", "works", "run with")
     return measure.table(head, rows) + "\n" if rows else "\n"
 
 
@@ -65,7 +66,7 @@ def _own(program: Program, result: Result) -> str:
 def _verdict(program: Program) -> str:
     if not program.works:
         return "✗ no"
-    return "◐ with limits" if program.limits else "✓ yes"
+    return "◐ partly" if program.limits else "✓ yes"
 
 
 def _listed(versions: dict[str, str]) -> str:
@@ -88,10 +89,11 @@ def _sections(found: list[tuple[Program, Result]]) -> str:
 def _run(program: Program, result: Result) -> str:
     versions = _listed(result.packages)
     did = program.about.rstrip(".")
-    return (
-        f"[{program.title}]({program.url}), run with {versions} on Python {result.python}, "
-        f"{result.date}. {did}; {_logins(result)}."
+    text = (
+        f"[{program.title}]({program.url}): {versions} on Python {result.python}, {result.date}. "
+        f"{did}; {_logins(result)}."
     )
+    return "\n".join(textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def _logins(result: Result) -> str:
