@@ -33,7 +33,7 @@ def read_url(url: str | URL) -> URL:
     found = None
     with contextlib.suppress(ArgumentError, ValueError):  # they may quote the URL
         found = make_url(url)
-    if found is None:
+    if not isinstance(found, URL):  # SQLAlchemy 2.0 hands back what is no text
         raise ConfigError(
             f"the URL cannot be read: expected {_EXAMPLES}, with special characters as percent "
             "codes, and in quotes in a shell"

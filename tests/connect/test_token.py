@@ -14,7 +14,6 @@ from typing import Any
 
 import asyncpg
 import psycopg
-import pymysql
 import pytest
 from events_support import Seen
 from families import BOTH, Words
@@ -51,6 +50,7 @@ def _logs_in(rds: RdsEmulator, words: Words, password: str) -> bool:
     url = rds.url(words.sync)
     where: dict[str, Any] = {"host": url.host, "port": url.port, "user": "app"}
     if words.family == "mysql":
+        pymysql = pytest.importorskip("pymysql")
         pymysql.connect(**where, password=password, ssl={"ca": str(rds.ca_file)}).close()
     else:
         tls = {"sslmode": "verify-ca", "sslrootcert": str(rds.ca_file)}
@@ -191,6 +191,7 @@ def test_of_any_driver(rds: RdsEmulator, signs: Signs, written: str) -> None:
 @pytest.mark.parametrize(
     ("url", "options", "sentence"),
     [
+        (None, {}, "the URL cannot be read: expected postgresql"),
         ("nonsense", {}, "the URL cannot be read: expected postgresql"),
         ("postgresql://app:sesame@h:x/d", {}, "the URL cannot be read"),
         (URL_.replace("app@", "app:sesame@"), {}, "there is a password in the URL"),
@@ -206,7 +207,7 @@ def test_of_any_driver(rds: RdsEmulator, signs: Signs, written: str) -> None:
         (URL_, {"password": "sesame"}, "password=…: expected an option"),
     ],
 )
-def test_called_wrongly(signs: Signs, url: str, options: dict[str, Any], sentence: str) -> None:
+def test_called_wrongly(signs: Signs, url: Any, options: dict[str, Any], sentence: str) -> None:
     """What cannot work is an error that names it, and shows no secret, in its frames either."""
     with pytest.raises(ConfigError, match=sentence) as failed:
         signs(url, **options)
