@@ -133,6 +133,10 @@ clean:  ## remove what the other targets have made
 OLDEST_SQLALCHEMY = $(shell $(PYTHON) -c 'import sys; \
   print("2.0.44" if sys.version_info >= (3, 14) else "2.0.31" if sys.version_info >= (3, 13) else "2.0.0")')
 
+# The oldest gevent and eventlet there are wheels for.
+OLDEST_GREENLETS = $(shell $(PYTHON) -c 'import sys; \
+  print("gevent==" + ("25.9.1" if sys.version_info >= (3, 14) else "24.10.1"), "eventlet==0.40.4")')
+
 # Drivers that pip compiles, where there is what they are compiled against.
 COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell echo ,mysqlclient,mariadb))
 
@@ -140,7 +144,7 @@ COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell ec
 ALL := psycopg,asyncpg,psycopg2,pg8000,pymysql,asyncmy,aiomysql,mysqlconnector,cname,redis,otel,doctor,testing
 
 $(VENV)/installed: EXTRAS := $(ALL),aiobotocore$(COMPILED)
-$(VENV)/installed: GROUP := dev soak frameworks docs schemas programs
+$(VENV)/installed: GROUP := dev greenlets soak frameworks docs schemas programs
 .venv-unit$(OF_ITS_OWN)/installed: EXTRAS := $(ALL),aiobotocore
 .venv-unit$(OF_ITS_OWN)/installed: GROUP := dev
 $(MUTANTS_VENV)/installed: EXTRAS := $(ALL),aiobotocore
@@ -162,11 +166,11 @@ $(DEMO_VENV)/installed: PIP = $(if $(PYTHONS_PIP),$(PYTHON) -m pip --python $*/$
 $(RELEASE_VENV)/installed: GROUP := release
 # With its extra: else pip begins with the newest, and downloads each version down to this one.
 $(FLOOR_VENV)/installed: EXTRAS := $(ALL)$(COMPILED)
-$(FLOOR_VENV)/installed: GROUP := dev
+$(FLOOR_VENV)/installed: GROUP := dev greenlets
 $(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
   "redis==5.0.1" "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" \
   "prometheus-client==0.17.0" "PyMySQL==1.2.0" "asyncmy==0.2.12" "aiomysql==0.3.0" \
-  "mysql-connector-python==9.7.0" $(if $(COMPILED),"mysqlclient==2.2.7" "mariadb==1.1.14") greenlet
+  "mysql-connector-python==9.7.0" $(OLDEST_GREENLETS) $(if $(COMPILED),"mysqlclient==2.2.7" "mariadb==1.1.14") greenlet
 
 OWN_PIP = $*/$(BIN)/python -m pip
 PIP = $(OWN_PIP)

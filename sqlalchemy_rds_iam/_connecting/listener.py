@@ -19,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy_rds_iam import _frames
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.connect_errors import explain_failure
+from sqlalchemy_rds_iam._connecting.late_patching import warn_if_late
 from sqlalchemy_rds_iam._connecting.other_listeners import (
     UNKNOWN,
     Beside,
@@ -162,6 +163,7 @@ class ConnectListener:
         self, cparams: Mapping[str, Any], began: float, deadline: float
     ) -> tuple[ConnectPlan, RetryState | None]:
         """What the first attempt takes; and what was tried before it, if its name led nowhere."""
+        warn_if_late()
         plan = self._plan(cparams, deadline)
         if began < plan.target.next_look:
             return plan, None
@@ -226,6 +228,7 @@ class ConnectListener:
         """What comes after a failed attempt: another one, or the error that the caller gets."""
         error, cparams, plan, password, *_ = failure
         failover = self._failover
+        warn_if_late()
         if not isinstance(error, Exception):
             failure.state.hand_on(plan.entry)
             if failover is not None:

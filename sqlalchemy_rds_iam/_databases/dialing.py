@@ -10,14 +10,17 @@ import contextlib
 import functools
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy.engine import Dialect
 
-from sqlalchemy_rds_iam._concurrency import call_with_timeout
+from sqlalchemy_rds_iam import _frames
+from sqlalchemy_rds_iam._concurrency import call_with_timeout, run_in_daemon_thread
 from sqlalchemy_rds_iam._databases.alarms import ALARMS
 
 CONNECT_LIMIT = 30.0
@@ -90,6 +93,79 @@ def pg8000(dialect: Dialect, seconds: float) -> Connect:
         )
 
     return connect
+
+
+def psycopg2(dialect: Dialect, seconds: float) -> Connect:
+    """Connect with psycopg2, within the limit that libpq keeps to only while it waits by itself.
+
+    With a wait callback, which greenlets need, psycopg2 waits outside of libpq, and for ever.
+
+    Args:
+        dialect: the engine's.
+        seconds: for all of it, if neither an argument nor the environment says so.
+    """
+    dbapi: Any = dialect.loaded_dbapi
+    if dbapi.extensions.get_wait_callback() is None:
+        return dialect.connect
+
+    def connect(*cargs: Any, **cparams: Any) -> Any:
+        given = cparams.get("connect_timeout") or os.environ.get("PGCONNECT_TIMEOUT") or seconds
+        limit = float(given)
+        where = f"{cparams['host']}:{cparams['port']}"
+        waiting = [functools.partial(dialect.connect, *cargs, **cparams)]
+        del cparams  # an error keeps this frame, in which no password must be found
+        return in_thread(
+            waiting.pop(),
+            seconds=limit if limit > 0 else None,
+            where=where,
+            problem=dbapi.OperationalError,
+        )
+
+    return connect
+
+
+def in_thread(
+    connect: Callable[[], Any],
+    *,
+    seconds: float | None,
+    where: str,
+    problem: Callable[[str], Exception],
+) -> Any:
+    """A connection that is opened in a thread, which is waited for so long; a later one is closed.
+
+    Args:
+        connect: opens it, by a driver that cannot be interrupted.
+        seconds: the limit; None for none.
+        where: host and port, in messages.
+        problem: makes the driver's error of what was wrong.
+    """
+    waiting = [connect]
+    del connect  # it holds the password
+
+    def work() -> Any:
+        try:
+            return waiting.pop()()
+        except BaseException as error:
+            # These frames are not below those of the caller, who clears his own.
+            _frames.clear(error, sys._getframe(), ())  # noqa: SLF001
+            raise
+
+    future = run_in_daemon_thread(work, at_once=True)
+    try:
+        return future.result(seconds)
+    except TimeoutError as late:
+        if future.done():
+            return future.result()
+        future.add_done_callback(_close)
+        raise problem(f"no connection to {where} within {seconds:g} s") from late
+    except BaseException:  # Ctrl-C among them
+        future.add_done_callback(_close)
+        raise
+
+
+def _close(late: Future[Any]) -> None:
+    with contextlib.suppress(BaseException):
+        late.result().close()
 
 
 class Place(NamedTuple):

@@ -9,20 +9,15 @@ for the whole.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import functools
 import socket
-import sys
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future
 from typing import Any
 
 from sqlalchemy.engine import Dialect
 
-from sqlalchemy_rds_iam import _frames
-from sqlalchemy_rds_iam._concurrency import run_in_daemon_thread
-from sqlalchemy_rds_iam._databases import aiomysql_guard, mysql_errors
+from sqlalchemy_rds_iam._databases import aiomysql_guard, dialing, mysql_errors
 from sqlalchemy_rds_iam._databases.dialing import Connect, Limit, Place, connected
 from sqlalchemy_rds_iam.errors import ConfigError
 
@@ -101,30 +96,15 @@ def in_thread(problem: Problem, *names: str) -> Callable[[Dialect, float], Conne
     def dial(dialect: Dialect, seconds: float) -> Connect:
         def connect(*cargs: Any, **cparams: Any) -> Any:
             limits = [float(cparams[name]) for name in names if cparams.get(name)]
-            last = limits[0] if limits else seconds
-            where, waiting = f"{cparams['host']}:{cparams['port']}", [cparams]
-            del cparams
-
-            def work() -> Any:
-                try:
-                    return _once_loaded(dialect.connect, *cargs, **waiting.pop())
-                except BaseException as error:
-                    # These frames are not below those of the caller, who clears his own.
-                    _frames.clear(error, sys._getframe(), ())  # noqa: SLF001
-                    raise
-
-            future = run_in_daemon_thread(work, at_once=True)
-            try:
-                return future.result(last)
-            except TimeoutError as late:
-                if future.done():
-                    return future.result()
-                future.add_done_callback(_close)
-                text = f"no connection to {where} within {last:g} s"
-                raise problem(dialect.loaded_dbapi, text) from late
-            except BaseException:  # Ctrl-C among them
-                future.add_done_callback(_close)
-                raise
+            where = f"{cparams['host']}:{cparams['port']}"
+            waiting = [functools.partial(_once_loaded, dialect.connect, *cargs, **cparams)]
+            del cparams  # an error keeps this frame, in which no password must be found
+            return dialing.in_thread(
+                waiting.pop(),
+                seconds=limits[0] if limits else seconds,
+                where=where,
+                problem=functools.partial(problem, dialect.loaded_dbapi),
+            )
 
         return connect
 
@@ -144,11 +124,6 @@ def _once_loaded(connect: Connect, *cargs: Any, **cparams: Any) -> Any:
         if mysql_errors.LOADED not in str(error):
             raise
     return connect(*cargs, **cparams)
-
-
-def _close(late: Future[Any]) -> None:
-    with contextlib.suppress(BaseException):
-        late.result().close()
 
 
 def asyncmy(dialect: Dialect, seconds: float) -> Connect:

@@ -118,6 +118,7 @@ DRIVERS = {
     ),
     "psycopg2": Driver(
         *(POSTGRESQL, driver_tls.libpq, dialing.libpq, "dbname"),
+        dial=dialing.psycopg2,
         libpq="psycopg2",
         target_variable=_TARGET,
         reported=postgresql_sessions.psycopg2,

@@ -39,9 +39,9 @@ class NamedContext(ssl.SSLContext):
 
 
 class _Socket(ssl.SSLSocket):
-    def do_handshake(self, block: bool = False) -> None:
+    def do_handshake(self, *args: Any) -> None:  # gevent's takes no argument
         try:
-            super().do_handshake(block)
+            super().do_handshake(*args)
         except ssl.SSLCertVerificationError as error:
             _tell_issuer(error, self)
             raise
