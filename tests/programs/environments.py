@@ -29,6 +29,8 @@ _FOR_UV = {
     "find-links": "UV_FIND_LINKS",
     "constraint": "UV_CONSTRAINT",
     "cert": "SSL_CERT_FILE",
+    "client-cert": "SSL_CLIENT_CERT",
+    "trusted-host": "UV_INSECURE_HOST",
 }
 _COMMAS = ("UV_FIND_LINKS",)
 

@@ -78,11 +78,13 @@ def _sections(found: list[tuple[Program, Result]]) -> str:
     for group, members in groupby(found, key=lambda pair: pair[0].group):
         lines += ["", f"## {group}"]
         for program, result in members:
-            lines += ["", f"### {program.title}", "", _run(program, result)]
+            lines += ["", f"### {program.title}"]
             if program.write:
                 lines += ["", _marked(program.write)]
             if program.limits:
-                lines += ["", _marked(program.limits)]
+                what = "What does not work." if program.works else "Why it does not work."
+                lines += ["", f"**{what}** {_marked(program.limits)}"]
+            lines += ["", _run(program, result)]
     return "\n".join([*lines, "", ""])
 
 
@@ -90,8 +92,8 @@ def _run(program: Program, result: Result) -> str:
     versions = _listed(result.packages)
     did = program.about.rstrip(".")
     text = (
-        f"[{program.title}]({program.url}): {versions} on Python {result.python}, {result.date}. "
-        f"{did}; {_logins(result)}."
+        f"**Run** on {result.date}, [{program.title}]({program.url}) with {versions}, "
+        f"Python {result.python}: {did[0].lower()}{did[1:]}; {_logins(result)}."
     )
     return "\n".join(textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False))
 

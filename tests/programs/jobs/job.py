@@ -44,6 +44,8 @@ def url(driver: str = "postgresql+psycopg", database: str = "app", **query: str)
 
 def run(program: Callable[[], AbstractContextManager[Callable[[], object]]]) -> None:
     """Set the program up, do its work, and do it again after the rollover."""
+    # So that servers are stopped, too, where the job is.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     with program() as work:
         work()
         _ask("rollover", seconds=_ROLLOVER)
