@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 from collections.abc import Coroutine
 from typing import TypeVar
 
@@ -14,6 +13,8 @@ _T = TypeVar("_T")
 
 def many_files() -> None:
     """Allow this process as many open files as it may have: a storm is many connections."""
+    import resource  # not on every platform
+
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -7,14 +7,18 @@ quotes where a shell needs them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shlex
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+# Not on Windows, where no emulator is started, and this can still be imported.
+if sys.platform != "win32":
+    import fcntl
 
 _MARK = "# Made by rds-iam emulator, which removes it when it ends.\n"
 

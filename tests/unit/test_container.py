@@ -144,6 +144,7 @@ def test_a_token_that_is_none(
     assert agent.requests == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this platform")
 def test_a_token_in_a_pipe(
     agent: FakeAgent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -241,6 +242,7 @@ def test_threads() -> None:
         assert set(threads.map(connect, range(2000))) == {BLUE, GREEN}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_fork(world: World) -> None:
     """A child forked while a look-up is under way knows what was known, and looks up by itself."""
     world.look_up()

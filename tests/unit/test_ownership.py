@@ -16,6 +16,8 @@ from sqlalchemy_rds_iam import ConfigError
 from sqlalchemy_rds_iam._endpoints.hostname import parse_host
 from sqlalchemy_rds_iam._tls import ownership, private_files, public_roots
 
+pytest.importorskip("resource", reason="Windows has other rules for files")
+
 INSTANCE = parse_host("db.abc123.us-east-1.rds.amazonaws.com")
 PROXY = parse_host("p.proxy-abc123.us-east-1.rds.amazonaws.com")
 STRANGER = 12345
