@@ -129,16 +129,14 @@ clean:  ## remove what the other targets have made
 	rm -rf .venv .venv-* .programs build/docs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find sqlalchemy_rds_iam tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
-# The oldest SQLAlchemy that a Python can import, as in pyproject.toml.
-OLDEST_SQLALCHEMY = $(shell $(PYTHON) -c 'import sys; \
-  print("2.0.44" if sys.version_info >= (3, 14) else "2.0.31" if sys.version_info >= (3, 13) else "2.0.0")')
-
 # The oldest gevent and eventlet there are wheels for.
 OLDEST_GREENLETS = $(shell $(PYTHON) -c 'import sys; \
   print("gevent==" + ("25.9.1" if sys.version_info >= (3, 14) else "24.10.1"), "eventlet==0.40.4")')
 
 # Drivers that pip compiles, where there is what they are compiled against.
 COMPILED := $(if $(shell command -v mariadb_config && command -v gcc),$(shell echo ,mysqlclient,mariadb))
+
+COMMA := ,
 
 # What the tests take beside the groups: each extra that pip need not compile, but for aiobotocore.
 ALL := psycopg,asyncpg,psycopg2,pg8000,pymysql,asyncmy,aiomysql,mysqlconnector,cname,redis,otel,doctor,testing
@@ -164,13 +162,10 @@ PYTHONS_PIP = $(shell $(PYTHON) -m pip --version 2>&1 | grep '^pip ')
 $(DEMO_VENV)/installed: VENV_FLAGS = $(if $(PYTHONS_PIP),--without-pip)
 $(DEMO_VENV)/installed: PIP = $(if $(PYTHONS_PIP),$(PYTHON) -m pip --python $*/$(BIN)/python,$(OWN_PIP))
 $(RELEASE_VENV)/installed: GROUP := release
-# With its extra: else pip begins with the newest, and downloads each version down to this one.
 $(FLOOR_VENV)/installed: EXTRAS := $(ALL)$(COMPILED)
 $(FLOOR_VENV)/installed: GROUP := dev greenlets
-$(FLOOR_VENV)/installed: FLOOR = "SQLAlchemy[asyncio]==$(OLDEST_SQLALCHEMY)" "botocore==1.34.41" \
-  "redis==5.0.1" "opentelemetry-api==1.30.0" "opentelemetry-sdk==1.30.0" \
-  "prometheus-client==0.17.0" "PyMySQL==1.2.0" "asyncmy==0.2.12" "aiomysql==0.3.0" \
-  "mysql-connector-python==9.7.0" $(OLDEST_GREENLETS) $(if $(COMPILED),"mysqlclient==2.2.7" "mariadb==1.1.14") greenlet
+$(FLOOR_VENV)/installed: FLOOR = $(shell $(PYTHON) tests/package/floors.py $(subst $(COMMA), ,$(EXTRAS))) \
+  "opentelemetry-sdk==1.30.0" "prometheus-client==0.17.0" $(OLDEST_GREENLETS) greenlet
 
 OWN_PIP = $*/$(BIN)/python -m pip
 PIP = $(OWN_PIP)

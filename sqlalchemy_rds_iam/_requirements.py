@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 
 REQUIREMENTS = {
-    "psycopg": "psycopg[binary]>=3.2",
+    "psycopg": "psycopg[binary]>=3.2.1",
     "asyncpg": "asyncpg>=0.30",
     "psycopg2": "psycopg2-binary>=2.9.9",
     "pg8000": "pg8000>=1.31.5",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from typing import Any
 
 import pytest
-from patience import DEADLINE, SOON, eventually
+from patience import SOON, eventually
 from redis_support import Server, encrypted, lead, pass_through
 
 from sqlalchemy_rds_iam import ConfigError
@@ -123,18 +121,3 @@ def test_bad_option_of_the_url() -> None:
     for option in ("bogus=1", "socket_timeout=soon"):
         with pytest.raises(ConfigError, match=r"redis://h:1/0: the redis package does not take"):
             storage(f"redis://:s3cr3t@h:1/0?{option}")
-
-
-def test_package_missing() -> None:
-    """Without the redis package, a shared rate is refused with what to install."""
-    code = (
-        "import sys; sys.modules['redis'] = None\n"
-        "from sqlalchemy_rds_iam._ratelimit.redis_store import storage\n"
-        "try: storage('redis://h')\n"
-        'except Exception as error: assert "pip install \'redis>=" in str(error), error\n'
-        "else: raise SystemExit('no error')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, timeout=DEADLINE, check=False
-    )
-    assert done.returncode == 0, done.stderr

@@ -185,8 +185,20 @@ def test_releasing_begins_with_the_address() -> None:
 def test_hints_and_extras_agree() -> None:
     """What a hint says to install is what an extra would have installed, and each is in a hint."""
     hints = {str(Requirement(line)) for line in REQUIREMENTS.values()}
-    required = {str(each) for each in REQUIRED if each.name != "sqlalchemy-rds-iam"}
+    required = {
+        str(each) for each in REQUIRED if each.name != "sqlalchemy-rds-iam" and not each.marker
+    }
     assert hints == required
+
+
+def test_the_page_on_drivers_names_the_floors() -> None:
+    """Its table has each driver's extra with the oldest version that this allows."""
+    page = (ROOT / "docs/drivers.md").read_text("utf-8")
+    rows = re.findall(r"^\| `\w+\+\w+://` \| `(\w+)`, ([\d.]+) \|", page, re.MULTILINE)
+    assert len(rows) == 10
+    assert [floor for _, floor in rows] == [
+        str(EXTRAS[extra][0].specifier).removeprefix(">=") for extra, _ in rows
+    ]
 
 
 def test_extras_are_for_users() -> None:

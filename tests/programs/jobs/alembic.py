@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["alembic", "psycopg[binary]>=3.2", "asyncpg>=0.30", "SQLAlchemy[asyncio]"]
+# dependencies = ["alembic", "psycopg[binary]>=3.2.1", "asyncpg>=0.30", "SQLAlchemy[asyncio]"]
 #
 # [tool.program]
 # title = "Alembic"
