@@ -96,6 +96,20 @@ def test_another_user(rds: RdsEmulator, url: Callable[..., str]) -> None:
     assert found.err.count("is run again") == 1
 
 
+def test_nothing_of_the_first(rds: RdsEmulator, url: Callable[..., str]) -> None:
+    """What one version says, and the next one does not, is no variable of the next run."""
+    secret = rds.secrets.create("prod/app", "keeper")
+    fields = secret.fields()
+    del fields["dbname"]
+    secret.put({**fields, "username": "substitute", "password": "other"}, "AWSPENDING")
+    code = (
+        "import os, sys; print(user := os.environ['PGUSER'], 'PGDATABASE' in os.environ);"
+        "sys.exit(user == 'keeper' and 'FATAL:  password authentication failed for user')"
+    )
+    found = ran("exec", url(secret), "--retry", "1", *python(code))
+    assert (found.code, found.out.splitlines()) == (0, ["keeper True", "substitute False"])
+
+
 def test_no_other_password(rds: RdsEmulator, url: Callable[..., str]) -> None:
     """A secret that has no other version does not have the program run again and again."""
     secret = rds.secrets.create("prod/app", "keeper")

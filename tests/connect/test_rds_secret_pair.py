@@ -84,6 +84,23 @@ def test_an_ini_file(
     assert pair.user(pair.reader) == USER
 
 
+def test_variables(
+    pairs: Callable[..., Pair], pair_world: tuple[str, bool], rds: RdsEmulator, secret: Secret
+) -> None:
+    """The same from variables, of which one alone says that there is a secret."""
+    environ = {
+        "RDS_IAM_URL": rds.url(pair_world[0]).render_as_string(),
+        "RDS_IAM_READER_DATABASE": words_of(pair_world[0]).home,
+        "RDS_IAM_READER_SECRET_ID": secret.name,
+        "RDS_IAM_READER_SECRET_REGION": rds.endpoint.region,
+        "RDS_IAM_READER_SECRET_HOST": rds.endpoint.host,
+        "RDS_IAM_READER_SECRET_CA": str(rds.ca_file),
+    }
+    pair = pairs(environ=environ)
+    assert pair.user(pair.writer) == "app"
+    assert pair.user(pair.reader) == USER
+
+
 def _completed(writer: str, reader: str) -> URL:
     return complete(make_url(writer), make_url(reader))
 
