@@ -27,16 +27,18 @@
 # well, so there is nothing to do: a change takes effect some seconds later.
 # '''
 # ///
-"""Migration and server; a flow with tasks is run, and its state read over HTTP."""
+"""Migration and server; a flow with tasks is run, and a new automation is triggered."""
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from job import command, free_port, get, run, serve, url
+from job import command, free_port, get, post, run, serve, url, wait_for
 
 PORT = str(free_port())
 API = f"http://127.0.0.1:{PORT}/api"
@@ -78,6 +80,32 @@ def work() -> None:
         found = client.read_flow_run(state.state_details.flow_run_id)
         assert found.state_name == "Completed"
         assert len(client.read_task_runs()) >= 3
+    trigger_automation()
+
+
+def trigger_automation() -> None:
+    """Without `LISTEN`, too, a new one takes effect; events of before that do not trigger it."""
+    from prefect.automations import Automation
+    from prefect.events import emit_event
+    from prefect.events.actions import DoNothing
+    from prefect.events.schemas.automations import EventTrigger, Posture
+
+    added = f"note-{time.time_ns()}.added"
+    trigger = EventTrigger(expect={added}, posture=Posture.Reactive, threshold=1)
+    created = Automation(name=added, trigger=trigger, actions=[DoNothing()]).create()
+    resource = {"prefect.resource.id": "note"}
+    wanted = {
+        "event": {"name": ["prefect.automation.triggered"]},
+        "any_resource": {"id": [f"prefect.automation.{created.id}"]},
+    }
+
+    def triggered() -> bool:
+        emit_event(added, resource=resource)
+        time.sleep(1)
+        found = json.loads(post(f"{API}/events/filter", {"filter": wanted}))
+        return bool(found["events"])
+
+    wait_for(triggered, 120)
 
 
 if __name__ == "__main__":
