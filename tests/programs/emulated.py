@@ -74,15 +74,20 @@ class Account:
         before = len(self._before or ())
         return {"before": before, "after": len(self.logins) - before}
 
-    def faults(self) -> list[str]:
-        """What was not as it should be, each in a sentence."""
-        before, logins = self._before, self.logins
-        refused = [each for each in logins if not each.granted]
+    def refusals(self) -> list[str]:
+        """Each login that was refused, in a sentence."""
+        refused = [each for each in self.logins if not each.granted]
         found = [
             f"a login as {each.db_user!r} was refused: {each.detail}" for each in refused[:_SHOWN]
         ]
         if len(refused) > _SHOWN:
             found.append(f"{len(refused) - _SHOWN} more logins were refused")
+        return found
+
+    def faults(self) -> list[str]:
+        """What was not as it should be, each in a sentence."""
+        before, logins = self._before, self.logins
+        found = self.refusals()
         if any(each.method != "iam" for each in logins):
             found.append("a login was one by password")
         if before is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -120,6 +121,7 @@ class Execution:
         """Run the job in its environment."""
         facts: dict[str, Any] = {}
         (self._work / "home").mkdir()
+        failure, seconds = "", 0.0
         self._wait_for_turn()
         with account(self.program) as own:
 
@@ -128,10 +130,13 @@ class Execution:
 
             with served(roll_over, facts.update) as address:
                 environ = self._environ(python, own, address)
-                seconds = self._watch(python, environ)
-        faults = own.faults()
-        if faults:
-            raise JobFailed("\n".join(faults))
+                try:
+                    seconds = self._watch(python, environ)
+                except JobFailed as error:
+                    failure = str(error)
+            faults = own.faults() if not failure else own.refusals()
+        if failure or faults:
+            raise JobFailed("\n".join(filter(None, [failure, *faults])))
         return {"seconds": round(seconds, 1), "logins": own.counts, "facts": facts}
 
     def _roll_over(self, own: Account) -> None:
@@ -176,9 +181,9 @@ class Execution:
             _end(process)
             processes.kill(environ["PROGRAM_CONTROL"])
         if late or process.returncode:
-            why = f"no end after {self.program.minutes:g} minutes" if late else "it failed"
-            words = log.read_text(errors="replace")[-_SHOWN:]
-            raise JobFailed(f"{why}\n{words}")
+            words = log.read_text(errors="replace")
+            why = f"no end after {self.program.minutes:g} minutes" if late else _reason(words)
+            raise JobFailed(f"{why}\n{words[-_SHOWN:]}")
         return worked
 
     def _environ(self, python: Path, own: Account, control: str) -> dict[str, str]:
@@ -199,6 +204,13 @@ class Execution:
             "PROGRAM_CONTROL": control,
             **dict(self.program.env),
         }
+
+
+def _reason(words: str) -> str:
+    """The line of a traceback that says what it was."""
+    own = words.partition("\n--- log of ")[0].splitlines()
+    lines = [line for line in own if re.match(r"[\w.]+(: |$)", line)]
+    return lines[-1] if lines else "it failed"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -11,16 +11,23 @@ class Turn:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._holder: str | None = None
+        self._waiting: list[str] = []
         self._gone: set[str] = set()
 
     def take(self, name: str) -> bool:
-        """Wait for the turn; False if `name` has left meanwhile."""
+        """Wait for the turn, as those do who came first; False if `name` has left meanwhile."""
         with self._changed:
-            self._changed.wait_for(lambda: self._holder is None or name in self._gone)
+            self._waiting.append(name)
+            self._changed.wait_for(lambda: name in self._gone or self._is_next(name))
+            self._waiting.remove(name)
             if name in self._gone:
+                self._changed.notify_all()
                 return False
             self._holder = name
             return True
+
+    def _is_next(self, name: str) -> bool:
+        return self._holder is None and self._waiting[0] == name
 
     def give(self, name: str) -> None:
         """Let others have it."""

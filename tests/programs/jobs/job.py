@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 T = TypeVar("T")
 
@@ -35,11 +35,12 @@ def url(driver: str = "postgresql+psycopg", database: str = "app", **query: str)
     Args:
         driver: The dialect and driver.
         database: One of those that the job's metadata names.
-        query: More options.
+        query: More options, or other values for ours.
     """
     family = "mysql" if driver.startswith(("mysql", "mariadb")) else "postgresql"
     found = os.environ[f"PROGRAM_URL_{family.upper()}"].replace("{database}", database)
-    return f"{driver}:{found}" + (f"&{urlencode(query)}" if query else "")
+    address, _, options = found.partition("?")
+    return f"{driver}:{address}?{urlencode(dict(parse_qsl(options)) | query)}"
 
 
 def run(program: Callable[[], AbstractContextManager[Callable[[], object]]]) -> None:
