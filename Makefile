@@ -57,7 +57,7 @@ help:  ## show this list
 
 # It is run once or twice: what Python would keep of compiling it takes more room than time.
 demo: $(DEMO_VENV)/installed  ## the whole story on this machine, without AWS, in ten seconds
-	@PYTHONDONTWRITEBYTECODE=1 $(DEMO_VENV)/bin/rds-iam demo
+	PYTHONDONTWRITEBYTECODE=1 $(DEMO_VENV)/bin/rds-iam demo
 
 test: $(VENV)/installed $(FLOOR_VENV)/installed  ## the suite on current and on floor versions
 	@$(MAKE) --no-print-directory --keep-going --jobs 1 current floor
