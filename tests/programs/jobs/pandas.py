@@ -9,7 +9,8 @@
 # packages = ["pandas"]
 # drivers = ["postgresql+psycopg"]
 # write = '''
-# The URL where `read_sql` and `to_sql` take a connection, or an engine of your own:
+# The URL where `read_sql` and `to_sql` take a connection, or an engine of your own, with
+# `pool_pre_ping=True` if you keep it:
 #
 # ```python
 # pd.read_sql("SELECT * FROM sales", "postgresql+psycopg://…?plugin=rds_iam")

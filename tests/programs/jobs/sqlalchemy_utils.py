@@ -16,8 +16,8 @@
 #     create_database("postgresql+psycopg://…?plugin=rds_iam")
 # ```
 #
-# These functions also connect to the database `postgres`, as the same user: it needs `rds_iam`
-# and, to create databases, `ALTER USER app CREATEDB`.
+# These functions also connect to the database `postgres`, as the same user. To create databases it
+# needs the right: `ALTER USER app CREATEDB`.
 # '''
 # databases = ["app"]
 # minutes = 3
