@@ -141,9 +141,9 @@ def _megabytes(program: Program) -> int:
 def _announced(wanted: list[Program]) -> str:
     size, largest = sum(map(_megabytes, wanted)), max(map(_megabytes, wanted))
     return (
-        f"{len(wanted)} programs, with {size / 1000:.1f} GB in their environments (the largest "
-        f"{largest / 1000:.1f} GB), most of it in uv's cache afterwards. They work "
-        f"{sum(map(_seconds, wanted)) / 60:.0f} minutes, installing not counted."
+        f"Programs: {len(wanted)}. Their environments have {size} MB, the largest {largest} MB, and "
+        "are removed afterwards; uv's cache keeps what was downloaded. When they passed last, they "
+        f"worked {sum(map(_seconds, wanted)) / 60:.0f} minutes, installing not counted."
     )
 
 
