@@ -141,7 +141,7 @@ def _megabytes(program: Program) -> int:
 def _announced(wanted: list[Program]) -> str:
     size, largest = sum(map(_megabytes, wanted)), max(map(_megabytes, wanted))
     return (
-        f"Programs: {len(wanted)}. Their environments have {size} MB, the largest {largest} MB, and "
+        f"Programs: {len(wanted)}. Their environments have {size} MB, the largest {largest}, and "
         "are removed afterwards; uv's cache keeps what was downloaded. When they passed last, they "
         f"worked {sum(map(_seconds, wanted)) / 60:.0f} minutes, installing not counted."
     )
