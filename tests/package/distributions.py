@@ -40,7 +40,7 @@ def log_in(wheel: Path, directory: Path) -> None:
     python = directory / "venv/bin/python"
     _run(
         *(str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"),
-        f"{wheel}[{_EXTRAS}]",
+        *(f"{wheel}[{_EXTRAS}]", "SQLAlchemy[asyncio]"),
     )
     home = directory / "home"
     home.mkdir()
