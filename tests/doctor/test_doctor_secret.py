@@ -101,7 +101,7 @@ def test_two_owners(ward: Ward) -> None:
     own_as_well(ward, "rds_secret")
     [cause] = _examined(ward, _url(ward)).causes
     assert cause.code == "plugin-owners"
-    assert "the plugin name rds_secret belongs to" in cause.summary
+    assert "has the plugin name rds_secret as well" in cause.summary
     assert [each.text for each in cause.commands] == [
         "pip uninstall --yes sqlalchemy-rds-iam-auth-plugin"
     ]
