@@ -1,8 +1,9 @@
-"""Work in a thread of its own, and for no longer than it may take."""
+"""Work in a thread of its own, for no longer than it may take; and counts that threads share."""
 
 from __future__ import annotations
 
 import contextvars
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,20 @@ from typing import TypeVar
 _GIVE_WAY = 0.001
 
 T = TypeVar("T")
+
+
+class Counter(itertools.count):  # type: ignore[type-arg]  # no generic class at run time
+    """How often `next()` was called with it. It loses none, with Python's global lock or without.
+
+    It takes no lock, which a fork would have to renew, and costs little more than an addition.
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> int:
+        """The count. Reading it is no `next()`, so it is taken from what it says of itself."""
+        return int(repr(self).rpartition("(")[2].rstrip(")"))
 
 
 def run_in_daemon_thread(work: Callable[[], T], *, at_once: bool = False) -> Future[T]:

@@ -10,6 +10,7 @@ Those of connection pools are in development there, in the version that `SCHEMA`
 from __future__ import annotations
 
 import functools
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from time import time
@@ -21,6 +22,7 @@ from sqlalchemy.pool import Pool, QueuePool
 
 from sqlalchemy_rds_iam import __version__
 from sqlalchemy_rds_iam._databases.known import driver
+from sqlalchemy_rds_iam._fork import renew_in_child
 from sqlalchemy_rds_iam._requirements import install
 from sqlalchemy_rds_iam.errors import ConfigError
 from sqlalchemy_rds_iam.stats import EndpointStats, Stats, rds_iam_stats
@@ -154,11 +156,12 @@ def instrument(
         ) from None
     meter = metrics.get_meter("sqlalchemy_rds_iam", __version__, meter_provider, SCHEMA)
     provider = meter_provider or metrics
-    meters = _providers.get(provider)
-    if meters is None:
-        meters = _providers.setdefault(provider, _Instruments(meter, metrics.Observation))
     sync_engine: Any = getattr(engine, "sync_engine", engine)
-    meters.add(sync_engine, name)
+    with _providers.lock:
+        meters = _providers.get(provider)
+        if meters is None:
+            meters = _providers[provider] = _Instruments(meter, metrics.Observation)
+        meters.add(sync_engine, name)
 
 
 class _Instruments:
@@ -241,7 +244,24 @@ class _Instruments:
                 yield engine, _attributes(engine, name)
 
 
-_providers: weakref.WeakKeyDictionary[Any, _Instruments] = weakref.WeakKeyDictionary()
+class _Providers(weakref.WeakKeyDictionary[Any, _Instruments]):
+    """The instruments of each meter provider.
+
+    Attributes:
+        lock: held while an engine is added, so that one that is added twice at once has one name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after_fork()
+        renew_in_child(self)
+
+    def after_fork(self) -> None:
+        """Make the lock anew, which another thread may have held."""
+        self.lock = threading.RLock()
+
+
+_providers = _Providers()
 
 
 def _values(metric: Metric, stats: Stats) -> Iterable[tuple[float | None, Attributes]]:

@@ -135,7 +135,7 @@ def rds_iam_stats(engine: Engine | AsyncEngine) -> Stats:
         plugin=origin.plugin,
         at=now,
         identity=origin.identity(cached),
-        connects=listener.connects,
+        connects=listener.accepted.value,
         minted=counts["minted"],
         renewed=counts["renewed"],
         refused=counts["refused"],

@@ -7,6 +7,7 @@ that of `ConnectListener`, without SQLAlchemy, tokens and a driver.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
@@ -77,6 +78,7 @@ class Process:
     ) -> None:
         self.accepted_at = accepted_at
         self.first_until = self.first_refused = self.accepted_before = NEVER
+        self.lock = threading.Lock()
         self._world = world
         self._pace = pace
         self._retries, self._window = retry != "off", WINDOWS[retry]

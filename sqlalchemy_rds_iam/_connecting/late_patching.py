@@ -7,9 +7,10 @@ gevent's documentation.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import sys
+
+from sqlalchemy_rds_iam._concurrency import Counter
 
 logger = logging.getLogger("sqlalchemy_rds_iam")
 
@@ -28,7 +29,7 @@ def patched_with() -> str | None:
 
 
 _AT_IMPORT = patched_with()
-_warnings = itertools.count()
+_warnings = Counter()
 
 
 def warn_if_late() -> None:

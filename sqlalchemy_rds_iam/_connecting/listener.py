@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sqlalchemy_rds_iam import _frames
+from sqlalchemy_rds_iam._concurrency import Counter
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._connecting.connect_errors import explain_failure
 from sqlalchemy_rds_iam._connecting.late_patching import warn_if_late
@@ -55,7 +56,7 @@ class ConnectListener:
         clock: tells the monotonic time.
 
     Attributes:
-        connects: how many logins were accepted.
+        accepted: counts the logins that were accepted.
         listener: what SQLAlchemy is to call.
         provider: where the passwords come from.
     """
@@ -68,7 +69,7 @@ class ConnectListener:
         failover: Failover | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.connects = 0
+        self.accepted = Counter()
         self.provider = provider
         self._config, self._timeout = config, config.timeout
         self._plans = provider.plans
@@ -144,7 +145,7 @@ class ConnectListener:
                 finally:
                     del result, state
             plan, deadline = result, state.deadline
-        self.connects += 1
+        next(self.accepted)
         if beside is not None and beside.in_charge is not None:
             return connection
         entry.accepted_at = self._monotonic()

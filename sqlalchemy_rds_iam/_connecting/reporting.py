@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from sqlalchemy_rds_iam._concurrency import Counter
 from sqlalchemy_rds_iam._config.options import PluginOptions
 from sqlalchemy_rds_iam._masking import on_one_line
 from sqlalchemy_rds_iam._passwords.cache import CREDENTIALS
@@ -31,15 +32,19 @@ class EngineCounters:
 
     Attributes:
         origin: makes events of this engine.
-        counts: how many there were of each kind.
     """
 
     def __init__(self, config: PluginOptions) -> None:
         self.origin = EventFactory(config.PLUGIN, config.role_arn)
-        self.counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        self._counters = {kind: Counter() for kind in KINDS}
         self.hook: Callable[[Event], object] | None = config.on_event
         self._option = config.named("on_event")
-        self._has_failed = False
+        self._failures = Counter()
+
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """How many events there were of each kind."""
+        return {kind: counter.value for kind, counter in self._counters.items()}
 
     def report(
         self, kind: Kind, now: float, level: int, text: str, *args: object, **about: Any
@@ -49,8 +54,7 @@ class EngineCounters:
 
     def count(self, event: Event) -> None:
         """Count an event."""
-        # Without a lock: while it holds Python's global one, no thread is interrupted in here.
-        self.counts[event.kind] += 1
+        next(self._counters[event.kind])
 
     def tell(self, event: Event) -> None:
         """Call the hook. An exception in it is logged once, and not raised."""
@@ -59,8 +63,7 @@ class EngineCounters:
         try:
             self.hook(event)
         except Exception:
-            if not self._has_failed:
-                self._has_failed = True
+            if next(self._failures) == 0:
                 # By its name, as there may be anything in its repr.
                 name = getattr(self.hook, "__qualname__", type(self.hook).__name__)
                 logger.exception(

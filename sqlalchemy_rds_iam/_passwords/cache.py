@@ -202,8 +202,9 @@ class PasswordCache:
 
     def reset_backoff(self) -> None:
         """Note that refusals have ended: what is refused next need not wait for its renewal."""
-        self._reloads_left = self._free_reloads
-        self._reload_pause = SHORTEST_PAUSE
+        with self._lock:
+            self._reloads_left = self._free_reloads
+            self._reload_pause = SHORTEST_PAUSE
 
     def complete(self, fetch: Fetch, fetched: Fetched) -> None:
         """End a fetch with what it has fetched."""
@@ -295,6 +296,7 @@ class PasswordCache:
         self._lock = threading.RLock()
         self._fetch = None
         for entry in self._entries.values():
-            # A thread of the parent's goes ahead.
+            # A thread of the parent's goes ahead, and may have held the lock.
+            entry.lock = threading.Lock()
             entry.first_until = entry.first_refused = float("-inf")
         self.source.reset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
@@ -15,11 +16,12 @@ class CacheEntry:
 
     __slots__ = (
         *("__weakref__", "accepted_at", "accepted_before", "endpoint", "first_refused"),
-        *("first_until", "signer", "token"),
+        *("first_until", "lock", "signer", "token"),
     )
 
     def __init__(self, endpoint: Endpoint | str) -> None:
         self.endpoint = endpoint
+        self.lock = threading.Lock()
         self.token: IssuedPassword | None = None
         self.signer: Cached | None = None
         self.accepted_at = self.accepted_before = float("-inf")

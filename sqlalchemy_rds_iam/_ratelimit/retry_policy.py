@@ -6,6 +6,7 @@ Nothing here sleeps or looks at a clock.
 from __future__ import annotations
 
 import random
+import threading
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy_rds_iam._ratelimit.limiter import RateLimiter
@@ -44,12 +45,14 @@ class LoginHistory(Protocol):
         accepted_before: when that was until it was taken back; `NEVER` if it never was.
         first_until: until when the first login of all goes ahead; `NEVER` before it.
         first_refused: when it was refused in its first try; `NEVER` if it was not.
+        lock: held while one of those that come at once is chosen to go ahead.
     """
 
     accepted_at: float
     accepted_before: float
     first_until: float
     first_refused: float
+    lock: threading.Lock
 
 
 class Retry(NamedTuple):
@@ -101,10 +104,11 @@ class RetryState:
         """
         if login.accepted_at != NEVER or self._first:
             return 0.0
-        if login.first_until == NEVER:
-            self._first = True
-            login.first_until = min(now + FIRST, self.deadline)
-            return 0.0
+        with login.lock:
+            if login.first_until == NEVER:
+                self._first = True
+                login.first_until = min(now + FIRST, self.deadline)
+                return 0.0
         poll = _POLL if now >= login.first_until - FIRST else _SLOW_POLL
         return max(min(poll, login.first_until - now, self.deadline - NO_TIME - now), 0.0)
 
@@ -127,7 +131,8 @@ class RetryState:
                 in.
         """
         if not certain and login.accepted_at == NEVER:
-            return self._pause_of_first(login, now, window)
+            with login.lock:
+                return self._pause_of_first(login, now, window)
         # The rate is shared with other users, who are not to pay for one that is shut out.
         current = certain or now - login.accepted_at < CURRENT
         slowed = current and limiter.throttled(now)

@@ -49,6 +49,7 @@ class Login:
     def __init__(self, accepted_at: float = NEVER) -> None:
         self.accepted_at = accepted_at
         self.first_until = self.first_refused = self.accepted_before = NEVER
+        self.lock = threading.Lock()
 
 
 def _take_all(limiter: RateLimiter, now: float, timeout: float = 0.0) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,7 @@ class Login:
     def __init__(self, accepted_at: float, accepted_before: float = NEVER) -> None:
         self.accepted_at, self.accepted_before = accepted_at, accepted_before
         self.first_until = self.first_refused = NEVER
+        self.lock = threading.Lock()
 
 
 @pytest.mark.parametrize(
