@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from packaging.specifiers import SpecifierSet
 
 from programs import environments, processes, results
 from programs.control import served
@@ -82,6 +84,12 @@ class Execution:
             JobFailed: It has not passed.
         """
         program = self.program
+        python = platform.python_version()
+        if not SpecifierSet(program.requires_python).contains(python):
+            raise JobFailed(
+                f"it runs on Python {program.requires_python}, and this is {python}: "
+                f"PROGRAMS={program.name} make programs PYTHON=python3.12"
+            )
         with self.installing:
             if self.stop.is_set():
                 raise JobFailed("it was stopped")
@@ -232,7 +240,7 @@ def _result(
     facts = found["facts"]
     return Result(
         date=datetime.now(UTC).date().isoformat(),
-        python=".".join(map(str, sys.version_info[:3])),
+        python=platform.python_version(),
         sqlalchemy=facts.pop("sqlalchemy", versions["sqlalchemy"]),
         packages=facts.pop("packages", None) or _versions(versions, program.packages),
         drivers={name: _first(versions, _DISTRIBUTIONS.get(name, (name,))) for name in drivers},
