@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 from worlds import WORLDS, worlds
 
+from sqlalchemy_rds_iam import async_token, token
 from sqlalchemy_rds_iam._passwords.password import IssuedPassword
 from sqlalchemy_rds_iam._ratelimit import redis_store, registry, retry_policy
 from sqlalchemy_rds_iam.testing import RdsEmulator
@@ -233,3 +235,11 @@ def collector() -> Iterator[Any]:
     collector = Collector()
     yield collector
     collector.provider.shutdown()
+
+
+@pytest.fixture(params=[token, async_token], ids=["sync", "async"])
+def signs(request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Either function, as one that is called."""
+    if request.param is token:
+        return token
+    return lambda *args, **options: asyncio.run(async_token(*args, **options))
