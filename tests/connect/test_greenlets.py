@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pytest
 from docs_support import ROOT, Document
 from faults_support import LIFE, Provider
 from odd_servers import silent_server
 from patience import DEADLINE, eventually, running
+from rds_secret_support import USER
 from redis_support import Server
 from sqlalchemy import make_url
 
@@ -133,14 +135,34 @@ def world(
 @pytest.mark.parametrize("world", [*EACH, MYSQL], indirect=True)
 def test_one_fetch_for_all(world: World) -> None:
     """Connects that begin at once ask STS once, and nothing stands still until it answers."""
-    url, calls = world.url(), world.sts.calls
-    with world.sts.held() as gate:
+    _storm(world, world.url(), world.sts)
+
+
+@pytest.mark.parametrize("world", OF_BOTH, indirect=True)
+def test_one_secret_for_all(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of a secret: those who log in with it ask Secrets Manager once."""
+    rds, url = world.rds, world.rds.url(world.driver)
+    monkeypatch.setitem(rds.secrets._instance, "host", url.host)
+    options = {
+        "plugin": "rds_secret",
+        "rds_secret_id": rds.secrets.create(f"prod/{world.library}", USER).name,
+        "rds_secret_host": str(url.query["rds_iam_host"]),
+        "rds_secret_ca": str(rds.ca_file),
+        "rds_secret_region": rds.endpoint.region,
+    }
+    manager = Provider(rds, "secret", rds.aws.secrets, "AWS_ENDPOINT_URL_SECRETS_MANAGER")
+    _storm(world, f"{world.driver}://?{urlencode(options)}", manager)
+
+
+def _storm(world: World, url: str, service: Provider) -> None:
+    calls = service.calls
+    with service.held() as gate:
         storm = world.process.begin("storm", url=url, connects=CONNECTS)
         assert gate.reached.wait(DEADLINE)
         assert world.process.ask("ping") == "pong"
         gate.open()
         assert storm() == [1] * CONNECTS
-    assert world.sts.calls == calls + 1
+    assert service.calls == calls + 1
 
 
 @pytest.mark.parametrize("world", OF_BOTH, indirect=True)
@@ -164,7 +186,7 @@ def test_renewed_ahead(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_they_take_turns(world: World, storage: str, redis_server: Server) -> None:
     """Connects above the rate wait, in greenlets, and all get in; also with a fleet's rate."""
     shared = {"rds_iam_rate_storage": redis_server.url} if storage == "redis" else {}
-    url = world.url(rds_iam_connect_rate="10", **shared)
+    url = world.url(rds_iam_connect_rate="20", **shared)
     storm = world.process.begin("storm", url=url, connects=10)
     eventually(lambda: world.process.ask("waiting", url=url), "no connect waits for its turn")
     assert storm() == [1] * 10
