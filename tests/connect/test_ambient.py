@@ -288,7 +288,7 @@ def test_the_line_of_a_file(
     if environ:
         monkeypatch.setenv("AWS_PROFILE", environ)
     with pytest.raises(ConfigError, match=f"^{file}, line {line}: region='.*': expected a region"):
-        Access(URL)
+        _ = Access(URL).plan
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,11 @@ def test_a_file_that_cannot_be_parsed(
     file = home / ".aws" / name
     file.write_bytes(content)
     secret = "postgresql+psycopg://?plugin=rds_secret&rds_secret_id=x"
-    for make in (lambda: Access(URL), lambda: create_engine(URL), lambda: create_engine(secret)):
+    for make in (
+        lambda: Access(URL).plan,
+        lambda: create_engine(URL),
+        lambda: create_engine(secret),
+    ):
         with pytest.raises(ConfigError, match=f"^no region, as {file} cannot be parsed: {says}"):
             make()
     host = "db.abc123.eu-west-1.rds.amazonaws.com"
