@@ -109,7 +109,9 @@ def psycopg2(dialect: Dialect, seconds: float) -> Connect:
         return dialect.connect
 
     def connect(*cargs: Any, **cparams: Any) -> Any:
-        given = cparams.get("connect_timeout") or os.environ.get("PGCONNECT_TIMEOUT") or seconds
+        given = cparams.get("connect_timeout")
+        if given in {None, ""}:
+            given = os.environ.get("PGCONNECT_TIMEOUT") or seconds
         limit = float(given)
         where = f"{cparams['host']}:{cparams['port']}"
         waiting = [functools.partial(dialect.connect, *cargs, **cparams)]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 import socket
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
 import pg8000
 import psycopg
 import pytest
+from patience import DEADLINE
 from psycopg.pq import Conninfo
 from sqlalchemy import make_url
 
@@ -172,3 +175,33 @@ def test_dialling() -> None:
     """What keeps to no limit by argument, always or below greenlets, has its own way to connect."""
     ways = {name: driver.dial for name, driver in DRIVERS.items() if driver.dial}
     assert ways == {"pg8000": dialing.pg8000, "psycopg2": dialing.psycopg2}
+
+
+class OperationalError(Exception):
+    """psycopg2's error."""
+
+
+def test_psycopg2_below_greenlets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a wait callback waits in the place of libpq, the limit is kept here; else by libpq."""
+    never, place = threading.Event(), {"host": "db", "port": 5432}
+
+    def made(callback: object) -> Any:
+        extensions = SimpleNamespace(get_wait_callback=lambda: callback)
+        dbapi = SimpleNamespace(extensions=extensions, OperationalError=OperationalError)
+        connect = lambda **_: never.wait(DEADLINE)  # noqa: E731
+        return SimpleNamespace(connect=connect, loaded_dbapi=dbapi)
+
+    alone = made(None)
+    assert dialing.psycopg2(alone, 30) is alone.connect
+    green = made(never)
+    with pytest.raises(OperationalError, match=r"no connection to db:5432 within 0\.01 s"):
+        dialing.psycopg2(green, 0.01)(**place)
+    with pytest.raises(OperationalError, match=r"within 0\.02 s"):
+        dialing.psycopg2(green, DEADLINE)(**place, connect_timeout="0.02")
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "0.03")
+    with pytest.raises(OperationalError, match=r"within 0\.03 s"):
+        dialing.psycopg2(green, DEADLINE)(**place)
+    for none in (0, "0"):  # no limit, as libpq has it
+        never.clear()
+        threading.Timer(0.1, never.set).start()
+        assert dialing.psycopg2(green, 0.01)(**place, connect_timeout=none) is True
