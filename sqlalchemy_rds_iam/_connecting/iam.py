@@ -76,7 +76,8 @@ class TokenProvider:
     def _settle(self, cparams: Mapping[str, Any], *found: str) -> ConnectPlan:
         """Work out, once for each host, port, user and RDS name `found`, what connecting takes."""
         key = (*self.driver.key(cparams), *found)
-        plan = self.plans.get(key)
+        # Without a CNAME the listener has looked there itself, and by its own clock.
+        plan = self.plans.get(key) if found else None
         if plan is not None and plan.is_current(monotonic()):
             return plan
         config = replace(self._config, host=found[0]) if found else self._config
