@@ -118,3 +118,15 @@ def test_one_at_a_time() -> None:
 def test_nothing_of_others_is_killed() -> None:
     """Only processes with a job's own control address are taken for what it has left."""
     assert processes.kill("http://127.0.0.1:1/of-no-job") == 0
+
+
+def test_one_run_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A second run in the same checkout is refused, and not when the first has ended."""
+    monkeypatch.setattr(environments, "STATE", tmp_path / "state")
+    for _ in range(2):
+        with (
+            environments.alone(keep=False),
+            pytest.raises(environments.InstallError, match="state is under way: wait"),
+            environments.alone(keep=False),
+        ):
+            pytest.fail("two runs at once")

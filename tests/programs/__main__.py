@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import signal
 import sys
 import threading
@@ -26,7 +25,7 @@ from dataclasses import asdict
 from benchmarks.lib import measure
 from programs import page, results
 from programs.display import Display
-from programs.environments import STATE, InstallError, build_wheel
+from programs.environments import InstallError, alone, build_wheel
 from programs.execution import Execution, JobFailed
 from programs.metadata import BadJob, Program, programs
 from programs.turns import Turn
@@ -49,11 +48,10 @@ def main() -> int:
         page.draw()
         return measure.TARGETS_MET
     try:
-        failed = _run(wanted, given)
-    finally:
-        if not given.keep:
-            for directory in ("environments", "work", "wheel", "library"):
-                shutil.rmtree(STATE / directory, ignore_errors=True)
+        with alone(keep=given.keep):
+            failed = _run(wanted, given)
+    except InstallError as error:
+        raise measure.NoResult(str(error)) from error
     page.draw()
     if given.json:
         found = {each.name: results.read(each.name) for each in wanted}
@@ -72,10 +70,7 @@ def _run(wanted: list[Program], given: argparse.Namespace) -> dict[str, str]:
     turn, installing, stop = Turn(), threading.Lock(), threading.Event()
     with Display(max(len(each.name) for each in wanted)) as display:
         display.say(_announced(wanted))
-        try:
-            wheel = build_wheel()
-        except InstallError as error:
-            raise measure.NoResult(str(error)) from error
+        wheel = build_wheel()
 
         def execution(program: Program) -> Execution:
             def tell(activity: str) -> None:

@@ -7,11 +7,14 @@ found wherever pip finds them.
 from __future__ import annotations
 
 import ast
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from programs.metadata import Program
@@ -37,6 +40,30 @@ _COMMAS = ("UV_FIND_LINKS",)
 
 class InstallError(RuntimeError):
     """An environment could not be made, in the words of uv."""
+
+
+@contextmanager
+def alone(*, keep: bool) -> Iterator[None]:
+    """Use `STATE` without another run, and remove what is of no use afterwards, unless `keep`.
+
+    Raises:
+        InstallError: Another run is under way.
+    """
+    STATE.mkdir(exist_ok=True)
+    with (STATE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            raise InstallError(
+                f"another run in {STATE} is under way: wait until it has ended, or use a checkout "
+                "of its own"
+            ) from taken
+        try:
+            yield
+        finally:
+            if not keep:
+                for directory in ("environments", "work", "wheel", "library"):
+                    shutil.rmtree(STATE / directory, ignore_errors=True)
 
 
 def uv(*words: str | Path, text: str | None = None) -> str:
