@@ -7,38 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import URL, create_engine, text
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_rds_iam._aws.sigv4 import TOKEN_LIFE, Credentials, sign
 from sqlalchemy_rds_iam._endpoints.hostname import Endpoint
 from sqlalchemy_rds_iam._passwords.password import MaskedStr
 from sqlalchemy_rds_iam._requirements import install, missing
+from sqlalchemy_rds_iam.cli.demo_flow import CONNECT_DEADLINE, DRIVER, Flow, Tell, async_engine
 from sqlalchemy_rds_iam.testing.emulator import RdsEmulator
 from sqlalchemy_rds_iam.testing.server import binaries
-
-DRIVER = "postgresql+psycopg"
-"""One driver for both kinds of engines, so that little has to be installed."""
 
 _LIFE = 4.0
 """Seconds that the rollover's credentials live, against AWS's hour: three fit into one look."""
 _GENERATIONS = 3
-_ROLLOVER_DEADLINE = 60.0
-_CONNECT_DEADLINE = 10
-_PAUSE = 0.02
 _TLS = "TLSv1.3"
-
-Tell = Callable[[str], None]
-"""Takes a few words on how far a step has come."""
 
 
 class DemoError(Exception):
@@ -116,7 +105,7 @@ class _Demo:
 
     def async_engine(self, _tell: Tell) -> Finding:
         async def read() -> tuple[str, str, bool]:
-            engine = create_async_engine(self._url, poolclass=NullPool)
+            engine = async_engine(self._url)
             async with engine.connect() as connection:
                 query = text("SELECT words, current_user FROM greeting")
                 words, user = (await connection.execute(query)).one()
@@ -150,7 +139,7 @@ class _Demo:
         variables = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": rds.aws.container_url, **rds.environ()}
         for name in rds.key.environ():  # a key in the environment comes before any role
             del variables[name]
-        flow = _Flow(rds)
+        flow = Flow(rds)
         with _environment(variables):
             flow.run_until(_GENERATIONS, tell)
         facts = flow.facts()
@@ -207,78 +196,13 @@ class _Demo:
             "sslmode": "verify-full",
             "sslrootcert": str(self._rds.ca_file),
             "gssencmode": "disable",
-            "connect_timeout": _CONNECT_DEADLINE,
+            "connect_timeout": CONNECT_DEADLINE,
         }
         try:
             psycopg.connect(**arguments | changes).close()
         except psycopg.OperationalError as error:
             return str(error).rpartition("FATAL:")[2].strip().partition("\n")[0]
         raise DemoError("the server let in what it must refuse")
-
-
-class _Flow:
-    """Connects in steady flow through both engines, each with a login of its own."""
-
-    def __init__(self, rds: RdsEmulator) -> None:
-        self._rds = rds
-        self._patient = rds.url(DRIVER, connect_timeout=str(_CONNECT_DEADLINE))
-        self._enough = threading.Event()
-        self._connects = {"sync": 0, "async": 0}
-        self._lost = {"sync": 0, "async": 0}
-        self.first_error = ""
-
-    def run_until(self, generations: int, tell: Tell) -> None:
-        """Keep connecting until so many generations were used, or the time is up."""
-        expires = time.monotonic() + _ROLLOVER_DEADLINE
-        with ThreadPoolExecutor(2) as pool:
-            ends = pool.submit(self._sync), pool.submit(asyncio.run, self._async())
-            try:
-                while (facts := self.facts())["generations"] < generations:
-                    tell(
-                        f"{facts['connects']} connects, generation {facts['generations']} of "
-                        f"{generations}, {facts['lost']} lost"
-                    )
-                    if time.monotonic() > expires or any(end.done() for end in ends):
-                        break
-                    time.sleep(0.1)
-            finally:
-                self._enough.set()
-            for end in ends:
-                end.result(_ROLLOVER_DEADLINE)
-
-    def facts(self) -> dict[str, int]:
-        decisions = self._rds.decisions
-        return {
-            "connects": sum(self._connects.values()),
-            **self._connects,
-            "generations": len({each.access_key for each in decisions if each.granted}),
-            "refused": sum(not each.granted for each in decisions),
-            "lost": sum(self._lost.values()),
-        }
-
-    def _sync(self) -> None:
-        engine = create_engine(self._patient, poolclass=NullPool)
-        while not self._enough.wait(_PAUSE):
-            with self._counted("sync"), engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
-
-    async def _async(self) -> None:
-        engine = create_async_engine(self._patient, poolclass=NullPool)
-        while not self._enough.is_set():
-            with self._counted("async"):
-                async with engine.connect() as connection:
-                    await connection.execute(text("SELECT 1"))
-            await asyncio.sleep(_PAUSE)
-
-    @contextmanager
-    def _counted(self, kind: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001  (a lost connect, whatever lost it)
-            self._lost[kind] += 1
-            self.first_error = self.first_error or f"{type(error).__name__}: {error}"
-        else:
-            self._connects[kind] += 1
 
 
 def _is_encrypted(connection: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,8 +13,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from patience import DEADLINE
 
-from sqlalchemy_rds_iam.cli import demo_steps
+from sqlalchemy_rds_iam.cli import demo_flow, demo_steps
 
 pytestmark = pytest.mark.server
 
@@ -91,18 +93,31 @@ def test_let_in(scene: Any) -> None:
 
 def test_lost_connects(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Connects that are lost fail the rollover, with the first error."""
-    monkeypatch.setattr(demo_steps, "_ROLLOVER_DEADLINE", 1.0)
+    monkeypatch.setattr(demo_flow, "_DEADLINE", 1.0)
     monkeypatch.setattr(demo_steps, "_GENERATIONS", 1)
     scene._rds.create_user("app", iam=False)
     with pytest.raises(demo_steps.DemoError, match=r" [1-9][0-9]* lost; .*authentication failed"):
         scene.rollover(_silent)
 
 
-def test_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+MISSING = """
+import sys
+sys.modules[sys.argv[1]] = None
+from sqlalchemy_rds_iam.cli.demo_steps import stage
+with stage():
+    pass
+"""
+
+
+@pytest.mark.parametrize(("name", "package"), [("psycopg", "psycopg"), ("greenlet", "SQLAlchemy")])
+def test_missing_driver(name: str, package: str) -> None:
     """Without a driver nothing starts, and the message says what to install."""
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    with (
-        pytest.raises(ImportError, match=r"needs psycopg: pip install .*psycopg"),
-        demo_steps.stage(),
-    ):
-        pass
+    # Of its own, as SQLAlchemy has loaded in this process what needs greenlet.
+    done = subprocess.run(
+        [sys.executable, "-c", MISSING, name],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert re.search(rf"ImportError: the demo needs {name}: pip install .*{package}", done.stderr)

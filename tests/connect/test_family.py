@@ -83,7 +83,7 @@ ROW = Driver(
 def _made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.register("madeup.otherpg", __name__, "MadeUpDialect")
     monkeypatch.setitem(known.DRIVERS, "otherpg", ROW)
-    monkeypatch.setitem(known._MODULES, "otherpg", ("psycopg2", "psycopg2"))
+    monkeypatch.setitem(known._MODULES, "otherpg", "psycopg2")
     monkeypatch.setitem(known.FAMILIES, "madeup", MADE_UP)
 
 
@@ -103,8 +103,8 @@ def test_it_connects(rds: RdsEmulator) -> None:
 
 def test_its_refusals(rds: RdsEmulator) -> None:
     """Its own words count for a refusal, and its own cause is in the note."""
-    rds.key.principal.db_users = frozenset({"report"})
     engine = _engine(rds, rds_iam_throttle_retry=False)
+    rds.key.principal.db_users = frozenset({"report"})
     try:
         with pytest.raises(RefusedError) as caught:
             engine.connect()
@@ -167,6 +167,7 @@ ALLOWED = {
     "__init__.py",
     "_masking.py",  # variables with passwords
     "_passwords/password.py",  # why it can be called
+    "_requirements.py",  # what brings the drivers
     "_connecting/runtime.py",  # an example
     "_routing/settings.py",  # examples
     "_config/parsers.py",  # whose words they are

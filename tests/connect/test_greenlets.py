@@ -48,7 +48,7 @@ EACH = [
 ]
 OF_BOTH = [pytest.param((library, "postgresql+pg8000"), id=library) for library in LIBRARIES]
 """For what the driver has no part in."""
-MYSQL = pytest.param(("gevent", "mysql+pymysql"), id="gevent-pymysql")
+MYSQL = [pytest.param((each, "mysql+pymysql"), id=f"{each}-pymysql") for each in LIBRARIES]
 
 _numbers = itertools.count()
 
@@ -132,7 +132,7 @@ def world(
     return World(library, processes(library, rds), rds, sts, driver)
 
 
-@pytest.mark.parametrize("world", [*EACH, MYSQL], indirect=True)
+@pytest.mark.parametrize("world", [*EACH, *MYSQL], indirect=True)
 def test_one_fetch_for_all(world: World) -> None:
     """Connects that begin at once ask STS once, and nothing stands still until it answers."""
     _storm(world, world.url(), world.sts)

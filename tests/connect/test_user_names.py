@@ -34,7 +34,7 @@ FITS = ["a" * 63, "ü" * 31 + "a", "a" * 61 + "ü", "日" * 21]
 def test_refused_for_tokens(ca: str, name: str, cut: str) -> None:
     """The error says how long it is, and what PostgreSQL would look for."""
     url = URL.set(username=name)
-    for make in (create_engine, Access):
+    for make in (create_engine, lambda url: Access(url).plan):
         with pytest.raises(ConfigError, match=f"has {len(name.encode())} bytes") as caught:
             make(url)
         assert f"keeps 63: it would look for {cut!r}," in str(caught.value)
