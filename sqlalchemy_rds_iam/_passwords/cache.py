@@ -296,7 +296,5 @@ class PasswordCache:
         self._lock = threading.RLock()
         self._fetch = None
         for entry in self._entries.values():
-            # A thread of the parent's goes ahead, and may have held the lock.
-            entry.lock = threading.Lock()
-            entry.first_until = entry.first_refused = float("-inf")
+            entry.after_fork()
         self.source.reset()

@@ -21,10 +21,14 @@ class CacheEntry:
 
     def __init__(self, endpoint: Endpoint | str) -> None:
         self.endpoint = endpoint
-        self.lock = threading.Lock()
         self.token: IssuedPassword | None = None
         self.signer: Cached | None = None
         self.accepted_at = self.accepted_before = float("-inf")
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Begin anew: a thread of the parent's goes ahead, and may have held the lock."""
+        self.lock = threading.Lock()
         self.first_until = self.first_refused = float("-inf")
 
     def fresh(self, now: float) -> IssuedPassword | None:
