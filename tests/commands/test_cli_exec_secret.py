@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_support import MODES, clients_url, needs_clients, python, ran, shown
+from rds_secret_support import secret_url
 from sqlalchemy import URL, make_url
 
 from sqlalchemy_rds_iam.testing import RdsEmulator, Secret
@@ -27,14 +28,7 @@ def url(rds: RdsEmulator) -> Callable[..., str]:
     """Make a URL that says which secret, and no more than is needed."""
 
     def make(secret: Secret, **more: str) -> str:
-        query = {
-            "plugin": "rds_secret",
-            "rds_secret_id": secret.name,
-            "rds_secret_host": rds.endpoint.host,
-            "rds_secret_ca": str(rds.ca_file),
-            "rds_secret_region": rds.endpoint.region,
-        }
-        return URL.create("postgresql", query=query | more).render_as_string()
+        return secret_url(rds, secret, "postgresql", **more).render_as_string()
 
     return make
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cli_support import HOST, shown
 from pair_support import RO, WRITER
+from rds_secret_support import secret_url
 from sqlalchemy import URL, create_engine, engine_from_config, make_url
 from sqlalchemy.pool import NullPool
 
@@ -53,14 +54,8 @@ def test_an_empty_password_beside_a_secret(
 ) -> None:
     """The same with the password of a secret."""
     change, arguments = PASSWORDS[way]
-    query = {
-        "plugin": "rds_secret",
-        "rds_secret_id": secret.name,
-        "rds_secret_host": rds.endpoint.host,
-        "rds_secret_ca": str(rds.ca_file),
-        "rds_secret_region": rds.endpoint.region,
-    }
-    url = change(URL.create("postgresql+psycopg", secret.fields()["username"], query=query))
+    url = secret_url(rds, secret, "postgresql+psycopg").set(username=secret.fields()["username"])
+    url = change(url)
     assert databases(url, connect_args=arguments).scalar("select 1") == 1
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 from inside import Inside
+from rds_secret_support import secret_url
 from sqlalchemy import URL, create_engine, event, text
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
@@ -149,15 +150,7 @@ def test_its_port_and_names(ca: str) -> None:
 def test_its_secrets(rds: RdsEmulator) -> None:
     """A secret fills in what its driver calls the user and the database."""
     rds.secrets.create("made/up", "keeper", engine="madeup")
-    query = {
-        "plugin": "rds_secret",
-        "rds_secret_id": "made/up",
-        "rds_secret_host": rds.endpoint.host,
-        "rds_secret_ca": str(rds.ca_file),
-        "rds_secret_region": rds.endpoint.region,
-    }
-    url = URL.create("madeup+otherpg", query=query)
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(secret_url(rds, "made/up", "madeup+otherpg"), poolclass=NullPool)
     with engine.connect() as connection:
         assert connection.scalar(text("select current_user")) == "keeper"
 

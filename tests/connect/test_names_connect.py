@@ -22,13 +22,9 @@ from sqlalchemy_rds_iam.testing import RdsEmulator, SignedEndpoint
 
 pytest.importorskip("dns", reason="dnspython is not installed")
 
-from dns_support import DnsServer, dns_server
-
-ALIAS = "localhost"
-"""What is dialled; who is asked about it is the test's DNS server."""
+from dns_support import ALIAS, MACHINE, DnsServer, aliased
 
 GREEN = "green.abc123.us-east-1.rds.amazonaws.com"
-MACHINE = "ec2-18-1-2-3.compute-1.amazonaws.com"
 GLOBAL = "app.global-abc123.global.rds.amazonaws.com"
 Connect = Callable[..., Database]
 
@@ -42,9 +38,7 @@ def world(request: pytest.FixtureRequest) -> tuple[str, bool]:
 @pytest.fixture
 def server(rds: RdsEmulator) -> Iterator[DnsServer]:
     """DNS, for which the alias stands for the emulator; whose certificate does not name it."""
-    with dns_server() as server:
-        server.point(ALIAS, rds.endpoint.host, MACHINE)
-        rds.gateway.certificate = rds.certificates.other_host(rds.endpoint.host)
+    with aliased(rds) as server:
         yield server
 
 

@@ -17,9 +17,8 @@ from sqlalchemy_rds_iam.testing import RdsEmulator
 
 pytest.importorskip("dns", reason="dnspython is not installed")
 
-from dns_support import DnsServer, dns_server
+from dns_support import ALIAS, DnsServer, aliased
 
-ALIAS = "localhost"
 GREEN = "green.abc123.us-east-1.rds.amazonaws.com"
 FOLLOW = {"rds_secret_host": None, "rds_secret_resolve_cname": "on"}
 
@@ -33,9 +32,7 @@ def world(request: pytest.FixtureRequest) -> tuple[str, bool]:
 @pytest.fixture
 def server(rds: RdsEmulator) -> Iterator[DnsServer]:
     """DNS, for which the alias stands for the emulator; whose certificate does not name it."""
-    with dns_server() as server:
-        server.point(ALIAS, rds.endpoint.host)
-        rds.gateway.certificate = rds.certificates.other_host(rds.endpoint.host)
+    with aliased(rds) as server:
         yield server
 
 

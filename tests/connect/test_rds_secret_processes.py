@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from inside import Inside
 from patience import Gate, eventually_async
-from rds_secret_support import LogIn
+from rds_secret_support import LogIn, secret_url
 from soak.children import Child, held
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -31,15 +31,7 @@ WAYS = ["botocore", pytest.param("aiobotocore", marks=pytest.mark.aiobotocore)]
 @pytest.fixture(params=WAYS)
 def url(request: pytest.FixtureRequest, rds: RdsEmulator, secret: Secret) -> URL:
     """The URL of an async engine that fetches in each of the ways."""
-    query = {
-        "plugin": "rds_secret",
-        "rds_secret_id": secret.name,
-        "rds_secret_host": rds.endpoint.host,
-        "rds_secret_ca": str(rds.ca_file),
-        "rds_secret_region": rds.endpoint.region,
-        "rds_secret_credentials": request.param,
-    }
-    return URL.create("postgresql+asyncpg", query=query)
+    return secret_url(rds, secret, "postgresql+asyncpg", rds_secret_credentials=request.param)
 
 
 async def _connect(engine: Any) -> int:

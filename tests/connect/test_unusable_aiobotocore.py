@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL
+from rds_secret_support import secret_url
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
@@ -84,16 +84,9 @@ def test_it_was_asked_for(
 def test_secrets(databases: Callable[..., Database], rds: RdsEmulator, credentials: str) -> None:
     """The same for passwords."""
     secret = rds.secrets.create("prod/app", "keeper")
-    query = {
-        "plugin": "rds_secret",
-        "rds_secret_id": secret.name,
-        "rds_secret_host": rds.endpoint.host,
-        "rds_secret_ca": str(rds.ca_file),
-        "rds_secret_region": rds.endpoint.region,
-        "rds_secret_credentials": credentials,
-    }
     host, port = rds.address
-    url = URL.create("postgresql+asyncpg", host=host, port=port, database="postgres", query=query)
+    url = secret_url(rds, secret, "postgresql+asyncpg", rds_secret_credentials=credentials)
+    url = url.set(host=host, port=port, database="postgres")
     database = databases(url, is_async=True)
     if credentials == "auto":
         assert database.scalar("select current_user") == "keeper"

@@ -19,6 +19,13 @@ import dns.rrset
 import pytest
 from patience import DEADLINE
 
+from sqlalchemy_rds_iam.testing import RdsEmulator
+
+ALIAS = "localhost"
+"""A name that is no endpoint's and that every machine resolves: what drivers dial."""
+MACHINE = "ec2-18-1-2-3.compute-1.amazonaws.com"
+"""What lies beyond an endpoint name, and nothing is signed for."""
+
 
 class DnsServer:
     """Answers for what `point` has said; a context manager.
@@ -129,4 +136,13 @@ def dns_server() -> Iterator[DnsServer]:
     """A DNS server that dnspython asks meanwhile."""
     with DnsServer() as server, pytest.MonkeyPatch.context() as patch:
         patch.setattr(dns.resolver, "default_resolver", server.resolver())
+        yield server
+
+
+@contextmanager
+def aliased(rds: RdsEmulator) -> Iterator[DnsServer]:
+    """DNS, for which `ALIAS` stands for the emulator; whose certificate does not name it."""
+    with dns_server() as server:
+        server.point(ALIAS, rds.endpoint.host, MACHINE)
+        rds.gateway.certificate = rds.certificates.other_host(rds.endpoint.host)
         yield server

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from families import Words
-from rds_secret_support import USER
-from sqlalchemy import URL
+from rds_secret_support import USER, secret_url
 from sqlalchemy.pool import NullPool
 from worlds import Database
 
@@ -63,17 +62,10 @@ def log_in(
         place: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Database:
-        query = {
-            "plugin": "rds_secret",
-            "rds_secret_id": secret if isinstance(secret, str) else secret.name,
-            "rds_secret_host": rds.url(drivername).query.get("rds_iam_host"),
-            "rds_secret_ca": str(rds.ca_file),
-            "rds_secret_region": rds.endpoint.region,
-        }
+        more: dict[str, Any] = {"rds_secret_host": rds.url(drivername).query.get("rds_iam_host")}
         if on_loop and "rds_secret_session" not in kwargs:
-            query["rds_secret_credentials"] = "aiobotocore"
-        given = {k: v for k, v in (query | (options or {})).items() if v is not None}
-        url = URL.create(drivername, **(place or {}), query=given)
+            more["rds_secret_credentials"] = "aiobotocore"
+        url = secret_url(rds, secret, drivername, **more | (options or {})).set(**(place or {}))
         return databases(url, is_async=is_async, **{"poolclass": NullPool} | kwargs)
 
     return make
